@@ -1,0 +1,5 @@
+"""`python -m muse` is `muse`."""
+
+from muse.cli import main
+
+main()

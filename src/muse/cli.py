@@ -1,0 +1,61 @@
+"""`muse <command>`: find the command, hand over to Hydra. Nothing heavy is imported here."""
+
+import sys
+from typing import NamedTuple
+
+from muse import __version__
+from muse.errors import did_you_mean
+
+
+class Command(NamedTuple):
+    """What the command line must know of a command without importing it."""
+
+    summary: str
+    example: str
+    bare_word: str | None  # the key that a word without `=` after the command stands for
+
+
+COMMANDS = {
+    "train": Command(
+        "Train a model on a sub-challenge, several seeds, and score it.",
+        "muse train task=stress features=egemaps",
+        "task",
+    ),
+    "synth": Command(
+        "Write a synthetic package in the layout of the official one.",
+        "muse synth task=stress out=data scale=0.2",
+        "task",
+    ),
+}
+
+
+def main() -> None:
+    """Entry point of the console script: exit status 0 done, 1 failed, 2 wrong usage."""
+    word = sys.argv[1] if len(sys.argv) > 1 else "--help"
+    if word in ("-h", "--help", "help"):
+        print(usage())
+    elif word in ("-V", "--version"):
+        print(f"muse {__version__}")
+    elif word in COMMANDS:
+        del sys.argv[1]
+        from muse.app import run
+
+        run(word)
+    else:
+        hint = did_you_mean(word, list(COMMANDS))
+        print(f"muse: no command '{word}'.{hint}\n\n{usage()}", file=sys.stderr)
+        sys.exit(2)
+
+
+def usage() -> str:
+    """The text of `muse --help`."""
+    lines = ["usage: muse COMMAND key=value ...", "", "commands"]
+    lines += [f"  {name:8} {command.summary}" for name, command in COMMANDS.items()]
+    lines += ["", "examples"]
+    lines += [f"  {command.example}" for command in COMMANDS.values()]
+    lines += ["", "`muse COMMAND --help` lists the settings of a command."]
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    main()
