@@ -1,0 +1,71 @@
+"""Checks between the files of a package: rows and columns must correspond."""
+
+import logging
+
+import numpy as np
+
+from muse.data.cache import CachedTable
+from muse.errors import MuseError
+
+log = logging.getLogger(__name__)
+
+
+def check_rows(first: CachedTable, other: CachedTable) -> None:
+    """Raise unless both files have the same timestamps row by row."""
+    count = min(len(first.timestamps), len(other.timestamps))
+    wrong = np.flatnonzero(first.timestamps[:count] != other.timestamps[:count])
+    if len(wrong):
+        row = wrong[0]
+        raise MuseError(
+            f"{other.path}: row {row + 2} has timestamp {other.timestamps[row]:g}, the same row of "
+            f"{first.path} has {first.timestamps[row]:g}. Rows must correspond one to one."
+        )
+    if len(first.timestamps) != len(other.timestamps):
+        raise MuseError(
+            f"{other.path}: {len(other.timestamps)} rows below the header, but {first.path} has "
+            f"{len(first.timestamps)}. Rows must correspond one to one."
+        )
+
+
+def check_segments(first: CachedTable, other: CachedTable) -> None:
+    same = (first.segments == other.segments) | (
+        np.isnan(first.segments) & np.isnan(other.segments)
+    )
+    if not same.all():
+        row = np.flatnonzero(~same)[0]
+        raise MuseError(
+            f"{other.path}: row {row + 2} has segment_id {other.segments[row]:g}, the same row of "
+            f"{first.path} has {first.segments[row]:g} (nan: none)."
+        )
+
+
+def common_columns(tables: list[CachedTable]) -> list[str]:
+    first = tables[0]
+    for table in tables:
+        if np.isnan(table.timestamps).any():
+            raise MuseError(
+                f"{table.path}: no column timestamp; expected timestamp, segment_id, then features."
+            )
+        if table.columns != first.columns:
+            theirs, ours = len(table.columns), len(first.columns)
+            what = f"{theirs} features, {first.path} has {ours}"
+            if theirs == ours:
+                k = next(k for k in range(ours) if table.columns[k] != first.columns[k])
+                what = f"feature {table.columns[k]!r} where {first.path} has {first.columns[k]!r}"
+            raise MuseError(f"{table.path}: {what}. All recordings need the same columns.")
+    return first.columns
+
+
+def report_missing(names: list[str], tables: list[CachedTable], missing: str) -> None:
+    """Say how many feature values are NaN, or refuse them."""
+    for name in names:
+        gaps = [t for t in tables if t.missing and t.path.parent.name == name]
+        if not gaps:
+            continue
+        row, column = gaps[0].first_missing
+        count = sum(table.missing for table in gaps)
+        text = f"{name}: {count} missing values in {len(gaps)} recordings, the first in "
+        text += f"{gaps[0].path}, row {row}, column {column}"
+        if missing == "error":
+            raise MuseError(f"{text}. Fill them in, or let missing=zero set them to zero.")
+        log.warning("%s; zero is used (missing=error refuses them).", text)

@@ -1,0 +1,125 @@
+"""The layout of a challenge package: where it is, its partitions, its feature sets."""
+
+import csv
+from pathlib import Path
+
+from muse.config import PARTITIONS, FeatureSet, TaskConfig
+from muse.errors import MuseError, did_you_mean
+
+SYNTHETIC_MARK = "SYNTHETIC.txt"  # a file that `muse synth` puts into its packages
+
+
+def find_package(task: TaskConfig, root: str) -> Path:
+    """Return the package's folder below ``root``, or raise MuseError with the ways to get one."""
+    folder = Path(root).expanduser() / task.folder
+    if folder.is_dir():
+        return folder
+    above = ""
+    if Path(root).name == task.folder:
+        above = f"\nGive the folder above it: data.root={Path(root).parent}"
+    raise MuseError(
+        f"no package of {task.title}: looked for {folder.absolute()}{above}\n"
+        f"The real one is given to academic groups under a licence (https://www.muse-challenge.org)"
+        f"; unpack it so that {folder} has feature_segments, label_segments and metadata, or say "
+        "where it is with data.root=FOLDER or MUSE_DATA.\n"
+        f"A synthetic one: muse synth task={task.name} out={root}"
+    )
+
+
+def read_partitions(folder: Path) -> dict[str, list[str]]:
+    """Return partition -> recording ids, in the order of metadata/partition.csv.
+
+    The first column is the id, the last train, devel or test. Raises MuseError for a missing file,
+    an unknown or empty partition, an id that is named twice or could lead out of the package.
+    """
+    path = folder / "metadata" / "partition.csv"
+    try:
+        rows = list(csv.reader(path.read_text(encoding="utf-8-sig").splitlines()))
+    except FileNotFoundError:
+        raise MuseError(f"{path}: the file is missing. Copy it from the package.") from None
+    except (OSError, UnicodeError, csv.Error) as error:
+        raise MuseError(f"{path}: cannot be read ({error}). Copy it from the package.") from None
+    if not rows:
+        raise MuseError(f"{path}: the file is empty. Copy it again from the package.")
+    partitions: dict[str, list[str]] = {name: [] for name in PARTITIONS}
+    seen: dict[str, tuple[int, str]] = {}
+    for number, row in enumerate(rows[1:], start=2):
+        if not any(field.strip() for field in row):
+            continue
+        name, partition = row[0].strip(), row[-1].strip().lower()
+        _check_id(path, number, name)
+        if len(row) < 2 or partition not in PARTITIONS:
+            raise MuseError(
+                f"{path}: row {number}: {row[-1]!r} is no partition; expected train, devel or test."
+            )
+        if name in seen:
+            raise MuseError(
+                f"{path}: row {number}: recording {name} is in {partition}, but row "
+                f"{seen[name][0]} has it in {seen[name][1]}. A recording belongs to one partition."
+            )
+        seen[name] = (number, partition)
+        partitions[partition].append(name)
+    for partition, ids in partitions.items():
+        if not ids:
+            raise MuseError(
+                f"{path}: no recording is in {partition}. Expected recordings in train, devel and "
+                "test (the labels of test may be missing)."
+            )
+    return partitions
+
+
+def _check_id(path: Path, number: int, name: str) -> None:
+    if not name or name in (".", "..") or set(name) & set("/\\\0"):
+        raise MuseError(
+            f"{path}: row {number}: {name!r} is no recording id; expected the name of a CSV file "
+            "without its ending and without a path separator."
+        )
+
+
+def expand_features(
+    names: list[str], known: dict[str, FeatureSet], package: Path | None = None
+) -> list[str]:
+    """Replace aliases such as `bio` with their folders and check that each folder exists.
+
+    Without ``package`` nothing is looked up on disk. A folder of the alias's own name wins.
+    Raises MuseError with the folders that there are.
+    """
+    folder = package / "feature_segments" if package else None
+    expanded: list[str] = []
+    for name in names:
+        own = folder is not None and _is_name(name) and (folder / name).is_dir()
+        members = [] if own or name not in known else known[name].members
+        expanded += [part for part in members or [name] if part not in expanded]
+    if folder is None:
+        return expanded
+    there = (
+        sorted(path.name for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
+    )
+    if not there:
+        raise MuseError(f"{folder}: no feature sets here. Unpack the package's features into it.")
+    for name in expanded:
+        if name not in there:
+            raise MuseError(
+                f"features: there is no feature set {name!r} in {folder}; it has "
+                f"{', '.join(there)}.{did_you_mean(name, there)}"
+            )
+    return expanded
+
+
+def _is_name(name: str) -> bool:
+    return name not in (".", "..") and not set(name) & set("/\\\0")
+
+
+def is_standardised(
+    name: str, task: str, targets: list[str], known: dict[str, FeatureSet], override
+) -> bool:
+    """Whether a feature set is standardised for one of ``targets``.
+
+    ``override`` is the setting `standardise`: None leaves it to what is known of the set.
+    """
+    if isinstance(override, bool):
+        return override
+    if override is not None:
+        return name in override
+    rule = known[name].standardise if name in known else False
+    return rule if isinstance(rule, bool) else bool(set(rule.get(task, [])) & set(targets))
