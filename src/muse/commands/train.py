@@ -1,0 +1,140 @@
+"""`muse train`: from a package to a scored model and its run folder."""
+
+import logging
+import time
+from pathlib import Path
+
+import numpy as np
+
+from muse import runs
+from muse.config import PARTITIONS, TrainConfig
+from muse.data.recordings import Package, load_package
+from muse.errors import MuseError
+from muse.training.device import prepare
+from muse.training.jobs import make_jobs, train_job
+from muse.training.recorder import recording
+from muse.training.save import save_job
+
+log = logging.getLogger(__name__)
+
+
+def run(config: TrainConfig) -> None:
+    """Train, score and save; the run folder says how it ended, whatever happens."""
+    folder = Path(config.run.folder)
+    runs.begin(folder, config)
+    try:
+        _train(config, folder)
+    except KeyboardInterrupt:
+        runs.set_status(folder, "interrupted", "stopped by the user or the system")
+        log.error("Interrupted: the run in %s is not finished.", folder)
+        raise
+    except MuseError as error:
+        runs.set_status(folder, "failed", str(error))
+        raise
+    except Exception as error:
+        runs.set_status(folder, "failed", f"{type(error).__name__}: {error}")
+        raise
+
+
+def _train(config: TrainConfig, folder: Path) -> None:
+    started, device = time.time(), prepare(config.device, config.threads)
+    package = load_package(
+        config.task,
+        config.targets,
+        config.features,
+        config.feature_sets,
+        config.data.root,
+        config.data.cache,
+        config.data.readers,
+        config.missing,
+    )
+    jobs = make_jobs(config, package, device)
+    standardised = {target: job.standardised for job in jobs for target in job.targets}
+    id_ = runs.run_id(config, package.features, standardised, package.digest)
+    log.info(_heading(config, package))
+    log.info("%s, on %s, run %s", _sizes(package), device, id_)
+    targets: dict[str, dict] = {}
+    with recording(config, folder, len(jobs)) as recorder:
+        for job in jobs:
+            recorder.of(job)
+            done = train_job(config, job, recorder.on_epoch, recorder.on_seed)
+            targets |= save_job(config, folder, package, job, done)
+    result = {
+        "run_id": id_,
+        "command": config.run.command,
+        "task": config.task.name,
+        "features": package.features,
+        "model": config.model,
+        "metric": config.task.metric,
+        "synthetic": package.synthetic,
+        "data": {"folder": str(package.folder), "digest": package.digest},
+        "seconds": round(time.time() - started, 1),
+        "targets": targets,
+    }
+    if len(targets) > 1:
+        result["combined"] = _combined(config, targets)
+    runs.write_result(folder, result)
+    log.info("\n%s", _summary(config, package, result))
+    log.info("\nRun folder: %s", folder)
+    log.info("  scores result.json, curves metrics.jsonl, pictures plots/, the rest in README.md")
+    if config.tensorboard:
+        log.info("  tensorboard --logdir %s", folder)
+
+
+def _combined(config: TrainConfig, targets: dict[str, dict]) -> dict:
+    """Mean over targets of devel and of test; None where a target has no score."""
+    combined = {}
+    for partition in ("devel", "test"):
+        scores = [
+            part[partition] and part[partition][config.task.metric] for part in targets.values()
+        ]
+        combined[partition] = None if None in scores else float(np.mean(scores))
+    return combined
+
+
+def _heading(config: TrainConfig, package: Package) -> str:
+    features = " + ".join(package.features)
+    mark = ", SYNTHETIC data" if package.synthetic else ""
+    return f"{config.task.title}, {features}{mark}"
+
+
+def _sizes(package: Package) -> str:
+    parts = []
+    for partition in PARTITIONS:
+        recordings = package.partitions[partition]
+        frames = sum(len(recording.rows) for recording in recordings)
+        parts.append(f"{partition} {len(recordings)} recordings, {frames} frames")
+    return "; ".join(parts)
+
+
+def _summary(config: TrainConfig, package: Package, result: dict) -> str:
+    """The table at the end: a line per target, then their mean."""
+    metric = config.task.metric
+    name = {"ccc": "CCC", "f1": "macro F1"}[metric]
+    count = len(config.seeds)
+    lines = [
+        f"{_heading(config, package)}: {name}, best of {count} seed{'s' * (count > 1)} on devel"
+    ]
+    rows = [
+        ["", "devel", "95 % interval", "mean of seeds", "test", "95 % interval", "seed", "epoch"]
+    ]
+    for target, part in result["targets"].items():
+        over = part["over_seeds"]["devel"]
+        spread = "" if over["deviation"] is None else f" ± {over['deviation']:.4f}"
+        row = [target]
+        for scores in (part["devel"], part["test"]):
+            limits = scores and scores["interval"]
+            row.append(f"{scores[metric]:.4f}" if scores else "no labels")
+            row.append(f"{limits[0]:.3f} to {limits[1]:.3f}" if limits else "")
+        row.insert(3, f"{over['mean']:.4f}{spread}")
+        rows.append([*row, str(part["best_seed"]), str(part["best_epoch"])])
+    if "combined" in result:
+        devel, test = (result["combined"][p] for p in ("devel", "test"))
+        test = "no labels" if test is None else f"{test:.4f}"
+        rows.append(["combined", f"{devel:.4f}", "", "", test, "", "", ""])
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines += [
+        "  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    ]
+    return "\n".join(lines)

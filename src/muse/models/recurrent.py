@@ -1,0 +1,102 @@
+"""LSTM and GRU: the baseline model of MuSe 2021.
+
+Shapes: B batch, T frames (padded on the right), F features, H hidden, O outputs.
+"""
+
+import torch
+from torch import Tensor, nn
+
+from muse.errors import MuseError
+
+CELLS = {"lstm": nn.LSTM, "gru": nn.GRU}
+
+
+class Recurrent(nn.Module):
+    """Projection without bias, recurrent layers, two-layer ReLU head.
+
+    The architecture of the published baseline (Stappen et al. 2021, section 3.6). A recording gets
+    the same outputs alone and padded in a batch; nothing is packed, since the backward pass through
+    packed sequences of unequal length is quadratic in the number of frames on the CPU.
+
+    Args:
+        inputs: features per frame.
+        outputs: values per frame.
+        cell: lstm or gru.
+        hidden: hidden size, per direction.
+        layers: number of recurrent layers.
+        bidirectional: also read each recording from its end.
+        dropout: probability, between recurrent layers and in the head.
+        head: hidden size of the head.
+
+    Raises:
+        MuseError: an unknown cell, a size below 1, a dropout outside 0 to 1.
+    """
+
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        cell: str = "lstm",
+        hidden: int = 64,
+        layers: int = 1,
+        bidirectional: bool = False,
+        dropout: float = 0.0,
+        head: int = 64,
+    ):
+        super().__init__()
+        _check(cell, {"hidden": hidden, "layers": layers, "head": head}, dropout)
+        self.project = nn.Linear(inputs, hidden, bias=False)
+        if bidirectional:
+            self.encoder = Bidirectional(CELLS[cell], hidden, layers, dropout)
+        else:
+            between = dropout if layers > 1 else 0.0
+            self.encoder = CELLS[cell](hidden, hidden, layers, batch_first=True, dropout=between)
+        self.bidirectional = bidirectional
+        self.head = nn.Sequential(
+            nn.Linear(hidden * (2 if bidirectional else 1), head),
+            nn.ReLU(),
+            nn.Dropout(dropout),
+            nn.Linear(head, outputs),
+        )
+        nn.init.zeros_(self.head[-1].bias)
+
+    def forward(self, features: Tensor, lengths: Tensor) -> Tensor:
+        """features (B, T, F), lengths (B,) -> (B, T, O), of no meaning behind a length."""
+        x = self.project(features)  # (B, T, H)
+        # (B, T, H or 2H); in one direction the padding on the right never reaches back
+        x = self.encoder(x, lengths) if self.bidirectional else self.encoder(x)[0]
+        return self.head(x)  # (B, T, O)
+
+
+class Bidirectional(nn.Module):
+    """Recurrent layers in both directions; the backward one starts at each recording's own end."""
+
+    def __init__(self, cell: type[nn.RNNBase], hidden: int, layers: int, dropout: float):
+        super().__init__()
+        sizes = [hidden] + [2 * hidden] * (layers - 1)
+        self.ahead = nn.ModuleList(cell(size, hidden, batch_first=True) for size in sizes)
+        self.back = nn.ModuleList(cell(size, hidden, batch_first=True) for size in sizes)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
+        """x (B, T, H), lengths (B,) -> (B, T, 2H)."""
+        steps = torch.arange(x.shape[1], device=x.device)
+        turned = lengths[:, None] - 1 - steps  # (B, T)
+        turned = torch.where(turned >= 0, turned, steps)[:, :, None]  # padding stays in place
+        for k, (ahead, back) in enumerate(zip(self.ahead, self.back, strict=True)):
+            if k:
+                x = self.dropout(x)
+            reverse = x.gather(1, turned.expand_as(x))
+            reverse = back(reverse)[0]
+            x = torch.cat([ahead(x)[0], reverse.gather(1, turned.expand_as(reverse))], dim=2)
+        return x
+
+
+def _check(cell: str, sizes: dict[str, int], dropout: float) -> None:
+    if cell not in CELLS:
+        raise MuseError(f"model.cell={cell}: expected one of {', '.join(CELLS)}.")
+    for name, size in sizes.items():
+        if isinstance(size, bool) or not isinstance(size, int) or size < 1:
+            raise MuseError(f"model.{name}={size}: expected a whole number of 1 or more.")
+    if isinstance(dropout, bool) or not isinstance(dropout, int | float) or not 0 <= dropout < 1:
+        raise MuseError(f"model.dropout={dropout}: expected a probability from 0 to below 1.")

@@ -1,0 +1,67 @@
+"""The pictures of a run: gold standard against prediction, and confusion matrices."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from muse.runs import write_file
+from muse.scoring import ccc
+
+GOLD, PREDICTION = "#444444", "#d1495b"
+
+
+def plot_signals(
+    path: Path,
+    title: str,
+    recordings: Sequence[tuple[str, np.ndarray, np.ndarray, np.ndarray]],
+    variance: str,
+    shown: int = 4,
+) -> None:
+    """Draw recordings from the best to the worst CCC, evenly picked.
+
+    Args:
+        recordings: id, timestamps in ms (frames,), gold standard (frames,), prediction (frames,).
+        variance: of the CCC in the panels' titles, see muse.scoring.ccc.
+    """
+    scored = [(ccc(prediction, gold, variance), id_, time, gold, prediction)
+              for id_, time, gold, prediction in recordings]  # fmt: skip
+    scored.sort(key=lambda item: -item[0])
+    picks = np.unique(np.linspace(0, len(scored) - 1, min(shown, len(scored))).round().astype(int))
+    figure = Figure(figsize=(10, 0.7 + 1.9 * len(picks)), layout="constrained")
+    panels = figure.subplots(len(picks), 1, squeeze=False, sharey=True)[:, 0]
+    for panel, pick in zip(panels, picks, strict=True):
+        score, id_, time, gold, prediction = scored[pick]
+        panel.plot(time / 1000, gold, color=GOLD, lw=1.4, label="gold standard")
+        panel.plot(time / 1000, prediction, color=PREDICTION, lw=1.4, label="prediction")
+        panel.set_title(f"recording {id_} (CCC {score:.3f})", loc="left", fontsize=9)
+        panel.margins(x=0)
+        panel.grid(alpha=0.25)
+    panels[0].legend(loc="upper right", fontsize=8, ncols=2, frameon=False)
+    panels[-1].set_xlabel("time (s)")
+    figure.suptitle(title, fontsize=11)
+    _save(figure, path)
+
+
+def plot_confusion(path: Path, title: str, confusion: Sequence[Sequence[int]]) -> None:
+    """Draw a confusion matrix: share of each gold class (row) that is predicted as each column."""
+    counts = np.asarray(confusion)  # (classes, classes)
+    share = counts / np.maximum(counts.sum(1, keepdims=True), 1)
+    figure = Figure(figsize=(5, 4.6), layout="constrained")
+    panel = figure.subplots()
+    image = panel.imshow(share, cmap="Blues", vmin=0, vmax=1)
+    for row, column in np.ndindex(*counts.shape):
+        color = "white" if share[row, column] > 0.5 else "black"
+        text = f"{100 * share[row, column]:.0f} %\n{counts[row, column]}"
+        panel.text(column, row, text, ha="center", va="center", fontsize=8, color=color)
+    panel.set(xlabel="predicted class", ylabel="gold class", title=title)
+    panel.set_xticks(range(len(counts)))
+    panel.set_yticks(range(len(counts)))
+    panel.title.set_fontsize(10)
+    figure.colorbar(image, label="share of the gold class")
+    _save(figure, path)
+
+
+def _save(figure: Figure, path: Path) -> None:
+    write_file(path, lambda draft: figure.savefig(draft, dpi=110, format="png"))

@@ -1,0 +1,132 @@
+"""The run folder: what a run leaves behind, and all that later stages read.
+
+status.json          running, finished, interrupted or failed (with the reason)
+config.yaml          every setting, with the command in its first line
+metrics.jsonl        one line per target, seed and epoch: the source of TensorBoard's curves
+weights/TARGET.safetensors       weights of the best seed, scaling, and how to build the model
+predictions/TARGET/PARTITION/ID.csv   timestamp, segment_id, value; the challenge's format
+logits/…             with classes: one row per frame, c_0, c_1, …
+labels/…             the gold standard in the shape of predictions/, where there is one
+plots/TARGET.png     gold standard and prediction, or the confusion matrix
+result.json          scores; written last: without it a run is not finished
+
+result.json (format 1): `run_id`, `command`, `muse` (version), `task`, `features`, `model`,
+`metric`, `synthetic` (data made by `muse synth`), `data` (folder, digest), `seconds`, `targets`
+and, with two targets or more, `combined` (mean over targets; devel, test). Each target has
+`best_seed`, `best_epoch`, `weights`, `standardised` (feature sets), `train`, `devel` and `test`
+(scores of the best seed; null without labels), `seeds` (seed, best_epoch, epochs, devel, test) and
+`over_seeds` (mean and deviation, n - 1, of devel and test). F1 and UAR are between 0 and 1.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import yaml
+
+import muse
+from muse.config import TrainConfig
+from muse.errors import MuseError
+
+FORMAT = 1
+# settings that change no number: where things are, how fast, what is written beside the numbers
+NO_NUMBERS = ("run", "data", "device", "threads", "tensorboard", "feature_sets")
+NO_NUMBERS_OF_TASK = ("title", "folder", "corpus", "size", "published", "step", "targets")
+
+
+def run_id(config: TrainConfig, features: list[str], standardised: dict, digest: str) -> str:
+    """A name for the numbers of a run: equal settings and equal data give an equal id.
+
+    Args:
+        features: feature sets, aliases expanded.
+        standardised: target -> feature sets that are standardised for it.
+        digest: of the data.
+    """
+    settings = {k: v for k, v in asdict(config).items() if k not in NO_NUMBERS}
+    settings["task"] = {k: v for k, v in settings["task"].items() if k not in NO_NUMBERS_OF_TASK}
+    settings |= {"target": config.targets, "features": features, "standardise": standardised}
+    text = json.dumps([FORMAT, settings, digest], sort_keys=True)
+    return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
+
+
+def begin(folder: Path, config: TrainConfig) -> None:
+    """Make the run folder: its settings and the status `running`."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        settings = {k: v for k, v in asdict(config).items() if k != "run"}
+        text = yaml.safe_dump(settings, sort_keys=False, allow_unicode=True)
+        write_text(folder / "config.yaml", f"# {config.run.command}\n{text}")
+        set_status(folder, "running")
+    except OSError as error:
+        raise MuseError(f"{folder}: the run folder cannot be written ({error.strerror}).") from None
+
+
+def set_status(folder: Path, state: str, reason: str = "") -> None:
+    """Say in status.json how far the run is: running, finished, interrupted or failed."""
+    write_json(folder / "status.json", {"status": state, "reason": reason})
+
+
+def write_result(folder: Path, result: dict) -> None:
+    """Write result.json, which makes the run a finished one."""
+    write_json(folder / "result.json", {"format": FORMAT, "muse": muse.__version__, **result})
+    set_status(folder, "finished")
+
+
+def write_json(path: Path, content: dict) -> None:
+    """Write a JSON file in one step: it is there whole, or not at all."""
+    write_text(path, json.dumps(content, indent=2, allow_nan=False) + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file in one step."""
+    write_file(path, lambda draft: draft.write_text(text, encoding="utf-8"))
+
+
+def write_file(path: Path, write: Callable[[Path], object]) -> None:
+    """Let ``write`` fill a draft, then move it to ``path``."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(f".{path.name}.draft")
+    write(draft)
+    draft.replace(path)
+
+
+def write_weights(path: Path, weights: dict, scaling, about: dict) -> None:
+    """Save a model and what is needed to use it again; nothing in the file can be executed.
+
+    Args:
+        weights: name -> tensor, saved as `model.NAME`; the scaling as `input.mean`, `input.scale`.
+        about: JSON for the file's metadata: model settings, targets, features with their columns.
+    """
+    import torch
+    from safetensors.torch import save_file
+
+    tensors = {f"model.{name}": value.contiguous() for name, value in weights.items()}
+    tensors["input.mean"] = torch.from_numpy(scaling.mean)
+    tensors["input.scale"] = torch.from_numpy(scaling.scale)
+    write_file(path, lambda draft: save_file(tensors, draft, {"muse": json.dumps(about)}))
+
+
+def write_rows(
+    path: Path, timestamps: np.ndarray, segments: np.ndarray, columns: dict[str, np.ndarray]
+) -> None:
+    """Write predictions or labels as CSV: timestamp, segment_id (empty outside any), values.
+
+    Numbers are written so that reading them as float32 gives the same bits.
+    """
+    if (timestamps == np.round(timestamps)).all():
+        timestamps = timestamps.astype(np.int64)
+    frame = pd.DataFrame(
+        {
+            "timestamp": timestamps,
+            "segment_id": pd.array(segments, dtype="Float64"),
+            **columns,
+        }
+    )
+    if (np.isnan(segments) | (segments == np.round(segments))).all():
+        numbers = [None if np.isnan(s) else int(s) for s in segments]
+        frame["segment_id"] = pd.array(numbers, dtype="Int64")
+    write_file(path, lambda draft: frame.to_csv(draft, index=False))

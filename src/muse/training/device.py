@@ -1,0 +1,57 @@
+"""Where a run computes: the device, PyTorch's threads, the memory of the C library."""
+
+import ctypes
+import os
+import platform
+
+import torch
+
+from muse.errors import MuseError
+
+M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # of glibc's malloc.h
+
+
+def prepare(device: str, threads: int) -> torch.device:
+    """Set PyTorch up for a run and return its device.
+
+    Raises MuseError for a device that does not exist here.
+    """
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # repeatable matrix products
+    torch.set_num_threads(threads)
+    torch.backends.cudnn.deterministic = True
+    torch.backends.cudnn.benchmark = False
+    chosen = find_device(device)
+    if chosen.type == "cpu":
+        keep_memory()
+    return chosen
+
+
+def find_device(name: str) -> torch.device:
+    """auto, cpu, cuda or cuda:N -> a device that exists, or MuseError."""
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    kind, _, number = name.partition(":")
+    if kind not in ("cpu", "cuda") or (number and not number.isdigit()):
+        raise MuseError(f"device={name}: expected auto, cpu, cuda or cuda:N.")
+    if kind == "cuda":
+        count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+        if int(number or 0) >= count:
+            there = ", ".join(["cpu", *(f"cuda:{k}" for k in range(count))])
+            raise MuseError(f"device={name}: not here; this machine has {there}.")
+        return torch.device("cuda", int(number or 0))
+    return torch.device("cpu")
+
+
+def keep_memory() -> bool:
+    """Let glibc keep freed memory for the next training step instead of giving it back.
+
+    Without it every step returns its large arrays to the kernel and takes them again, page by
+    page. Returns whether the C library has the switch.
+    """
+    if platform.system() != "Linux":
+        return False
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (OSError, AttributeError):
+        return False
+    return bool(mallopt(M_MMAP_MAX, 0)) and bool(mallopt(M_TRIM_THRESHOLD, -1))

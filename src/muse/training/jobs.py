@@ -1,0 +1,113 @@
+"""The models of a run: which targets each has, their data, and the training of their seeds."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+
+from muse.config import PARTITIONS, TrainConfig
+from muse.data.layout import expand_features, is_standardised
+from muse.data.recordings import Package
+from muse.data.windows import Frames, Scaling, fit_scaling, to_frames
+from muse.errors import MuseError
+from muse.training.evaluate import mean_score, score_target
+from muse.training.loop import SeedResult, new_model, predict, train_seed
+
+
+@dataclass(frozen=True)
+class Job:
+    """One model to train: a single target, or all of them with joint=true."""
+
+    targets: list[str]
+    standardised: list[str]  # feature sets
+    scaling: Scaling
+    frames: dict[str, Frames]  # per partition; labels of the job's targets only
+    labelled: list[str]  # partitions in which every recording has all labels
+
+    @property
+    def name(self) -> str:
+        """The targets in one word."""
+        return "+".join(self.targets)
+
+
+@dataclass(frozen=True)
+class JobResult:
+    """The seeds of a job, and all that is needed of the one that is best on devel."""
+
+    best: SeedResult
+    outputs: dict[str, np.ndarray]  # partition -> (frames, outputs) of the best seed
+    seeds: list[dict]  # seed, best_epoch, epochs, devel and test: target -> score or None
+
+
+def make_jobs(config: TrainConfig, package: Package, device: torch.device) -> list[Job]:
+    """The models to train, with their data on the device (shared where the scaling is the same).
+
+    Raises MuseError if `standardise` names a feature set that is not used.
+    """
+    override = config.standardise
+    if isinstance(override, list):
+        override = expand_features(override, config.feature_sets)
+        for name in override:
+            if name not in package.features:
+                used = ", ".join(package.features)
+                raise MuseError(f"standardise: {name} is not among the features ({used}).")
+    groups = [config.targets] if config.joint else [[target] for target in config.targets]
+    shared: dict[tuple, tuple] = {}
+    jobs = []
+    for group in groups:
+        chosen = tuple(
+            name
+            for name in package.features
+            if is_standardised(name, config.task.name, group, config.feature_sets, override)
+        )
+        if chosen not in shared:
+            scaling = fit_scaling(package, list(chosen))
+            frames = {p: to_frames(package, p, config.targets, scaling, device) for p in PARTITIONS}
+            shared[chosen] = scaling, frames
+        scaling, frames = shared[chosen]
+        columns = [config.targets.index(target) for target in group]
+        own = {p: replace(f, labels=f.labels[:, columns]) for p, f in frames.items()}
+        labelled = [p for p in PARTITIONS if all(package.labelled(p, t) for t in group)]
+        jobs.append(Job(group, list(chosen), scaling, own, labelled))
+    return jobs
+
+
+def train_job(
+    config: TrainConfig,
+    job: Job,
+    on_epoch: Callable[[dict], None],
+    on_seed: Callable[[dict], None],
+) -> JobResult:
+    """Train every seed of a job; devel picks the epoch and the seed, test is scored once per seed.
+
+    Args:
+        on_epoch: gets the record of each epoch, see train_seed.
+        on_seed: gets the scores of each seed, an element of JobResult.seeds.
+    """
+    frames, metric = job.frames, config.task.metric
+    best: SeedResult | None = None
+    outputs: dict[str, np.ndarray] = {}
+    seeds = []
+
+    def devel_score(output: np.ndarray) -> float:
+        return mean_score(config, frames["devel"], output)
+
+    for seed in config.seeds:
+        result = train_seed(config, frames["train"], frames["devel"], devel_score, seed, on_epoch)
+        model = new_model(config, frames["train"])
+        model.load_state_dict(result.weights)
+        predicted = {partition: predict(model, frames[partition]) for partition in PARTITIONS}
+        row = {"seed": seed, "best_epoch": result.best_epoch, "epochs": result.epochs}
+        for partition in ("devel", "test"):
+            row[partition] = {
+                target: score_target(config, frames[partition], predicted[partition], k)[metric]
+                if partition in job.labelled
+                else None
+                for k, target in enumerate(job.targets)
+            }
+        seeds.append(row)
+        on_seed(row)
+        if best is None or result.devel > best.devel:
+            best, outputs = result, predicted
+    return JobResult(best, outputs, seeds)

@@ -1,0 +1,157 @@
+"""One seed of one model: epochs, devel score, early stop, best weights.
+
+Shapes: B windows, T frames, F features, O outputs (targets, or targets times classes).
+"""
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from muse.config import TrainConfig
+from muse.data.windows import Frames, cut_windows, take
+from muse.errors import MuseError
+from muse.models import build_model
+from muse.training.losses import loss_function
+
+CELLS_AT_ONCE = 2**25  # values (frames x features) of a batch in which recordings are predicted
+
+
+@dataclass(frozen=True)
+class SeedResult:
+    """What is left of one seed."""
+
+    seed: int
+    devel: float  # best score, reached in `best_epoch`
+    best_epoch: int
+    epochs: int  # trained, early stop included
+    weights: dict[str, Tensor]  # of the best epoch, on the CPU
+
+
+def train_seed(
+    config: TrainConfig,
+    train: Frames,
+    devel: Frames,
+    score: Callable[[np.ndarray], float],
+    seed: int,
+    on_epoch: Callable[[dict], None],
+) -> SeedResult:
+    """Train one model from a seed and keep the weights of the epoch that is best on devel.
+
+    Args:
+        train, devel: partitions on the device that the model is trained on.
+        score: devel predictions (frames, O) -> score, higher is better.
+        on_epoch: gets seed, epoch, loss, devel, best, lr and seconds after each epoch.
+
+    Raises:
+        MuseError: a loss or a devel prediction that is not finite, with epoch and step.
+    """
+    with seeded(seed, train.features.device) as (shuffle, start_training):
+        model = new_model(config, train)
+        optimiser = torch.optim.Adam(
+            model.parameters(), lr=config.lr, weight_decay=config.weight_decay
+        )
+        plateau = torch.optim.lr_scheduler.ReduceLROnPlateau(
+            optimiser, factor=config.lr_factor, patience=config.lr_patience, min_lr=config.lr_floor
+        )
+        loss_of = loss_function(config.loss)
+        windows = cut_windows(train.samples, config.window, config.hop)
+        best, best_epoch, weights = -math.inf, 0, {}
+        start_training()
+        for epoch in range(1, config.epochs + 1):
+            started, lr = time.perf_counter(), optimiser.param_groups[0]["lr"]
+            model.train()
+            losses = []
+            order = torch.randperm(len(windows), generator=shuffle).numpy()
+            for step in range(0, len(order), config.batch_size):
+                batch = windows[order[step : step + config.batch_size]]
+                features, gold, lengths = take(train, batch)  # (B, T, F), (B, T, K), (B,)
+                loss = loss_of(model(features, lengths), gold, lengths)
+                optimiser.zero_grad()
+                loss.backward()
+                optimiser.step()
+                losses.append(loss.detach())
+            losses = torch.stack(losses).cpu()
+            _check_finite("the loss", losses, seed, epoch, lr)
+            output = predict(model, devel)
+            _check_finite("a devel prediction", torch.from_numpy(output), seed, epoch, lr)
+            value = score(output)
+            if value > best:
+                best, best_epoch = value, epoch
+                weights = {k: v.detach().cpu().clone() for k, v in model.state_dict().items()}
+            plateau.step(1 - value)
+            on_epoch(
+                {
+                    "seed": seed,
+                    "epoch": epoch,
+                    "loss": float(losses.mean()),
+                    "devel": value,
+                    "best": best,
+                    "lr": lr,
+                    "seconds": round(time.perf_counter() - started, 4),
+                }
+            )
+            if epoch - best_epoch >= config.patience:
+                break
+    return SeedResult(seed, best, best_epoch, epoch, weights)
+
+
+def new_model(config: TrainConfig, frames: Frames) -> nn.Module:
+    """The model of a config for the features and targets of ``frames``, on their device."""
+    outputs = frames.labels.shape[1] * max(1, config.task.classes)
+    model = build_model(config.model, frames.features.shape[1], outputs)
+    return model.to(frames.features.device)
+
+
+def predict(model: nn.Module, frames: Frames) -> np.ndarray:
+    """Predict every sample (recording, or segment in Sent) as a whole: (frames, O) float32."""
+    model.eval()
+    lengths = frames.samples[:, 1]
+    order = np.argsort(-lengths, kind="stable")  # similar lengths side by side: little padding
+    out: Tensor | None = None
+    begin = 0
+    with torch.inference_mode():
+        while begin < len(order):
+            room = CELLS_AT_ONCE // (int(lengths[order[begin]]) * frames.features.shape[1])
+            chosen = frames.samples[order[begin : begin + max(1, room)]]
+            features, _, sizes = take(frames, chosen)
+            result = model(features, sizes)  # (B, T, O)
+            if out is None:
+                out = result.new_zeros(len(frames.features) - 1, result.shape[2])
+            for (start, length), row in zip(chosen.tolist(), result, strict=True):
+                out[start : start + length] = row[:length]
+            begin += len(chosen)
+    return out.cpu().numpy()
+
+
+@contextmanager
+def seeded(seed: int, device: torch.device) -> Iterator[tuple[torch.Generator, Callable]]:
+    """Random numbers of a seed's own: initial weights, shuffling and dropout.
+
+    Yields the generator of the shuffling, and a function to be called between building the model
+    and training it. Inside, PyTorch's global generators belong to the seed; outside they are as
+    before, so a seed gives the same numbers alone, beside others and in any process.
+    """
+    initial, shuffling, dropout = np.random.SeedSequence(seed).generate_state(3, np.uint64).tolist()
+    mask = 2**63 - 1
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        torch.manual_seed(initial & mask)
+        shuffle = torch.Generator().manual_seed(shuffling & mask)
+        yield shuffle, lambda: torch.manual_seed(dropout & mask)
+
+
+def _check_finite(what: str, values: Tensor, seed: int, epoch: int, lr: float) -> None:
+    """Raise if a loss (one per step) or a prediction (after the last step) is not finite."""
+    wrong = (~values.isfinite()).nonzero()
+    if len(wrong):
+        where = f"step {int(wrong[0, 0]) + 1}" if values.ndim == 1 else "after the last step"
+        raise MuseError(
+            f"seed {seed}, epoch {epoch}, {where}: {what} is {values[tuple(wrong[0])]:g}. Training "
+            f"has diverged: give a lower learning rate (lr={lr:g} now), or standardise the "
+            "features (standardise=true)."
+        )

@@ -1,0 +1,56 @@
+"""Losses over padded windows.
+
+Shapes: B windows, T frames, K targets, C classes. Frames behind a window's length do not count.
+"""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+from torch.nn.functional import cross_entropy
+
+
+def loss_function(name: str) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
+    """The loss of a name: (predictions (B, T, O), gold (B, T, K), lengths (B,)) -> scalar."""
+    return {"ccc": ccc_loss, "mse": mse_loss, "l1": l1_loss, "cross_entropy": class_loss}[name]
+
+
+def ccc_loss(prediction: Tensor, gold: Tensor, lengths: Tensor) -> Tensor:
+    """One minus the mean CCC (Lin 1989) of the windows, variances over n as in the baseline.
+
+    A window in which gold standard and prediction are constant and equal has a CCC of 0.
+    """
+    mask = _mask(prediction, lengths)
+    count = lengths[:, None, None].to(prediction.dtype)  # (B, 1, 1)
+    mean_p = (prediction * mask).sum(1, keepdim=True) / count  # (B, 1, K)
+    mean_g = (gold * mask).sum(1, keepdim=True) / count
+    p, g = (prediction - mean_p) * mask, (gold - mean_g) * mask  # (B, T, K)
+    covariance = (p * g).sum(1, keepdim=True) / count
+    spread = (p.square() + g.square()).sum(1, keepdim=True) / count
+    ccc = 2 * covariance / (spread + (mean_p - mean_g).square()).clamp_min(1e-12)
+    return 1 - ccc.mean()
+
+
+def mse_loss(prediction: Tensor, gold: Tensor, lengths: Tensor) -> Tensor:
+    """Mean squared error over frames."""
+    mask = _mask(prediction, lengths)
+    return ((prediction - gold).square() * mask).sum() / (mask.sum() * gold.shape[2])
+
+
+def l1_loss(prediction: Tensor, gold: Tensor, lengths: Tensor) -> Tensor:
+    """Mean absolute error over frames."""
+    mask = _mask(prediction, lengths)
+    return ((prediction - gold).abs() * mask).sum() / (mask.sum() * gold.shape[2])
+
+
+def class_loss(logits: Tensor, gold: Tensor, lengths: Tensor) -> Tensor:
+    """Cross-entropy of each window's class, read at its last frame; logits (B, T, K * C)."""
+    last = torch.arange(len(lengths), device=lengths.device), lengths - 1
+    classes = gold[last].long()  # (B, K)
+    return cross_entropy(logits[last].reshape(classes.numel(), -1), classes.flatten())
+
+
+def _mask(prediction: Tensor, lengths: Tensor) -> Tensor:
+    """(B, T, 1): 1 within a window's length, 0 behind it."""
+    steps = torch.arange(prediction.shape[1], device=prediction.device)
+    return (steps < lengths[:, None])[:, :, None].to(prediction.dtype)

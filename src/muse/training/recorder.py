@@ -1,0 +1,86 @@
+"""What can be watched while a run trains: metrics.jsonl, TensorBoard, the progress bar, the log."""
+
+import json
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tqdm import tqdm
+from tqdm.contrib.logging import logging_redirect_tqdm
+
+from muse.config import TrainConfig
+from muse.training.jobs import Job
+
+log = logging.getLogger(__name__)
+
+
+class Recorder:
+    """Writes each epoch where people look; `of` names the model that is being trained."""
+
+    def __init__(self, config: TrainConfig, folder: Path, bar: tqdm):
+        self.config, self.folder, self.bar = config, folder, bar
+        self.job: Job | None = None
+        self.writer = None  # TensorBoard's, of the current target and seed
+        self.writer_of: tuple = ()
+        self.metrics = (folder / "metrics.jsonl").open("a", encoding="utf-8")
+
+    def of(self, job: Job) -> None:
+        """From now on epochs belong to this job."""
+        self.job = job
+
+    def on_epoch(self, record: dict) -> None:
+        """One line of metrics.jsonl, TensorBoard's scalars, one step of the bar."""
+        print(json.dumps({"target": self.job.name, **record}), file=self.metrics, flush=True)
+        if self.config.tensorboard:
+            writer = self._writer(record["seed"])
+            for name in ("loss", "devel", "lr"):
+                writer.add_scalar(name, record[name], record["epoch"])
+        self.bar.set_description(f"{self.job.name} seed {record['seed']}", refresh=False)
+        self.bar.set_postfix(devel=f"{record['devel']:.3f}", best=f"{record['best']:.3f}")
+        self.bar.update()
+
+    def on_seed(self, row: dict) -> None:
+        """One line of the log; the bar skips what the early stop has saved."""
+        self.bar.update(self.config.epochs - row["epochs"])
+        for target in self.job.targets:
+            test = row["test"][target]
+            log.info(
+                "%s seed %d: devel %.4f in epoch %d of %d%s",
+                target,
+                row["seed"],
+                row["devel"][target],
+                row["best_epoch"],
+                row["epochs"],
+                "" if test is None else f", test {test:.4f}",
+            )
+
+    def _writer(self, seed: int):
+        if self.writer_of != (self.job.name, seed):
+            from torch.utils.tensorboard import SummaryWriter
+
+            if self.writer:
+                self.writer.close()
+            self.writer_of = (self.job.name, seed)
+            self.writer = SummaryWriter(
+                self.folder / "tensorboard" / self.job.name / f"seed_{seed}"
+            )
+        return self.writer
+
+    def close(self) -> None:
+        """Flush and close the files."""
+        self.metrics.close()
+        if self.writer:
+            self.writer.close()
+
+
+@contextmanager
+def recording(config: TrainConfig, folder: Path, jobs: int) -> Iterator[Recorder]:
+    """A recorder with a bar over all epochs of ``jobs`` jobs; its files are closed in any case."""
+    total = jobs * len(config.seeds) * config.epochs
+    with logging_redirect_tqdm(), tqdm(total=total, unit="epoch", disable=None) as bar:
+        recorder = Recorder(config, folder, bar)
+        try:
+            yield recorder
+        finally:
+            recorder.close()

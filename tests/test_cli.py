@@ -1,0 +1,136 @@
+"""The command line: help, the bare word, and words instead of tracebacks for a user's mistakes."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from muse.app import expand_bare_word, help_text, run
+from tests.conftest import stress_package
+
+
+def python(*arguments: str) -> subprocess.CompletedProcess:
+    return subprocess.run([sys.executable, *arguments], capture_output=True, text=True)
+
+
+def test_help_lists_the_commands_and_imports_nothing_heavy():
+    code = (
+        "import sys; sys.argv = ['muse', '--help']; from muse.cli import main; main();"
+        "heavy = {'torch', 'hydra', 'numpy', 'pandas'} & set(sys.modules); assert not heavy, heavy"
+    )
+    done = python("-c", code)
+    assert done.returncode == 0, done.stderr
+    assert "train" in done.stdout and "synth" in done.stdout
+
+
+def test_the_settings_are_read_without_torch():
+    code = "import sys, muse.app; muse.app.help_text('train'); assert 'torch' not in sys.modules"
+    assert python("-c", code).returncode == 0
+
+
+def test_an_unknown_command_is_wrong_usage():
+    done = python("-m", "muse", "trian")
+    assert done.returncode == 2
+    assert "no command 'trian'. Did you mean 'train'?" in done.stderr
+
+
+def test_help_of_a_command_tells_every_setting():
+    text = help_text("train")
+    for word in ("physio, sent, stress, wilder", "gru, lstm", "data.root", "model.hidden"):
+        assert word in text
+    assert "(required)" in text and "(~/.cache/muse)" in text and "(that of the task)" in text
+    assert "weight_decay   L2 penalty of Adam. (0.0)" in text
+    assert "scale" in help_text("synth")
+
+
+@pytest.mark.parametrize(
+    ("words", "expanded"),
+    [
+        (["stress", "lr=1"], ["task=stress", "lr=1"]),
+        (["task=stress"], ["task=stress"]),
+        (["-m", "task=stress"], ["-m", "task=stress"]),
+        (["--cfg", "job"], ["--cfg", "job"]),
+        (["+debug=fast"], ["+debug=fast"]),
+        ([], []),
+    ],
+)
+def test_one_bare_word_stands_for_the_key_of_the_command(words, expanded):
+    assert expand_bare_word("train", words) == expanded
+
+
+@pytest.fixture
+def fails(monkeypatch, tmp_path, capsys):
+    """fails("train", ...) -> what the user reads; nothing but words may come."""
+
+    def call(command: str, *words: str) -> str:
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
+        monkeypatch.setattr(sys, "argv", ["muse", *words])
+        with pytest.raises(SystemExit) as stop:
+            run(command)
+        assert isinstance(stop.value.code, str) or stop.value.code > 0
+        return str(stop.value.code) + capsys.readouterr().err
+
+    return call
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["features=a"], "You must specify 'task'"),
+        (["task=stress"], "no value for features. For example: muse train task=stress"),
+        (
+            ["task=stres", "features=a"],
+            "task=stres: expected one of physio, sent, stress, wilder. D",
+        ),
+        (["task=stress", "features=a", "model=cnn"], "model=cnn: expected one of gru, lstm"),
+        (["task=stress", "features=a", "lr2=3"], "no setting 'lr2'. Did you mean 'lr'?\nThe setti"),
+        (
+            ["task=stress", "features=a", "model.hiden=3"],
+            "no setting 'model.hiden'. Did you mean 'h",
+        ),
+        (
+            ["task=stress", "features=a", "data.rot=x"],
+            "The settings of data: cache, readers, root.",
+        ),
+        (["task=stress", "features=a", "+task.w=1"], "no setting 'task.w'"),
+        (
+            ["task=stress", "features=a", "epochs=abc"],
+            "epochs: Value 'abc' of type 'str' could not",
+        ),
+        (["task=stress", "features=a", "lr=-1"], "lr=-1.0: the learning rate must be above 0"),
+        (["task=stress", "features=[a"], "In a shell a list needs quotes"),
+        (["task=stress", "features=a"], "no package of MuSe-Stress 2021: looked for"),
+        (["task=stress", "features=a", "device=gpu"], "device=gpu: expected auto, cpu, cuda or"),
+        (["task=stress", "features=a", "device=cuda:99"], "device=cuda:99: not here"),
+    ],
+)
+def test_mistakes_get_words(fails, words, message):
+    text = fails("train", *words)
+    assert message in text
+    assert "Traceback" not in text
+
+
+def test_a_mistake_in_the_settings_leaves_no_folder(fails, tmp_path):
+    fails("train", "task=stress", "features=a", "lr=-1")
+    assert not list((tmp_path / "outputs" / "train").iterdir())
+
+
+def test_a_failed_run_keeps_its_reason_and_is_not_finished(fails, tmp_path):
+    stress_package(tmp_path / "data")
+    fails("train", "task=stress", "features=c")
+    (folder,) = (tmp_path / "outputs" / "train").iterdir()
+    status = json.loads((folder / "status.json").read_text())
+    assert status["status"] == "failed" and "no feature set 'c'" in status["reason"]
+    assert not (folder / "result.json").exists()
+    assert "# muse train task=stress features=c" in (folder / "config.yaml").read_text()
+
+
+def test_a_sweep_goes_on_after_a_job_with_a_mistake(fails, tmp_path):
+    stress_package(tmp_path / "data")
+    small = ["epochs=1", "seeds=1", "model.hidden=4", "model.layers=1", "tensorboard=false"]
+    text = fails("train", "-m", "task=stress", "target=valence", "features=c,a", *small)
+    assert "no feature set 'c'" in text
+    (sweep,) = (tmp_path / "outputs" / "sweep").iterdir()
+    assert (sweep / "1" / "result.json").exists() and not (sweep / "0" / "result.json").exists()

@@ -1,0 +1,192 @@
+"""`muse train` from CSV files to the run folder, on packages of a few frames."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+from safetensors import safe_open
+
+from muse.commands.train import run
+from muse.errors import MuseError
+from muse.scoring import ccc
+from tests.conftest import sent_package, stress_package
+
+SMALL = ["epochs=3", "seeds=2", "model.hidden=6", "model.head=5", "batch_size=4", "bootstrap=20"]
+
+
+@pytest.fixture
+def train(make_config, tmp_path):
+    """train("task=stress", ...) -> the run folder and its result.json."""
+
+    def train(*overrides: str, root: Path = tmp_path) -> tuple[Path, dict]:
+        config = make_config("train", f"data.root={root}", *SMALL, *overrides)
+        run(config)
+        folder = Path(config.run.folder)
+        return folder, json.loads((folder / "result.json").read_text())
+
+    return train
+
+
+def column(folder: Path, name: str = "value") -> np.ndarray:
+    """One column of all recordings of a partition, in the order of the ids."""
+    return np.concatenate(
+        [pd.read_csv(path)[name].to_numpy(np.float32) for path in sorted(folder.iterdir())]
+    )
+
+
+def test_the_run_folder_of_a_regression_task(train, tmp_path):
+    package = stress_package(tmp_path)
+    folder, result = train("task=stress", "features=[a,b]", "standardise=true", "window=8", "hop=4")
+    assert result["format"] == 1 and result["task"] == "stress" and not result["synthetic"]
+    assert json.loads((folder / "status.json").read_text())["status"] == "finished"
+    assert yaml.safe_load((folder / "config.yaml").read_text())["window"] == 8
+    for target in ("valence", "arousal"):
+        part = result["targets"][target]
+        assert part["standardised"] == ["a", "b"]
+        assert [row["seed"] for row in part["seeds"]] == [101, 102]
+        best = max(part["seeds"], key=lambda row: row["devel"])
+        assert part["best_seed"] == best["seed"]
+        assert part["over_seeds"]["devel"]["mean"] == pytest.approx(
+            np.mean([row["devel"] for row in part["seeds"]])
+        )
+        for partition, ids in {"train": "13", "devel": "4", "test": "2"}.items():
+            predicted = folder / "predictions" / target / partition
+            assert sorted(path.stem for path in predicted.iterdir()) == list(ids)
+            labels = folder / "labels" / target / partition
+            score = ccc(column(predicted), column(labels))  # files alone give the score
+            assert score == pytest.approx(part[partition]["ccc"], abs=1e-12)
+        gold = pd.read_csv(package / "label_segments" / target / "4.csv")
+        kept = pd.read_csv(folder / "labels" / target / "devel" / "4.csv")
+        assert kept.columns.tolist() == ["timestamp", "segment_id", "value"]
+        pd.testing.assert_frame_equal(kept, gold)
+        assert best["devel"] == part["devel"]["ccc"] and best["test"] == part["test"]["ccc"]
+        assert (folder / "plots" / f"{target}.png").read_bytes().startswith(b"\x89PNG")
+    both = [result["targets"][t]["devel"]["ccc"] for t in ("valence", "arousal")]
+    assert result["combined"]["devel"] == pytest.approx(np.mean(both))
+
+
+def test_metrics_have_a_line_per_target_seed_and_epoch(train, tmp_path):
+    stress_package(tmp_path)
+    folder, result = train("task=stress", "features=a", "standardise=true")
+    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    keys = [(line["target"], line["seed"], line["epoch"]) for line in lines]
+    assert keys == [
+        (t, s, e) for t in ("valence", "arousal") for s in (101, 102) for e in (1, 2, 3)
+    ]
+    best = max(line["devel"] for line in lines if line["target"] == "arousal")
+    assert result["targets"]["arousal"]["devel"]["ccc"] == best
+    assert list((folder / "tensorboard" / "arousal" / "seed_102").glob("events*"))
+
+
+def test_weights_hold_what_is_needed_to_use_them(train, tmp_path):
+    stress_package(tmp_path)
+    folder, result = train("task=stress", "features=[b,a]", "standardise=[a]", "target=valence")
+    with safe_open(folder / result["targets"]["valence"]["weights"], "numpy") as file:
+        about = json.loads(file.metadata()["muse"])
+        mean, scale = file.get_tensor("input.mean"), file.get_tensor("input.scale")
+        assert file.get_tensor("model.project.weight").shape == (6, 3)
+    assert about["features"] == {"b": ["b_0"], "a": ["a_0", "a_1"]}
+    assert about["model"]["hidden"] == 6 and about["targets"] == ["valence"]
+    x = np.concatenate([np.arange(15) + 30, np.arange(13) + 10])
+    np.testing.assert_allclose(mean, [0, x.mean(), -2 * x.mean()], rtol=1e-6)
+    np.testing.assert_allclose(scale, [1, x.std(), 2 * x.std()], rtol=1e-6)
+    assert "combined" not in result
+
+
+def test_the_run_folder_of_a_class_task(train, tmp_path):
+    sent_package(tmp_path)
+    folder, result = train("task=sent", "features=a", "standardise=true")
+    part = result["targets"]["valence"]
+    assert np.sum(part["devel"]["confusion"]) == part["devel"]["segments"] == 2
+    predicted = pd.read_csv(folder / "predictions/valence/devel/4.csv")
+    logits = pd.read_csv(folder / "logits/valence/devel/4.csv")
+    labels = pd.read_csv(folder / "labels/valence/devel/4.csv")
+    assert predicted[["timestamp", "segment_id"]].to_numpy().tolist() == [[250, 1], [2250, 2]]
+    assert labels["value"].tolist() == [4, 1]
+    assert logits.columns.tolist()[2:] == [f"c_{k}" for k in range(5)] and len(logits) == 11
+    last = logits.groupby("segment_id").last()[[f"c_{k}" for k in range(5)]]
+    assert predicted["value"].tolist() == last.to_numpy().argmax(1).tolist()
+    assert (folder / "plots/arousal.png").exists()
+
+
+def test_joint_trains_one_model_with_an_output_per_target(train, tmp_path):
+    stress_package(tmp_path)
+    folder, result = train("task=stress", "features=a", "standardise=true", "joint=true")
+    assert {part["weights"] for part in result["targets"].values()} == {
+        "weights/valence+arousal.safetensors"
+    }
+    lines = (folder / "metrics.jsonl").read_text().splitlines()
+    assert len(lines) == 6  # 2 seeds, 3 epochs
+    row = [[r["devel"] for r in result["targets"][t]["seeds"]] for t in ("valence", "arousal")]
+    assert np.mean(row, axis=0).max() == pytest.approx(result["combined"]["devel"])
+
+
+def test_without_test_labels_there_are_predictions_and_no_score(train, tmp_path):
+    package = stress_package(tmp_path)
+    (package / "label_segments/arousal/2.csv").unlink()
+    folder, result = train("task=stress", "features=a", "standardise=true")
+    assert result["targets"]["arousal"]["test"] is None
+    assert result["targets"]["arousal"]["seeds"][0]["test"] is None
+    assert result["combined"]["test"] is None and result["targets"]["valence"]["test"]
+    assert (folder / "predictions/arousal/test/2.csv").exists()
+    assert not (folder / "labels/arousal/test").exists()
+
+
+def test_the_same_run_gives_the_same_numbers_and_id(train, tmp_path):
+    package = stress_package(tmp_path / "one")
+    settings = ["task=stress", "features=a", "standardise=true"]
+    _, first = train(*settings, root=tmp_path / "one")
+    package.rename(tmp_path / "c3_muse_stress")
+    _, again = train(*settings, "data.readers=1", "tensorboard=false", root=tmp_path)
+    assert again["run_id"] == first["run_id"] and again["targets"] == first["targets"]
+    _, other = train(*settings, "lr=0.01")
+    assert other["run_id"] != first["run_id"]
+
+
+def test_published_standardisation_is_the_default(make_config, tmp_path):
+    package = stress_package(tmp_path)
+    (package / "feature_segments/a").rename(package / "feature_segments/vggish")
+    config = make_config("train", f"data.root={tmp_path}", *SMALL, "task=stress", "features=vggish")
+    run(replace(config, epochs=1, seeds=[101]))
+    result = json.loads((Path(config.run.folder) / "result.json").read_text())
+    assert result["targets"]["arousal"]["standardised"] == ["vggish"]
+    assert result["targets"]["valence"]["standardised"] == []
+
+
+def test_a_diverged_run_says_where(make_config, tmp_path):
+    stress_package(tmp_path)
+    settings = [*SMALL, "task=stress", "features=a", "lr=1e30"]
+    config = make_config("train", f"data.root={tmp_path}", *settings)
+    with pytest.raises(MuseError, match=r"seed 101, epoch \d, .*lower learning rate"):
+        run(config)
+    assert json.loads((Path(config.run.folder) / "status.json").read_text())["status"] == "failed"
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_run_says_so_and_does_not_count(tmp_path, number):
+    stress_package(tmp_path / "data", frames=300)
+    words = ["task=stress", "features=a", "standardise=true", "epochs=9999", "patience=9999"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "muse", "train", *words], cwd=tmp_path, env=os.environ
+    )
+    try:
+        deadline = time.time() + 60
+        while not list(tmp_path.glob("outputs/train/*/metrics.jsonl")):
+            assert process.poll() is None and time.time() < deadline
+            time.sleep(0.1)
+        process.send_signal(number)
+        assert process.wait(30) == 130
+    finally:
+        process.kill()
+    (folder,) = (tmp_path / "outputs" / "train").iterdir()
+    assert json.loads((folder / "status.json").read_text())["status"] == "interrupted"
+    assert not (folder / "result.json").exists()
