@@ -6,11 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from hydra import compose, initialize_config_dir
-from omegaconf import OmegaConf
 
-from muse.app import SCHEMAS, config_folder
-from muse.config import RunInfo
+from muse.app import load_config
 
 torch.set_num_threads(1)
 
@@ -49,11 +46,7 @@ def make_config(tmp_path):
     """make_config("train", "task=stress", ...) -> the dataclass that the command gets."""
 
     def make(command: str, *overrides: str):
-        with initialize_config_dir(str(config_folder()), version_base="1.3"):
-            config = compose(command, overrides=list(overrides))
-        info = RunInfo(str(tmp_path / "run"), f"muse {command} {' '.join(overrides)}")
-        typed = OmegaConf.merge(OmegaConf.structured(SCHEMAS[command]), config, {"run": info})
-        return OmegaConf.to_object(typed)
+        return load_config(command, list(overrides), str(tmp_path / "run"))
 
     return make
 

@@ -80,15 +80,38 @@ def expand_bare_word(command: str, words: list[str]) -> list[str]:
     return words
 
 
+def load_config(command: str, overrides: list[str], folder: str = "."):
+    """Return the settings of a command as the command line would: for notebooks and scripts.
+
+    Args:
+        overrides: what would stand on the command line, such as `task=stress`.
+        folder: the run folder.
+    """
+    with hydra.initialize_config_dir(str(config_folder()), version_base="1.3"):
+        config = hydra.compose(command, overrides=overrides)
+    return to_dataclass(command, config, RunInfo(folder, _command_line(command, overrides)))
+
+
 def checked(command: str, config: DictConfig):
+    """The settings of the job that Hydra is running.
+
+    If they are wrong nothing has run, so the folder that Hydra has made for the run goes.
+    """
+    job = HydraConfig.get()
+    line = _command_line(command, list(job.overrides.task))
+    info = RunInfo(job.runtime.output_dir, line)
+    try:
+        return to_dataclass(command, config, info)
+    except MuseError:
+        _remove_unused(Path(info.folder))
+        raise
+
+
+def to_dataclass(command: str, config: DictConfig, info: RunInfo):
     """Return the dataclass of the command, filled from ``config``.
 
     Raises MuseError for unknown keys, missing values, wrong types and what the dataclass refuses.
-    Nothing has run then, so the folder that Hydra has made for the run goes.
     """
-    hydra_config = HydraConfig.get()
-    overrides = shlex.join(hydra_config.overrides.task)
-    info = RunInfo(hydra_config.runtime.output_dir, f"muse {command} {overrides}".rstrip())
     try:
         typed = OmegaConf.merge(OmegaConf.structured(SCHEMAS[command]), config, {"run": info})
         missing = sorted(OmegaConf.missing_keys(typed))
@@ -97,10 +120,12 @@ def checked(command: str, config: DictConfig):
             raise MuseError(f"no value for {', '.join(missing)}. For example: {example}")
         OmegaConf.resolve(typed)
         return OmegaConf.to_object(typed)
-    except (MuseError, OmegaConfBaseException) as error:
-        _remove_unused(Path(info.folder))
-        words = error if isinstance(error, MuseError) else in_words(command, error)
-        raise MuseError(str(words)) from None
+    except OmegaConfBaseException as error:
+        raise MuseError(in_words(command, error)) from None
+
+
+def _command_line(command: str, overrides: list[str]) -> str:
+    return f"muse {command} {shlex.join(overrides)}".rstrip()
 
 
 def _remove_unused(folder: Path) -> None:

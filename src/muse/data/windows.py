@@ -124,10 +124,11 @@ def take(frames: Frames, windows: np.ndarray) -> tuple[Tensor, Tensor, Tensor]:
         windows: (batch, 2) start and length in frames.
 
     Returns:
-        features (batch, frames, features), labels (batch, frames, targets), lengths (batch,).
+        features (batch, frames, features), labels (batch, frames, targets), lengths (batch,). In
+        memory frames come first, as recurrent layers want them.
     """
     where = torch.from_numpy(windows).to(frames.features.device)
-    start, lengths = where[:, :1], where[:, 1]
-    steps = torch.arange(int(windows[:, 1].max()), device=where.device)
-    index = torch.where(steps < lengths[:, None], start + steps, len(frames.features) - 1)
-    return frames.features[index], frames.labels[index], lengths
+    start, lengths = where.unbind(1)  # (batch,)
+    steps = torch.arange(int(windows[:, 1].max()), device=where.device)[:, None]  # (frames, 1)
+    index = torch.where(steps < lengths, start + steps, len(frames.features) - 1)
+    return frames.features[index].transpose(0, 1), frames.labels[index].transpose(0, 1), lengths

@@ -50,7 +50,7 @@ class Recurrent(nn.Module):
             self.encoder = Bidirectional(CELLS[cell], hidden, layers, dropout)
         else:
             between = dropout if layers > 1 else 0.0
-            self.encoder = CELLS[cell](hidden, hidden, layers, batch_first=True, dropout=between)
+            self.encoder = CELLS[cell](hidden, hidden, layers, dropout=between)
         self.bidirectional = bidirectional
         self.head = nn.Sequential(
             nn.Linear(hidden * (2 if bidirectional else 1), head),
@@ -62,10 +62,10 @@ class Recurrent(nn.Module):
 
     def forward(self, features: Tensor, lengths: Tensor) -> Tensor:
         """features (B, T, F), lengths (B,) -> (B, T, O), of no meaning behind a length."""
-        x = self.project(features)  # (B, T, H)
-        # (B, T, H or 2H); in one direction the padding on the right never reaches back
+        x = self.project(features.transpose(0, 1))  # (T, B, H)
+        # (T, B, H or 2H); in one direction the padding on the right never reaches back
         x = self.encoder(x, lengths) if self.bidirectional else self.encoder(x)[0]
-        return self.head(x)  # (B, T, O)
+        return self.head(x).transpose(0, 1)  # (B, T, O)
 
 
 class Bidirectional(nn.Module):
@@ -74,21 +74,21 @@ class Bidirectional(nn.Module):
     def __init__(self, cell: type[nn.RNNBase], hidden: int, layers: int, dropout: float):
         super().__init__()
         sizes = [hidden] + [2 * hidden] * (layers - 1)
-        self.ahead = nn.ModuleList(cell(size, hidden, batch_first=True) for size in sizes)
-        self.back = nn.ModuleList(cell(size, hidden, batch_first=True) for size in sizes)
+        self.ahead = nn.ModuleList(cell(size, hidden) for size in sizes)
+        self.back = nn.ModuleList(cell(size, hidden) for size in sizes)
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
-        """x (B, T, H), lengths (B,) -> (B, T, 2H)."""
-        steps = torch.arange(x.shape[1], device=x.device)
-        turned = lengths[:, None] - 1 - steps  # (B, T)
+        """x (T, B, H), lengths (B,) -> (T, B, 2H)."""
+        steps = torch.arange(len(x), device=x.device)[:, None]
+        turned = lengths - 1 - steps  # (T, B)
         turned = torch.where(turned >= 0, turned, steps)[:, :, None]  # padding stays in place
         for k, (ahead, back) in enumerate(zip(self.ahead, self.back, strict=True)):
             if k:
                 x = self.dropout(x)
-            reverse = x.gather(1, turned.expand_as(x))
+            reverse = x.gather(0, turned.expand_as(x))
             reverse = back(reverse)[0]
-            x = torch.cat([ahead(x)[0], reverse.gather(1, turned.expand_as(reverse))], dim=2)
+            x = torch.cat([ahead(x)[0], reverse.gather(0, turned.expand_as(reverse))], dim=2)
         return x
 
 
