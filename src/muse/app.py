@@ -99,7 +99,10 @@ def checked(command: str, config: DictConfig):
     """
     job = HydraConfig.get()
     line = _command_line(command, list(job.overrides.task))
-    info = RunInfo(job.runtime.output_dir, line)
+    folder = Path(job.runtime.output_dir)
+    if folder.is_relative_to(Path.cwd()):
+        folder = folder.relative_to(Path.cwd())  # short enough to be typed
+    info = RunInfo(str(folder), line)
     try:
         return to_dataclass(command, config, info)
     except MuseError:
@@ -130,7 +133,7 @@ def _command_line(command: str, overrides: list[str]) -> str:
 
 def _remove_unused(folder: Path) -> None:
     """Remove a run folder in which there is nothing but empty logs."""
-    files = list(folder.iterdir()) if folder != Path.cwd() else []
+    files = list(folder.iterdir()) if folder != Path() else []
     if files and all(file.suffix == ".log" and not file.stat().st_size for file in files):
         shutil.rmtree(folder, ignore_errors=True)
 

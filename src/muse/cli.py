@@ -1,5 +1,6 @@
 """`muse <command>`: find the command, hand over to Hydra. Nothing heavy is imported here."""
 
+import os
 import sys
 from typing import NamedTuple
 
@@ -40,7 +41,12 @@ def main() -> None:
         del sys.argv[1]
         from muse.app import run
 
-        run(word)
+        try:
+            run(word)
+            sys.stdout.flush()
+        except BrokenPipeError:  # `muse ... | head` has read enough
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            sys.exit(1)
     else:
         hint = did_you_mean(word, list(COMMANDS))
         print(f"muse: no command '{word}'.{hint}\n\n{usage()}", file=sys.stderr)

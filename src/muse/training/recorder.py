@@ -37,7 +37,8 @@ class Recorder:
             for name in ("loss", "devel", "lr"):
                 writer.add_scalar(name, record[name], record["epoch"])
         self.bar.set_description(f"{self.job.name} seed {record['seed']}", refresh=False)
-        self.bar.set_postfix(devel=f"{record['devel']:.3f}", best=f"{record['best']:.3f}")
+        scores = {name: f"{record[name]:.3f}" for name in ("devel", "best")}
+        self.bar.set_postfix(scores, refresh=False)
         self.bar.update()
 
     def on_seed(self, row: dict) -> None:
