@@ -48,17 +48,17 @@ def plot_confusion(path: Path, title: str, confusion: Sequence[Sequence[int]]) -
     """Draw a confusion matrix: share of each gold class (row) that is predicted as each column."""
     counts = np.asarray(confusion)  # (classes, classes)
     share = counts / np.maximum(counts.sum(1, keepdims=True), 1)
-    figure = Figure(figsize=(5, 4.6), layout="constrained")
+    figure = Figure(figsize=(6.4, 5.2), layout="constrained")
     panel = figure.subplots()
     image = panel.imshow(share, cmap="Blues", vmin=0, vmax=1)
     for row, column in np.ndindex(*counts.shape):
         color = "white" if share[row, column] > 0.5 else "black"
         text = f"{100 * share[row, column]:.0f} %\n{counts[row, column]}"
         panel.text(column, row, text, ha="center", va="center", fontsize=8, color=color)
-    panel.set(xlabel="predicted class", ylabel="gold class", title=title)
+    panel.set(xlabel="predicted class", ylabel="gold class")
     panel.set_xticks(range(len(counts)))
     panel.set_yticks(range(len(counts)))
-    panel.title.set_fontsize(10)
+    figure.suptitle(title, fontsize=10)
     figure.colorbar(image, label="share of the gold class")
     _save(figure, path)
 
