@@ -157,6 +157,8 @@ class TrainConfig:
             raise MuseError(f"lr={self.lr}: the learning rate must be above 0.")
         if not 0 < self.lr_factor < 1:
             raise MuseError(f"lr_factor={self.lr_factor}: expected a value between 0 and 1.")
+        if self.loss == "ccc" and self.window < 2:
+            raise MuseError("window=1 with loss=ccc: a CCC needs two frames or more.")
         if self.hop > self.window:
             raise MuseError(
                 f"hop={self.hop} is longer than window={self.window}: the frames between two "
@@ -212,8 +214,9 @@ def _at_least(key: str, value: float, low: float) -> None:
 
 def _names(key: str, value: Any) -> list[str]:
     """A name or a list of names, as a list of text: a folder may be called 12."""
-    names = [str(name) for name in (value if isinstance(value, list) else [value])]
-    if not names or "" in names:
+    given = value if isinstance(value, list) else [value]
+    names = [str(name) for name in given]
+    if not names or "" in names or not all(isinstance(name, str | int) for name in given):
         raise MuseError(f"{key}={value}: expected a name, or a list of names such as [a,b].")
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:

@@ -57,16 +57,13 @@ def load_tables(paths: Iterable[Path], cache: Path, readers: int, what: str) -> 
             tables[path] = table
     unread = [path for path in paths if path not in tables]
     if unread:
-        with ThreadPoolExecutor(readers) as pool:
-            bar = tqdm(total=len(unread), desc=f"reading {what}", unit="file", disable=None)
-            with bar:
-                for path, table in zip(
-                    unread,
-                    pool.map(lambda p: _read(home, p, memory[p.parent]), unread),
-                    strict=True,
-                ):
-                    tables[path] = table
-                    bar.update()
+        pool = ThreadPoolExecutor(readers)
+        try:
+            reading = pool.map(lambda path: _read(home, path, memory[path.parent]), unread)
+            bar = tqdm(reading, f"reading {what}", len(unread), unit="file", disable=None)
+            tables |= dict(zip(unread, bar, strict=True))
+        finally:
+            pool.shutdown(cancel_futures=True)  # a fault is told at once, not after the last file
         for folder in {path.parent for path in unread}:
             _remember(home, folder, memory[folder])
     return [tables[path] for path in paths]
