@@ -11,7 +11,7 @@ log = logging.getLogger(__name__)
 
 
 def check_rows(first: CachedTable, other: CachedTable) -> None:
-    """Raise unless both files have the same timestamps row by row."""
+    """Raise MuseError unless both files have the same timestamps row by row."""
     count = min(len(first.timestamps), len(other.timestamps))
     wrong = np.flatnonzero(first.timestamps[:count] != other.timestamps[:count])
     if len(wrong):
@@ -28,6 +28,7 @@ def check_rows(first: CachedTable, other: CachedTable) -> None:
 
 
 def check_segments(first: CachedTable, other: CachedTable) -> None:
+    """Raise MuseError unless both files have the same segment_id row by row."""
     same = (first.segments == other.segments) | (
         np.isnan(first.segments) & np.isnan(other.segments)
     )
@@ -40,6 +41,10 @@ def check_segments(first: CachedTable, other: CachedTable) -> None:
 
 
 def common_columns(tables: list[CachedTable]) -> list[str]:
+    """Return the feature names that all recordings share, or raise MuseError for the first other.
+
+    Feature files need timestamps; one without them is refused here, too.
+    """
     first = tables[0]
     for table in tables:
         if np.isnan(table.timestamps).any():
@@ -57,7 +62,7 @@ def common_columns(tables: list[CachedTable]) -> list[str]:
 
 
 def report_missing(names: list[str], tables: list[CachedTable], missing: str) -> None:
-    """Say how many feature values are NaN, or refuse them."""
+    """Log how many feature values are NaN, or raise MuseError if ``missing`` is `error`."""
     for name in names:
         gaps = [t for t in tables if t.missing and t.path.parent.name == name]
         if not gaps:
