@@ -19,7 +19,9 @@ from muse.errors import MuseError
 from muse.models import build_model
 from muse.training.losses import loss_function
 
-CELLS_AT_ONCE = 2**25  # values (frames x features) of a batch in which recordings are predicted
+CELLS_AT_ONCE = 2**25  # values (frames x features) of a batch in which samples are predicted
+LEAST_WIDTH = 256  # features that a frame counts as at least: layers are wider than some inputs
+ALIKE = 0.6  # samples of at least this share of the longest are padded to it
 
 
 @dataclass(frozen=True)
@@ -111,22 +113,22 @@ def new_model(config: TrainConfig, frames: Frames) -> nn.Module:
 def predict(model: nn.Module, frames: Frames) -> np.ndarray:
     """Predict every sample (recording, or segment in Sent) as a whole: (frames, O) float32."""
     model.eval()
-    lengths = frames.samples[:, 1]
-    order = np.argsort(-lengths, kind="stable")  # similar lengths side by side: little padding
-    out: Tensor | None = None
-    begin = 0
+    samples = frames.samples[np.argsort(-frames.samples[:, 1], kind="stable")]  # longest first
+    width = max(LEAST_WIDTH, frames.features.shape[1])
+    outputs: Tensor | None = None
     with torch.inference_mode():
-        while begin < len(order):
-            room = CELLS_AT_ONCE // (int(lengths[order[begin]]) * frames.features.shape[1])
-            chosen = frames.samples[order[begin : begin + max(1, room)]]
-            features, _, sizes = take(frames, chosen)
-            result = model(features, sizes)  # (B, T, O)
-            if out is None:
-                out = result.new_zeros(len(frames.features) - 1, result.shape[2])
-            for (start, length), row in zip(chosen.tolist(), result, strict=True):
-                out[start : start + length] = row[:length]
-            begin += len(chosen)
-    return out.cpu().numpy()
+        while len(samples):
+            longest = int(samples[0, 1])
+            alike = int((samples[:, 1] >= ALIKE * longest).sum())
+            count = min(alike, max(1, CELLS_AT_ONCE // (longest * width)))
+            features, _, lengths = take(frames, samples[:count])  # (B, T, F), (B,)
+            result = model(features, lengths)  # (B, T, O)
+            if outputs is None:
+                outputs = result.new_zeros(len(frames.features) - 1, result.shape[2])
+            for (start, length), row in zip(samples[:count].tolist(), result, strict=True):
+                outputs[start : start + length] = row[:length]
+            samples = samples[count:]
+    return outputs.cpu().numpy()
 
 
 @contextmanager
