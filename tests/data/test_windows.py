@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from muse.data.recordings import load_package
-from muse.data.windows import cut_windows, fit_scaling, take, to_frames
+from muse.data.windows import cut_windows, fit_scaling, split_alike, take, to_frames
 from tests.conftest import edit, sent_package, stress_package
 
 CPU = torch.device("cpu")
@@ -40,6 +40,12 @@ def test_the_window_that_reaches_the_end_is_the_last():
 def test_windows_stay_inside_their_sample():
     samples = np.array([[0, 5], [5, 3]])
     assert cut_windows(samples, 4, 2).tolist() == [[0, 4], [2, 3], [5, 3]]
+
+
+def test_groups_of_similar_length_keep_every_window_in_order():
+    windows = np.array([[0, 50], [1, 100], [2, 60], [3, 59], [4, 10], [5, 6], [6, 5]])
+    groups = [group.tolist() for group in split_alike(windows)]
+    assert groups == [[[1, 100], [2, 60]], [[0, 50], [3, 59]], [[4, 10], [5, 6]], [[6, 5]]]
 
 
 def test_ceap_gives_300_windows(make_config, ceap, tmp_path):

@@ -93,6 +93,25 @@ def test_weights_are_those_of_the_epoch_that_is_best_on_devel(config):
     assert all(record["best"] == max(devel[: k + 1]) for k, record in enumerate(records))
 
 
+@pytest.mark.parametrize("loss", ["ccc", "mse", "l1"])
+def test_groups_of_similar_length_train_like_one_padded_batch(config, monkeypatch, loss):
+    data = frames(1)
+    data.samples[:, 1] = [40, 31, 12, 3, 22, 7]
+    data = replace(data, features=data.features.double(), labels=data.labels.double())
+    monkeypatch.setattr("muse.training.loop.new_model", lambda *_: new_model(*_).double())
+    config.model["dropout"] = 0.0
+    config = replace(config, loss=loss, window=40, hop=40, batch_size=5)
+
+    def weights() -> list[np.ndarray]:
+        result = train_seed(config, data, data, lambda _: 0.0, 101, lambda record: None)
+        return [value.numpy() for value in result.weights.values()]
+
+    grouped = weights()
+    monkeypatch.setattr("muse.training.loop.split_alike", lambda windows: [windows])
+    for mine, whole in zip(grouped, weights(), strict=True):
+        np.testing.assert_allclose(mine, whole, rtol=1e-9, atol=1e-12)
+
+
 def test_it_learns(config):
     assert run(replace(config, epochs=30), 101).devel > 0.6
 

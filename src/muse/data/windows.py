@@ -12,6 +12,8 @@ from torch import Tensor
 
 from muse.data.recordings import Package
 
+ALIKE = 0.6  # windows of at least this share of the longest are padded to it
+
 
 @dataclass(frozen=True)
 class Scaling:
@@ -115,6 +117,23 @@ def cut_windows(samples: np.ndarray, window: int, hop: int) -> np.ndarray:
         offsets = np.arange(count) * hop
         windows.append(np.stack([start + offsets, np.minimum(window, length - offsets)], axis=1))
     return np.concatenate(windows)
+
+
+def split_alike(windows: np.ndarray) -> list[np.ndarray]:
+    """Split windows into groups of similar length, so that padding each group costs little.
+
+    Args:
+        windows: (windows, 2) start and length in frames.
+
+    Returns:
+        The groups, longest first; each keeps the order of its windows.
+    """
+    groups = []
+    while len(windows):
+        alike = windows[:, 1] >= ALIKE * windows[:, 1].max()
+        groups.append(windows[alike])
+        windows = windows[~alike]
+    return groups
 
 
 def take(frames: Frames, windows: np.ndarray) -> tuple[Tensor, Tensor, Tensor]:

@@ -14,14 +14,13 @@ import torch
 from torch import Tensor, nn
 
 from muse.config import TrainConfig
-from muse.data.windows import Frames, cut_windows, take
+from muse.data.windows import Frames, cut_windows, split_alike, take
 from muse.errors import MuseError
 from muse.models import build_model
-from muse.training.losses import loss_function
+from muse.training.losses import loss_function, loss_weight
 
 CELLS_AT_ONCE = 2**25  # values (frames x features) of a batch in which samples are predicted
 LEAST_WIDTH = 256  # features that a frame counts as at least: layers are wider than some inputs
-ALIKE = 0.6  # samples of at least this share of the longest are padded to it
 
 
 @dataclass(frozen=True)
@@ -61,24 +60,13 @@ def train_seed(
         plateau = torch.optim.lr_scheduler.ReduceLROnPlateau(
             optimiser, factor=config.lr_factor, patience=config.lr_patience, min_lr=config.lr_floor
         )
-        loss_of = loss_function(config.loss)
         windows = cut_windows(train.samples, config.window, config.hop)
         best, best_epoch, weights = -math.inf, 0, {}
         start_training()
         for epoch in range(1, config.epochs + 1):
             started, lr = time.perf_counter(), optimiser.param_groups[0]["lr"]
-            model.train()
-            losses = []
             order = torch.randperm(len(windows), generator=shuffle).numpy()
-            for step in range(0, len(order), config.batch_size):
-                batch = windows[order[step : step + config.batch_size]]
-                features, gold, lengths = take(train, batch)  # (B, T, F), (B, T, K), (B,)
-                loss = loss_of(model(features, lengths), gold, lengths)
-                optimiser.zero_grad()
-                loss.backward()
-                optimiser.step()
-                losses.append(loss.detach())
-            losses = torch.stack(losses).cpu()
+            losses = train_epoch(model, optimiser, train, windows[order], config)
             _check_finite("the loss", losses, seed, epoch, lr)
             output = predict(model, devel)
             _check_finite("a devel prediction", torch.from_numpy(output), seed, epoch, lr)
@@ -103,6 +91,36 @@ def train_seed(
     return SeedResult(seed, best, best_epoch, epoch, weights)
 
 
+def train_epoch(
+    model: nn.Module,
+    optimiser: torch.optim.Optimizer,
+    train: Frames,
+    windows: np.ndarray,
+    config: TrainConfig,
+) -> Tensor:
+    """One step per batch of ``windows``, (windows, 2) in the order given; returns (steps,) losses.
+
+    On the CPU padding costs more than a second pass, so the windows of a batch go through the model
+    in groups of similar length; the gradient is that of the whole batch.
+    """
+    model.train()
+    loss_of, on_cpu = loss_function(config.loss), train.features.device.type == "cpu"
+    losses = []
+    for step in range(0, len(windows), config.batch_size):
+        batch = windows[step : step + config.batch_size]
+        whole = loss_weight(config.loss, batch[:, 1])
+        optimiser.zero_grad()
+        losses.append(torch.zeros((), device=train.features.device))
+        for part in split_alike(batch) if on_cpu else [batch]:
+            features, gold, lengths = take(train, part)  # (B, T, F), (B, T, K), (B,)
+            share = loss_weight(config.loss, part[:, 1]) / whole
+            loss = loss_of(model(features, lengths), gold, lengths) * share
+            loss.backward()
+            losses[-1] += loss.detach()
+        optimiser.step()
+    return torch.stack(losses).cpu()
+
+
 def new_model(config: TrainConfig, frames: Frames) -> nn.Module:
     """The model of a config for the features and targets of ``frames``, on their device."""
     outputs = frames.labels.shape[1] * max(1, config.task.classes)
@@ -113,21 +131,19 @@ def new_model(config: TrainConfig, frames: Frames) -> nn.Module:
 def predict(model: nn.Module, frames: Frames) -> np.ndarray:
     """Predict every sample (recording, or segment in Sent) as a whole: (frames, O) float32."""
     model.eval()
-    samples = frames.samples[np.argsort(-frames.samples[:, 1], kind="stable")]  # longest first
     width = max(LEAST_WIDTH, frames.features.shape[1])
     outputs: Tensor | None = None
     with torch.inference_mode():
-        while len(samples):
-            longest = int(samples[0, 1])
-            alike = int((samples[:, 1] >= ALIKE * longest).sum())
-            count = min(alike, max(1, CELLS_AT_ONCE // (longest * width)))
-            features, _, lengths = take(frames, samples[:count])  # (B, T, F), (B,)
-            result = model(features, lengths)  # (B, T, O)
-            if outputs is None:
-                outputs = result.new_zeros(len(frames.features) - 1, result.shape[2])
-            for (start, length), row in zip(samples[:count].tolist(), result, strict=True):
-                outputs[start : start + length] = row[:length]
-            samples = samples[count:]
+        for group in split_alike(frames.samples):
+            room = max(1, CELLS_AT_ONCE // (int(group[:, 1].max()) * width))
+            for begin in range(0, len(group), room):
+                chosen = group[begin : begin + room]
+                features, _, lengths = take(frames, chosen)  # (B, T, F), (B,)
+                result = model(features, lengths)  # (B, T, O)
+                if outputs is None:
+                    outputs = result.new_zeros(len(frames.features) - 1, result.shape[2])
+                for (start, length), row in zip(chosen.tolist(), result, strict=True):
+                    outputs[start : start + length] = row[:length]
     return outputs.cpu().numpy()
 
 

@@ -5,6 +5,7 @@ Shapes: B windows, T frames, K targets, C classes. Frames behind a window's leng
 
 from collections.abc import Callable
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
@@ -13,6 +14,11 @@ from torch.nn.functional import cross_entropy
 def loss_function(name: str) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
     """The loss of a name: (predictions (B, T, O), gold (B, T, K), lengths (B,)) -> scalar."""
     return {"ccc": ccc_loss, "mse": mse_loss, "l1": l1_loss, "cross_entropy": class_loss}[name]
+
+
+def loss_weight(name: str, lengths: np.ndarray) -> int:
+    """What windows of these lengths count in a mean: frames for mse and l1, else one each."""
+    return int(lengths.sum()) if name in ("mse", "l1") else len(lengths)
 
 
 def ccc_loss(prediction: Tensor, gold: Tensor, lengths: Tensor) -> Tensor:
