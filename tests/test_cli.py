@@ -37,7 +37,12 @@ def test_an_unknown_command_is_wrong_usage():
 
 def test_help_of_a_command_tells_every_setting():
     text = help_text("train")
-    for word in ("physio, sent, stress, wilder", "gru, lstm", "data.root", "model.hidden"):
+    for word in (
+        "physio, sent, stress, wilder",
+        "attention, attention_lstm, gru, lstm",
+        "data.root",
+        "model.hidden",
+    ):
         assert word in text
     assert "(required)" in text and "(~/.cache/muse)" in text and "(that of the task)" in text
     assert "weight_decay   L2 penalty of Adam. (0.0)" in text
@@ -84,7 +89,10 @@ def fails(monkeypatch, tmp_path, capsys):
             ["task=stres", "features=a"],
             "task=stres: expected one of physio, sent, stress, wilder. D",
         ),
-        (["task=stress", "features=a", "model=cnn"], "model=cnn: expected one of gru, lstm"),
+        (
+            ["task=stress", "features=a", "model=cnn"],
+            "model=cnn: expected one of attention, attention_lstm, gru",
+        ),
         (["task=stress", "features=a", "lr2=3"], "no setting 'lr2'. Did you mean 'lr'?\nThe setti"),
         (
             ["task=stress", "features=a", "model.hiden=3"],

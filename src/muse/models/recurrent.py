@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from muse.errors import MuseError
+from muse.models.checks import check_dropout, check_sizes
 
 CELLS = {"lstm": nn.LSTM, "gru": nn.GRU}
 
@@ -44,7 +45,10 @@ class Recurrent(nn.Module):
         head: int = 64,
     ):
         super().__init__()
-        _check(cell, {"hidden": hidden, "layers": layers, "head": head}, dropout)
+        if cell not in CELLS:
+            raise MuseError(f"model.cell={cell}: expected one of {', '.join(CELLS)}.")
+        check_sizes(hidden=hidden, layers=layers, head=head)
+        check_dropout(dropout)
         self.project = nn.Linear(inputs, hidden, bias=False)
         if bidirectional:
             self.encoder = Bidirectional(CELLS[cell], hidden, layers, dropout)
@@ -90,13 +94,3 @@ class Bidirectional(nn.Module):
             reverse = back(reverse)[0]
             x = torch.cat([ahead(x)[0], reverse.gather(0, turned.expand_as(reverse))], dim=2)
         return x
-
-
-def _check(cell: str, sizes: dict[str, int], dropout: float) -> None:
-    if cell not in CELLS:
-        raise MuseError(f"model.cell={cell}: expected one of {', '.join(CELLS)}.")
-    for name, size in sizes.items():
-        if isinstance(size, bool) or not isinstance(size, int) or size < 1:
-            raise MuseError(f"model.{name}={size}: expected a whole number of 1 or more.")
-    if isinstance(dropout, bool) or not isinstance(dropout, int | float) or not 0 <= dropout < 1:
-        raise MuseError(f"model.dropout={dropout}: expected a probability from 0 to below 1.")
