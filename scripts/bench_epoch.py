@@ -34,9 +34,8 @@ ROUNDS = 12
 def main() -> None:
     config = load_config("train", [*sys.argv[1:], f"epochs={ROUNDS + 2}", f"patience={ROUNDS + 2}"])
     device = prepare("cpu", 1)
-    data = config.data
     package = load_package(
-        config.task, config.targets, config.features, config.feature_sets, data.root, data.cache
+        config.task, config.targets, config.features, config.feature_sets, config.data
     )
     frames = make_jobs(config, package, device)[0].frames
     windows = cut_windows(frames["train"].samples, config.window, config.hop)

@@ -46,7 +46,7 @@ def column(folder: Path, name: str = "value") -> np.ndarray:
 def test_the_run_folder_of_a_regression_task(train, tmp_path):
     package = stress_package(tmp_path)
     folder, result = train("task=stress", "features=[a,b]", "standardise=true", "window=8", "hop=4")
-    assert result["format"] == 1 and result["task"] == "stress" and not result["synthetic"]
+    assert result["format"] == 2 and result["task"] == "stress" and not result["synthetic"]
     assert json.loads((folder / "status.json").read_text())["status"] == "finished"
     assert yaml.safe_load((folder / "config.yaml").read_text())["window"] == 8
     for target in ("valence", "arousal"):

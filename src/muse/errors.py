@@ -1,12 +1,47 @@
 """The one exception for what a user can mend."""
 
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
 
 class MuseError(Exception):
     """A mistake in the input: its text is all that the user sees.
 
     The text says what was found, where (file, row, column or key), what was
-    expected and what to do about it.
+    expected and what to do about it. ``faults`` has all that were found at once; the first is
+    the text.
     """
+
+    def __init__(self, text: str, faults: Sequence[str] = ()):
+        super().__init__(text)
+        self.faults = list(faults) or [text]
+
+
+class Faults:
+    """What to do with a fault: stop at it, or note it and go on to the next."""
+
+    def __init__(self, stop: bool = True):
+        self.stop = stop
+        self.found: list[str] = []
+
+    @contextmanager
+    def noted(self) -> Iterator[None]:
+        """Faults raised inside are kept in ``found`` unless they are to stop everything."""
+        try:
+            yield
+        except MuseError as error:
+            if self.stop:
+                raise
+            self.found += [fault for fault in error.faults if fault not in self.found]
+
+
+STOP = Faults()  # the default: the first fault ends everything
+
+
+def raise_faults(faults: Sequence[str]) -> None:
+    """Raise the first fault with all others attached; nothing if there is none."""
+    if faults:
+        raise MuseError(faults[0], faults)
 
 
 def did_you_mean(word: str, known: list[str]) -> str:

@@ -9,13 +9,16 @@ logits/…             with classes: one row per frame, c_0, c_1, …
 labels/…             the gold standard in the shape of predictions/, where there is one
 plots/TARGET.png     gold standard and prediction, or the confusion matrix
 result.json          scores; written last: without it a run is not finished
+checkpoints/…        what `resume` goes on from; only until the run is finished
 
-result.json (format 1): `run_id`, `command`, `muse` (version), `task`, `features`, `model`,
-`metric`, `synthetic` (data made by `muse synth`), `data` (folder, digest), `seconds`, `targets`
-and, with two targets or more, `combined` (mean over targets; devel, test). Each target has
+result.json (format 2): `run_id`, `command`, `muse` (version), `task`, `features`, `model`,
+`metric`, `synthetic` (data made by `muse synth`), `data` (folder, digest, and a digest for each
+partition), `seconds` (in epochs, over all sittings), `targets` and, with two targets or more,
+`combined` (mean over targets; devel, test). Each target has
 `best_seed`, `best_epoch`, `weights`, `standardised` (feature sets), `train`, `devel` and `test`
 (scores of the best seed; null without labels), `seeds` (seed, best_epoch, epochs, devel, test) and
 `over_seeds` (mean and deviation, n - 1, of devel and test). F1 and UAR are between 0 and 1.
+`files` has a checksum of every file that later stages read, `digest` one of result.json itself.
 """
 
 import hashlib
@@ -32,7 +35,8 @@ import muse
 from muse.config import TrainConfig
 from muse.errors import MuseError
 
-FORMAT = 1
+FORMAT = 2
+READ_LATER = ("config.yaml", "weights", "predictions", "logits", "labels")
 # settings that change no number: where things are, how fast, what is written beside the numbers
 NO_NUMBERS = ("run", "data", "device", "threads", "tensorboard", "feature_sets")
 NO_NUMBERS_OF_TASK = ("title", "folder", "corpus", "size", "published", "step", "targets")
@@ -71,9 +75,26 @@ def set_status(folder: Path, state: str, reason: str = "") -> None:
 
 
 def write_result(folder: Path, result: dict) -> None:
-    """Write result.json, which makes the run a finished one."""
-    write_json(folder / "result.json", {"format": FORMAT, "muse": muse.__version__, **result})
+    """Write result.json, which makes the run a finished one, with checksums of its files."""
+    content = {"format": FORMAT, "muse": muse.__version__, **result}
+    content["files"] = {
+        path.relative_to(folder).as_posix(): checksum(path.read_bytes())
+        for name in READ_LATER
+        for path in sorted([folder / name, *(folder / name).rglob("*")])
+        if path.is_file() and not path.name.endswith(".draft")
+    }
+    write_json(folder / "result.json", content | {"digest": digest_of(content)})
     set_status(folder, "finished")
+
+
+def checksum(data: bytes) -> str:
+    """The checksum by which a changed file is found."""
+    return hashlib.blake2b(data, digest_size=8).hexdigest()
+
+
+def digest_of(content: dict) -> str:
+    """Checksum of a JSON object, whatever the order of its keys."""
+    return checksum(json.dumps(content, sort_keys=True).encode())
 
 
 def write_json(path: Path, content: dict) -> None:
@@ -92,22 +113,6 @@ def write_file(path: Path, write: Callable[[Path], object]) -> None:
     draft = path.with_name(f".{path.name}.draft")
     write(draft)
     draft.replace(path)
-
-
-def write_weights(path: Path, weights: dict, scaling, about: dict) -> None:
-    """Save a model and what is needed to use it again; nothing in the file can be executed.
-
-    Args:
-        weights: name -> tensor, saved as `model.NAME`; the scaling as `input.mean`, `input.scale`.
-        about: JSON for the file's metadata: model settings, targets, features with their columns.
-    """
-    import torch
-    from safetensors.torch import save_file
-
-    tensors = {f"model.{name}": value.contiguous() for name, value in weights.items()}
-    tensors["input.mean"] = torch.from_numpy(scaling.mean)
-    tensors["input.scale"] = torch.from_numpy(scaling.scale)
-    write_file(path, lambda draft: save_file(tensors, draft, {"muse": json.dumps(about)}))
 
 
 def write_rows(

@@ -5,6 +5,7 @@ import logging
 import numpy as np
 import pytest
 
+from muse.config import DataConfig
 from muse.data.recordings import load_package
 from muse.errors import MuseError
 from tests.conftest import edit, sent_package, stress_package
@@ -17,8 +18,8 @@ def load(make_config, tmp_path):
     def load(task: str, features: list[str], root=tmp_path, targets=None, **options):
         config = make_config("train", f"task={task}", "features=x")
         targets = targets or config.task.targets
-        cache = tmp_path / "cache"
-        return load_package(config.task, targets, features, {}, str(root), str(cache), 2, **options)
+        data = DataConfig(str(root), str(tmp_path / "cache"), 2)
+        return load_package(config.task, targets, features, {}, data, **options)
 
     return load
 
@@ -63,7 +64,8 @@ def test_frames_outside_are_dropped_from_train_and_devel_when_told(make_config, 
     for name in ("a/1", "a/4", "a/2"):
         edit(folder / f"feature_segments/{name}.csv", 4, "1000,,1,2")
     task = make_config("train", "task=stress", "task.outside_segments=drop", "features=a").task
-    package = load_package(task, ["valence"], ["a"], {}, str(tmp_path), str(tmp_path / "cache"))
+    data = DataConfig(str(tmp_path), str(tmp_path / "cache"), None)
+    package = load_package(task, ["valence"], ["a"], {}, data)
     sizes = {p: [len(r.rows) for r in rs] for p, rs in package.partitions.items()}
     assert sizes == {"train": [15, 12], "devel": [15], "test": [14]}
     assert 2 not in package.partitions["devel"][0].rows

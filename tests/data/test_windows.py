@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from muse.config import DataConfig
 from muse.data.recordings import load_package
 from muse.data.windows import cut_windows, fit_scaling, split_alike, take, to_frames
 from tests.conftest import edit, sent_package, stress_package
@@ -19,9 +20,8 @@ def package(make_config, tmp_path):
 
 def read(make_config, root, task, features):
     config = make_config("train", f"task={task}", "features=x")
-    return load_package(
-        config.task, config.task.targets, features, {}, str(root), str(root / "cache")
-    )
+    data = DataConfig(str(root), str(root / "cache"), None)
+    return load_package(config.task, config.task.targets, features, {}, data)
 
 
 def cut(length: int, window: int, hop: int) -> list:
@@ -50,7 +50,8 @@ def test_groups_of_similar_length_keep_every_window_in_order():
 
 def test_ceap_gives_300_windows(make_config, ceap, tmp_path):
     config = make_config("train", "task=stress", "features=x")
-    package = load_package(config.task, ["valence"], ["gaze"], {}, str(ceap), str(tmp_path))
+    data = DataConfig(str(ceap), str(tmp_path), None)
+    package = load_package(config.task, ["valence"], ["gaze"], {}, data)
     frames = to_frames(package, "train", ["valence"], fit_scaling(package, []), CPU)
     assert len(cut_windows(frames.samples, 300, 50)) == 300
 

@@ -43,9 +43,7 @@ def _train(config: TrainConfig, folder: Path) -> None:
         config.targets,
         config.features,
         config.feature_sets,
-        config.data.root,
-        config.data.cache,
-        config.data.readers,
+        config.data,
         config.missing,
     )
     jobs = make_jobs(config, package, device)
@@ -67,7 +65,11 @@ def _train(config: TrainConfig, folder: Path) -> None:
         "model": config.model,
         "metric": config.task.metric,
         "synthetic": package.synthetic,
-        "data": {"folder": str(package.folder), "digest": package.digest},
+        "data": {
+            "folder": str(package.folder),
+            "digest": package.digest,
+            "partitions": package.digests,
+        },
         "seconds": round(time.time() - started, 1),
         "targets": targets,
     }

@@ -24,7 +24,7 @@ import numpy as np
 from tqdm import tqdm
 
 from muse.data.tables import Table, parse_table
-from muse.errors import MuseError
+from muse.errors import STOP, Faults, MuseError
 
 FORMAT = "v1"
 RACY_SECONDS = 2.0  # a file this young may change again within the same time stamp
@@ -40,28 +40,34 @@ class CachedTable(Table):
     first_missing: tuple[int, str] | None  # row of the file and column of the first NaN
 
 
-def load_tables(paths: Iterable[Path], cache: Path, readers: int, what: str) -> list[CachedTable]:
+def load_tables(
+    paths: Iterable[Path], cache: Path, readers: int, what: str, faults: Faults = STOP
+) -> list[CachedTable | None]:
     """Return the tables of CSV files in the order of ``paths``, from the cache where it has them.
 
     What is missing is parsed by ``readers`` threads (pandas' C reader lets them run side by side)
-    and stored. Raises MuseError for a missing file, a fault in a file or an unwritable cache.
+    and stored. Raises MuseError for a missing file, a fault in a file or an unwritable cache;
+    where ``faults`` only notes that, the table is None.
     """
     paths = list(paths)
     home = cache.expanduser() / FORMAT
     memory = {folder: _remembered(home, folder) for folder in {path.parent for path in paths}}
-    tables: dict[Path, CachedTable] = {}
+    tables: dict[Path, CachedTable | None] = dict.fromkeys(paths)
+    unread = []
     for path in paths:
-        digest = _known_digest(path, memory[path.parent])
-        table = digest and _open(home, path, digest)
-        if table:
-            tables[path] = table
-    unread = [path for path in paths if path not in tables]
+        with faults.noted():
+            digest = _known_digest(path, memory[path.parent])
+            tables[path] = _open(home, path, digest) if digest else None
+            if tables[path] is None:
+                unread.append(path)
     if unread:
         pool = ThreadPoolExecutor(readers)
         try:
-            reading = pool.map(lambda path: _read(home, path, memory[path.parent]), unread)
-            bar = tqdm(reading, f"reading {what}", len(unread), unit="file", disable=None)
-            tables |= dict(zip(unread, bar, strict=True))
+            reading = [pool.submit(_read, home, path, memory[path.parent]) for path in unread]
+            bar = tqdm(reading, f"reading {what}", unit="file", disable=None)
+            for path, read in zip(unread, bar, strict=True):
+                with faults.noted():
+                    tables[path] = read.result()
         finally:
             pool.shutdown(cancel_futures=True)  # a fault is told at once, not after the last file
         for folder in {path.parent for path in unread}:

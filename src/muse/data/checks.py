@@ -5,60 +5,69 @@ import logging
 import numpy as np
 
 from muse.data.cache import CachedTable
-from muse.errors import MuseError
+from muse.errors import MuseError, raise_faults
 
 log = logging.getLogger(__name__)
 
 
 def check_rows(first: CachedTable, other: CachedTable) -> None:
     """Raise MuseError unless both files have the same timestamps row by row."""
+    faults = []
     count = min(len(first.timestamps), len(other.timestamps))
     wrong = np.flatnonzero(first.timestamps[:count] != other.timestamps[:count])
     if len(wrong):
         row = wrong[0]
-        raise MuseError(
+        faults.append(
             f"{other.path}: row {row + 2} has timestamp {other.timestamps[row]:g}, the same row of "
-            f"{first.path} has {first.timestamps[row]:g}. Rows must correspond one to one."
+            f"{first.path} has {first.timestamps[row]:g}{_and_others(wrong)}. Rows must correspond "
+            "one to one."
         )
     if len(first.timestamps) != len(other.timestamps):
-        raise MuseError(
+        faults.append(
             f"{other.path}: {len(other.timestamps)} rows below the header, but {first.path} has "
             f"{len(first.timestamps)}. Rows must correspond one to one."
         )
+    raise_faults(faults)
 
 
 def check_segments(first: CachedTable, other: CachedTable) -> None:
     """Raise MuseError unless both files have the same segment_id row by row."""
-    same = (first.segments == other.segments) | (
-        np.isnan(first.segments) & np.isnan(other.segments)
-    )
-    if not same.all():
-        row = np.flatnonzero(~same)[0]
+    count = min(len(first.segments), len(other.segments))
+    one, two = first.segments[:count], other.segments[:count]
+    wrong = np.flatnonzero((one != two) & ~(np.isnan(one) & np.isnan(two)))
+    if len(wrong):
+        row = wrong[0]
         raise MuseError(
             f"{other.path}: row {row + 2} has segment_id {other.segments[row]:g}, the same row of "
-            f"{first.path} has {first.segments[row]:g} (nan: none)."
+            f"{first.path} has {first.segments[row]:g} (nan: none){_and_others(wrong)}."
         )
 
 
+def _and_others(rows: np.ndarray) -> str:
+    return f" ({len(rows)} rows differ)" if len(rows) > 1 else ""
+
+
 def common_columns(tables: list[CachedTable]) -> list[str]:
-    """Return the feature names that all recordings share, or raise MuseError for the first other.
+    """Return the feature names that all recordings share, or raise MuseError for those that differ.
 
     Feature files need timestamps; one without them is refused here, too.
     """
-    first = tables[0]
+    faults = []
     for table in tables:
         if np.isnan(table.timestamps).any():
-            raise MuseError(
+            faults.append(
                 f"{table.path}: no column timestamp; expected timestamp, segment_id, then features."
             )
+        first = tables[0]
         if table.columns != first.columns:
             theirs, ours = len(table.columns), len(first.columns)
             what = f"{theirs} features, {first.path} has {ours}"
             if theirs == ours:
                 k = next(k for k in range(ours) if table.columns[k] != first.columns[k])
                 what = f"feature {table.columns[k]!r} where {first.path} has {first.columns[k]!r}"
-            raise MuseError(f"{table.path}: {what}. All recordings need the same columns.")
-    return first.columns
+            faults.append(f"{table.path}: {what}. All recordings need the same columns.")
+    raise_faults(faults)
+    return tables[0].columns if tables else []
 
 
 def report_missing(names: list[str], tables: list[CachedTable], missing: str) -> None:

@@ -4,7 +4,7 @@ import csv
 from pathlib import Path
 
 from muse.config import PARTITIONS, FeatureSet, TaskConfig
-from muse.errors import MuseError, did_you_mean
+from muse.errors import STOP, Faults, MuseError, did_you_mean, raise_faults
 
 SYNTHETIC_MARK = "SYNTHETIC.txt"  # a file that `muse synth` puts into its packages
 
@@ -26,11 +26,11 @@ def find_package(task: TaskConfig, root: str) -> Path:
     )
 
 
-def read_partitions(folder: Path) -> dict[str, list[str]]:
+def read_partitions(folder: Path, faults: Faults = STOP) -> dict[str, list[str]]:
     """Return partition -> recording ids, in the order of metadata/partition.csv.
 
     The first column is the id, the last train, devel or test. Raises MuseError for a missing file,
-    an unknown or empty partition, an id that is named twice or could lead out of the package.
+    an unknown partition, an id that is named twice or could lead out of the package.
     """
     path = folder / "metadata" / "partition.csv"
     try:
@@ -44,36 +44,44 @@ def read_partitions(folder: Path) -> dict[str, list[str]]:
     partitions: dict[str, list[str]] = {name: [] for name in PARTITIONS}
     seen: dict[str, tuple[int, str]] = {}
     for number, row in enumerate(rows[1:], start=2):
-        if not any(field.strip() for field in row):
-            continue
-        name, partition = row[0].strip(), row[-1].strip().lower()
-        _check_id(path, number, name)
-        if len(row) < 2 or partition not in PARTITIONS:
-            raise MuseError(
-                f"{path}: row {number}: {row[-1]!r} is no partition; expected train, devel or test."
-            )
-        if name in seen:
-            raise MuseError(
-                f"{path}: row {number}: recording {name} is in {partition}, but row "
-                f"{seen[name][0]} has it in {seen[name][1]}. A recording belongs to one partition."
-            )
-        seen[name] = (number, partition)
-        partitions[partition].append(name)
-    for partition, ids in partitions.items():
-        if not ids:
-            raise MuseError(
-                f"{path}: no recording is in {partition}. Expected recordings in train, devel and "
-                "test (the labels of test may be missing)."
-            )
+        if any(field.strip() for field in row):
+            with faults.noted():
+                name, partition = _checked_row(path, number, row, seen)
+                seen[name] = (number, partition)
+                partitions[partition].append(name)
     return partitions
 
 
-def _check_id(path: Path, number: int, name: str) -> None:
-    if not name or name in (".", "..") or set(name) & set("/\\\0"):
+def check_not_empty(folder: Path, partitions: dict[str, list[str]]) -> None:
+    """Raise MuseError for a partition without a recording."""
+    raise_faults(
+        [
+            f"{folder / 'metadata' / 'partition.csv'}: no recording is in {partition}. Expected "
+            f"recordings in {', '.join(partitions)} (the labels of test may be missing)."
+            for partition, ids in partitions.items()
+            if not ids
+        ]
+    )
+
+
+def _checked_row(path: Path, number: int, row: list[str], seen: dict) -> tuple[str, str]:
+    """Recording and partition of a row of partition.csv."""
+    name, partition = row[0].strip(), row[-1].strip().lower()
+    if not is_name(name):
         raise MuseError(
             f"{path}: row {number}: {name!r} is no recording id; expected the name of a CSV file "
             "without its ending and without a path separator."
         )
+    if len(row) < 2 or partition not in PARTITIONS:
+        raise MuseError(
+            f"{path}: row {number}: {row[-1]!r} is no partition; expected train, devel or test."
+        )
+    if name in seen:
+        raise MuseError(
+            f"{path}: row {number}: recording {name} is in {partition}, but row "
+            f"{seen[name][0]} has it in {seen[name][1]}. A recording belongs to one partition."
+        )
+    return name, partition
 
 
 def expand_features(
@@ -87,16 +95,12 @@ def expand_features(
     folder = package / "feature_segments" if package else None
     expanded: list[str] = []
     for name in names:
-        own = folder is not None and _is_name(name) and (folder / name).is_dir()
+        own = folder is not None and is_name(name) and (folder / name).is_dir()
         members = [] if own or name not in known else known[name].members
         expanded += [part for part in members or [name] if part not in expanded]
     if folder is None:
         return expanded
-    there = (
-        sorted(path.name for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
-    )
-    if not there:
-        raise MuseError(f"{folder}: no feature sets here. Unpack the package's features into it.")
+    there = feature_folders(package)
     for name in expanded:
         if name not in there:
             raise MuseError(
@@ -106,8 +110,20 @@ def expand_features(
     return expanded
 
 
-def _is_name(name: str) -> bool:
-    return name not in (".", "..") and not set(name) & set("/\\\0")
+def feature_folders(package: Path) -> list[str]:
+    """Names of the folders of feature_segments, or MuseError if there is none."""
+    folder = package / "feature_segments"
+    there = (
+        sorted(path.name for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
+    )
+    if not there:
+        raise MuseError(f"{folder}: no feature sets here. Unpack the package's features into it.")
+    return there
+
+
+def is_name(name: str) -> bool:
+    """Whether a text names a file or folder in the folder at hand, nothing outside it."""
+    return name not in ("", ".", "..") and not set(name) & set("/\\\0")
 
 
 def is_standardised(

@@ -3,17 +3,24 @@
 import hashlib
 import logging
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from muse.config import PARTITIONS, TaskConfig
+from muse.config import PARTITIONS, DataConfig, TaskConfig
 from muse.data.cache import CachedTable, load_tables
 from muse.data.checks import check_rows, check_segments, common_columns, report_missing
 from muse.data.labels import class_labels, load_labels, signal_labels
-from muse.data.layout import SYNTHETIC_MARK, expand_features, find_package, read_partitions
-from muse.errors import MuseError
+from muse.data.layout import (
+    SYNTHETIC_MARK,
+    check_not_empty,
+    expand_features,
+    find_package,
+    read_partitions,
+)
+from muse.errors import STOP, Faults, MuseError
 
 log = logging.getLogger(__name__)
 
@@ -39,7 +46,12 @@ class Package:
     features: list[str]  # feature sets, aliases expanded, side by side in this order
     columns: dict[str, list[str]]  # feature set -> names of its columns
     partitions: dict[str, list[Recording]]
-    digest: str  # of partitions, features and labels: equal digests, equal numbers
+    digests: dict[str, str]  # of each partition's features and labels
+
+    @property
+    def digest(self) -> str:
+        """Of all partitions that were read: equal digests, equal numbers."""
+        return hashlib.blake2b(repr(self.digests).encode(), digest_size=16).hexdigest()
 
     @property
     def synthetic(self) -> bool:
@@ -56,37 +68,56 @@ def load_package(
     targets: list[str],
     features: list[str],
     known: dict,
-    root: str,
-    cache: str,
-    readers: int | None = None,
+    data: DataConfig,
     missing: str = "zero",
+    partitions: Sequence[str] = PARTITIONS,
+    recordings: int | None = None,
+    faults: Faults = STOP,
 ) -> Package:
     """Read partitions, features and labels of a package and check them against each other.
 
-    ``known`` is what is known of feature sets (aliases). Raises MuseError for every fault: a
-    missing package, file or feature set, rows that do not correspond, values that are no numbers.
+    Args:
+        targets: whose labels are read; none of them: a package that has no labels.
+        features: feature sets and aliases, side by side in this order.
+        known: what is known of feature sets (aliases).
+        missing: `zero` reports NaN features, `error` refuses them.
+        partitions: those that are read; each must have a recording.
+        recordings: only the first so many of each partition.
+        faults: what to do with a fault; the default stops at the first. Where faults are only
+            noted, the package lacks the recordings that have one.
+
+    Raises MuseError for every fault: a missing package, file or feature set, rows that do not
+    correspond, values that are no numbers.
     """
-    folder = find_package(task, root)
-    partitions = read_partitions(folder)
+    folder = find_package(task, data.root)
+    ids = {name: read[:recordings] for name, read in read_partitions(folder, faults).items()}
+    ids = {name: ids[name] for name in partitions}
+    with faults.noted():
+        check_not_empty(folder, ids)
     names = expand_features(features, known, folder)
-    where = [(partition, name) for partition in PARTITIONS for name in partitions[partition]]
-    cached, readers = Path(cache), readers or os.cpu_count() or 1
+    where = [(partition, name) for partition in partitions for name in ids[partition]]
+    cache, readers = Path(data.cache), data.readers or os.cpu_count() or 1
     tables = {}  # (feature set, recording id) -> table
+    columns = {}
     for name in names:
         paths = [folder / "feature_segments" / name / f"{id_}.csv" for _, id_ in where]
-        for (_, id_), table in zip(where, load_tables(paths, cached, readers, name), strict=True):
-            tables[name, id_] = table
-    columns = {name: common_columns([tables[name, id_] for _, id_ in where]) for name in names}
-    report_missing(names, [tables[name, id_] for name in names for _, id_ in where], missing)
-    labels = {t: load_labels(folder, t, where, cached, readers) for t in targets}
-    loaded: dict[str, list[Recording]] = {partition: [] for partition in PARTITIONS}
+        read = load_tables(paths, cache, readers, name, faults)
+        tables |= {(name, id_): table for (_, id_), table in zip(where, read, strict=True)}
+        with faults.noted():
+            columns[name] = common_columns([table for table in read if table])
+    with faults.noted():
+        report_missing(names, [table for table in tables.values() if table], missing)
+    labels = {t: load_labels(folder, t, where, cache, readers, faults) for t in targets}
+    loaded: dict[str, list[Recording]] = {partition: [] for partition in partitions}
     for partition, id_ in where:
-        features_ = [tables[name, id_] for name in names]
+        sets = [tables[name, id_] for name in names]
         gold = {target: labels[target][id_] for target in targets}
-        loaded[partition].append(_recording(task, partition, id_, features_, gold))
+        if all(sets):
+            with faults.noted():
+                loaded[partition].append(_recording(task, partition, id_, sets, gold, faults))
     _check_step(task, loaded)
-    digest = _digest(where, names, tables, labels)
-    return Package(folder, names, columns, loaded, digest)
+    digests = {p: _digest(p, ids[p], names, tables, labels) for p in partitions}
+    return Package(folder, names, columns, loaded, digests)
 
 
 def _recording(
@@ -95,11 +126,14 @@ def _recording(
     id_: str,
     tables: list[CachedTable],
     gold: dict[str, CachedTable | None],
+    faults: Faults,
 ) -> Recording:
     first = tables[0]
     for table in tables[1:]:
-        check_rows(first, table)
-        check_segments(first, table)
+        with faults.noted():
+            check_rows(first, table)
+        with faults.noted():
+            check_segments(first, table)
     rows = np.arange(len(first.timestamps))
     outside = np.isnan(first.segments)
     classes = task.classes > 0  # a segment is a sample, so frames outside any are none
@@ -111,12 +145,13 @@ def _recording(
             "only. Number the segments in the column segment_id."
         )
     timestamps, segments = first.timestamps[rows], first.segments[rows]
-    labels: dict[str, np.ndarray | None] = {}
+    labels: dict[str, np.ndarray | None] = dict.fromkeys(gold)
     for target, table in gold.items():
-        if classes:
-            labels[target] = class_labels(task, partition, first, rows, table)
-        else:
-            labels[target] = signal_labels(partition, first, rows, table)
+        with faults.noted():
+            if table is not None and classes:
+                labels[target] = class_labels(task, partition, first, rows, table)
+            elif table is not None:
+                labels[target] = signal_labels(partition, first, rows, table)
     spans = _segment_spans(first, rows) if classes else np.array([[0, len(rows)]])
     features = [table.values for table in tables]
     return Recording(id_, rows, timestamps, segments, features, labels, spans)
@@ -150,11 +185,15 @@ def _check_step(task: TaskConfig, partitions: dict[str, list[Recording]]) -> Non
         )
 
 
-def _digest(where: list, names: list[str], tables: dict, labels: dict) -> str:
-    """One digest over partitions, features and labels, independent of where the files lie."""
+def _digest(partition: str, ids: list[str], names: list[str], tables: dict, labels: dict) -> str:
+    """One digest over a partition's features and labels, wherever the files lie."""
     whole = hashlib.blake2b(digest_size=16)
-    for partition, id_ in where:
-        parts = [partition, id_, *(f"{name}:{tables[name, id_].digest}" for name in names)]
-        parts += [f"{t}:{table[id_].digest if table[id_] else '-'}" for t, table in labels.items()]
+
+    def of(table: CachedTable | None) -> str:
+        return table.digest if table else "-"
+
+    for id_ in ids:
+        parts = [partition, id_, *(f"{name}:{of(tables[name, id_])}" for name in names)]
+        parts += [f"{target}:{of(table[id_])}" for target, table in labels.items()]
         whole.update(("\t".join(parts) + "\n").encode())
     return whole.hexdigest()

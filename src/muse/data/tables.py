@@ -11,9 +11,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from muse.errors import MuseError
+from muse.errors import MuseError, raise_faults
 
 SHOWN = 40  # characters of a wrong value that a message repeats
+LISTED = 5  # rows that a message names
 
 
 @dataclass(frozen=True)
@@ -30,21 +31,35 @@ def parse_table(path: Path, data: bytes) -> Table:
     """Parse the content ``data`` of the CSV file ``path``.
 
     The columns `timestamp` and `segment_id` are found by name and may be absent; all others are
-    values. Raises MuseError, with file and row, for anything that is not a table of finite
-    numbers with rising timestamps.
+    values. Raises MuseError, with file and row and all faults of the file, for anything that is
+    not a table of finite numbers with rising timestamps.
     """
     frame = _parse(path, data)
-    _check_row_lengths(path, data, frame)
-    columns = [name for name in frame.columns if name not in ("timestamp", "segment_id")]
+    faults = _row_length_faults(path, data, frame)
+    names = frame.columns.tolist()
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        faults.append(f"{path}: two columns are called {twice[0]!r}; column names must differ.")
+        raise_faults(faults)
+    columns = [name for name in names if name not in ("timestamp", "segment_id")]
     if not columns:
-        raise MuseError(f"{path}: no column beside timestamp and segment_id; expected values.")
-    wide = {name: _numbers(path, frame, name) for name in frame.columns}
-    values = _float32(path, columns, wide)
+        faults.append(f"{path}: no column beside timestamp and segment_id; expected values.")
+    wide = {name: _numbers(path, frame, name, faults) for name in names}
+    values = _float32(path, columns, wide, len(frame), faults)
     missing = np.full(len(frame), np.nan)
     timestamps = wide.get("timestamp", missing)
-    if "timestamp" in wide:
-        _check_rising(path, timestamps)
+    if "timestamp" in wide and np.isnan(timestamps).sum() == frame["timestamp"].isna().sum():
+        faults += _order_faults(path, timestamps)  # else a text is among them, told already
+    raise_faults(faults)
     return Table(columns, values, timestamps, wide.get("segment_id", missing))
+
+
+def rows_in_words(rows: np.ndarray) -> str:
+    """Row numbers of a file for a message: `row 4`, or `rows 4, 7, 9, 12 and 30 more`."""
+    if len(rows) == 1:
+        return f"row {rows[0]}"
+    first, more = ", ".join(map(str, rows[:LISTED])), len(rows) - LISTED
+    return f"rows {first}" + (f" and {more} more" if more > 0 else "")
 
 
 def _parse(path: Path, data: bytes) -> pd.DataFrame:
@@ -70,76 +85,85 @@ def _parse(path: Path, data: bytes) -> pd.DataFrame:
     return frame
 
 
-def _check_row_lengths(path: Path, data: bytes, frame: pd.DataFrame) -> None:
-    """Raise if a row is shorter than the header (pandas fills it up) or the last one is cut."""
+def _row_length_faults(path: Path, data: bytes, frame: pd.DataFrame) -> list[str]:
+    """Rows shorter than the header (pandas fills them up), and a last line that is cut."""
+    faults = []
     suspects = np.flatnonzero(frame.iloc[:, -1].isna().to_numpy())
     if len(suspects) or not data.endswith(b"\n"):
         lines = data.decode("utf-8", "replace").splitlines()
+        short = []  # row of the file, fields
         for row in suspects:
             fields = len(next(csv.reader([lines[row + 1]]), [])) if row + 1 < len(lines) else 0
             if fields < len(frame.columns):
-                raise MuseError(
-                    f"{path}: row {row + 2} has {fields} of {len(frame.columns)} fields. "
-                    + ("The last line is truncated. " if row + 2 == len(lines) else "")
-                    + "Copy the file again from the package."
-                )
-    if not data.endswith(b"\n"):
-        raise MuseError(
+                short.append((int(row) + 2, fields))
+        if short:
+            row, fields = short[0]
+            also = np.array([row for row, _ in short[1:]])
+            faults.append(
+                f"{path}: row {row} has {fields} of {len(frame.columns)} fields. "
+                + (f"Too short as well: {rows_in_words(also)}. " if len(also) else "")
+                + ("The last line is truncated. " if short[-1][0] == len(lines) else "")
+                + "Copy the file again from the package."
+            )
+    if not data.endswith(b"\n") and not faults:
+        faults.append(
             f"{path}: row {len(frame) + 1}, the last line, has no end of line, so its last value "
             f"may be truncated. Copy the file again; if it is complete, add the end of line: "
             f"echo >> '{path}'"
         )
+    return faults
 
 
-def _numbers(path: Path, frame: pd.DataFrame, name: str) -> np.ndarray:
-    """One column as float64. Raises MuseError at the first text or infinite value."""
+def _numbers(path: Path, frame: pd.DataFrame, name: str, faults: list[str]) -> np.ndarray:
+    """One column as float64, NaN where it is no number; texts and infinite values are faults."""
     column = frame[name]
-    if isinstance(column, pd.DataFrame):
-        raise MuseError(f"{path}: two columns are called {name!r}; column names must differ.")
     if column.dtype.kind not in "iuf":
         text = column.map(str, na_action="ignore")  # True and False are text as well
         numbers = pd.to_numeric(text, errors="coerce")
         wrong = np.flatnonzero((numbers.isna() & column.notna()).to_numpy())
         if len(wrong):
             value = str(column.iloc[wrong[0]])[:SHOWN]
-            raise MuseError(
-                f"{path}: row {wrong[0] + 2}, column {name}: {value!r} is not a number."
+            faults.append(
+                f"{path}: {rows_in_words(wrong + 2)}, column {name}: {value!r} is not a number."
             )
         column = numbers
     numbers = column.to_numpy(dtype=np.float64)
     infinite = np.flatnonzero(np.isinf(numbers))
     if len(infinite):
-        raise MuseError(
-            f"{path}: row {infinite[0] + 2}, column {name}: the value is infinite; expected a "
-            "finite number, or an empty field where there is none."
+        faults.append(
+            f"{path}: {rows_in_words(infinite + 2)}, column {name}: the value is infinite; "
+            "expected a finite number, or an empty field where there is none."
         )
     return numbers
 
 
-def _float32(path: Path, columns: list[str], wide: dict[str, np.ndarray]) -> np.ndarray:
+def _float32(
+    path: Path, columns: list[str], wide: dict[str, np.ndarray], rows: int, faults: list[str]
+) -> np.ndarray:
     """The value columns side by side: (rows, columns) float32."""
-    values = np.empty((len(wide[columns[0]]), len(columns)), dtype=np.float32)
+    values = np.empty((rows, len(columns)), dtype=np.float32)
     with np.errstate(over="ignore"):
         for k, name in enumerate(columns):
             values[:, k] = wide[name]
-    if np.isinf(values).any():
-        row, k = np.argwhere(np.isinf(values))[0]
-        raise MuseError(
-            f"{path}: row {row + 2}, column {columns[k]}: {wide[columns[k]][row]:g} does not fit "
-            "into 32 bits (at most 3.4e38)."
-        )
+            large = np.flatnonzero(np.isinf(values[:, k]) & np.isfinite(wide[name]))
+            if len(large):
+                faults.append(
+                    f"{path}: {rows_in_words(large + 2)}, column {name}: {wide[name][large[0]]:g} "
+                    "does not fit into 32 bits (at most 3.4e38)."
+                )
     return values
 
 
-def _check_rising(path: Path, timestamps: np.ndarray) -> None:
+def _order_faults(path: Path, timestamps: np.ndarray) -> list[str]:
     missing = np.flatnonzero(np.isnan(timestamps))
     if len(missing):
-        raise MuseError(f"{path}: row {missing[0] + 2} has no timestamp; expected milliseconds.")
-    back = np.flatnonzero(np.diff(timestamps) <= 0)
-    if len(back):
-        row = back[0] + 1
+        has = "has" if len(missing) == 1 else "have"
+        return [f"{path}: {rows_in_words(missing + 2)} {has} no timestamp; expected milliseconds."]
+    faults = []
+    for row in np.flatnonzero(np.diff(timestamps) <= 0)[:LISTED] + 1:
         word = "repeats" if timestamps[row] == timestamps[row - 1] else "runs backwards from"
-        raise MuseError(
+        faults.append(
             f"{path}: row {row + 2}: timestamp {timestamps[row]:g} {word} "
             f"{timestamps[row - 1]:g} of the row before. Frames must be in order of time."
         )
+    return faults

@@ -2,6 +2,9 @@
 
 import importlib
 import inspect
+import pkgutil
+import sys
+from pathlib import Path
 
 from torch import nn
 
@@ -20,14 +23,7 @@ def build_model(settings: dict, inputs: int, outputs: int) -> nn.Module:
         MuseError: no such class, or it does not take these arguments.
     """
     arguments = {key: value for key, value in settings.items() if key != "_target_"}
-    module, _, name = str(settings["_target_"]).rpartition(".")
-    try:
-        cls = getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise MuseError(
-            f"model._target_={settings['_target_']}: cannot be imported ({error}). Expected "
-            "package.module.Class of a package that Python finds."
-        ) from None
+    cls = find_class(str(settings["_target_"]))
     signature = inspect.signature(cls)
     try:
         signature.bind(inputs=inputs, outputs=outputs, **arguments)
@@ -35,5 +31,38 @@ def build_model(settings: dict, inputs: int, outputs: int) -> nn.Module:
         known = ", ".join(
             name for name in signature.parameters if name not in ("inputs", "outputs")
         )
+        name = cls.__name__
         raise MuseError(f"model: {error}; the settings of {name} are {known}.") from None
     return cls(inputs=inputs, outputs=outputs, **arguments)
+
+
+def find_class(target: str) -> type[nn.Module]:
+    """Import the class ``package.module.Class``; the working folder is searched last.
+
+    Raises MuseError if there is none, or if it is no nn.Module.
+    """
+    module, _, name = target.rpartition(".")
+    if "" not in sys.path and str(Path.cwd()) not in sys.path:
+        sys.path.append(str(Path.cwd()))  # where `python -m` finds modules as well
+    try:
+        cls = getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise MuseError(
+            f"model._target_={target}: cannot be imported ({error}). Expected "
+            "package.module.Class of a package that Python finds, such as one in this folder."
+        ) from None
+    if not (isinstance(cls, type) and issubclass(cls, nn.Module)):
+        raise MuseError(f"model._target_={target}: expected a class derived from torch.nn.Module.")
+    return cls
+
+
+def is_of_muse(target: str) -> bool:
+    """Whether ``package.module.Class`` is a model that muse defines; nothing else is imported."""
+    module, _, _ = target.rpartition(".")
+    own = {f"{__name__}.{found.name}" for found in pkgutil.iter_modules(__path__)}
+    if module not in own:
+        return False
+    try:
+        return find_class(target).__module__ == module
+    except MuseError:
+        return False

@@ -11,6 +11,7 @@ from muse.data.windows import Frames
 from muse.plots import plot_confusion, plot_signals
 from muse.training.evaluate import of_target, score_target
 from muse.training.jobs import Job, JobResult
+from muse.training.trained import save_trained
 
 
 def save_job(
@@ -18,16 +19,7 @@ def save_job(
 ) -> dict[str, dict]:
     """Write the files of the best seed and return target -> its part of result.json."""
     weights = Path("weights") / f"{job.name}.safetensors"
-    about = {
-        "task": config.task.name,
-        "model": config.model,
-        "targets": job.targets,
-        "classes": config.task.classes,
-        "features": {name: package.columns[name] for name in package.features},
-        "standardised": job.standardised,
-        "seed": done.best.seed,
-    }
-    runs.write_weights(folder / weights, done.best.weights, job.scaling, about)
+    save_trained(folder / weights, config, package, job, done.best.seed, done.best.weights)
     result = {}
     for k, target in enumerate(job.targets):
         for partition in PARTITIONS:
