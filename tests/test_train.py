@@ -30,7 +30,7 @@ def train(make_config, tmp_path):
     def train(*overrides: str, root: Path = tmp_path) -> tuple[Path, dict]:
         config = make_config("train", f"data.root={root}", *SMALL, *overrides)
         run(config)
-        folder = Path(config.run.folder)
+        folder = Path(config.job.folder)
         return folder, json.loads((folder / "result.json").read_text())
 
     return train
@@ -91,7 +91,7 @@ def test_weights_hold_what_is_needed_to_use_them(train, tmp_path):
     stress_package(tmp_path)
     folder, result = train("task=stress", "features=[b,a]", "standardise=[a]", "target=valence")
     with safe_open(folder / result["targets"]["valence"]["weights"], "numpy") as file:
-        about = json.loads(file.metadata()["muse"])
+        about = json.loads(json.loads(file.metadata()["muse"])["about"])
         mean, scale = file.get_tensor("input.mean"), file.get_tensor("input.scale")
         assert file.get_tensor("model.project.weight").shape == (6, 3)
     assert about["features"] == {"b": ["b_0"], "a": ["a_0", "a_1"]}
@@ -157,7 +157,7 @@ def test_published_standardisation_is_the_default(make_config, tmp_path):
     (package / "feature_segments/a").rename(package / "feature_segments/vggish")
     config = make_config("train", f"data.root={tmp_path}", *SMALL, "task=stress", "features=vggish")
     run(replace(config, epochs=1, seeds=[101]))
-    result = json.loads((Path(config.run.folder) / "result.json").read_text())
+    result = json.loads((Path(config.job.folder) / "result.json").read_text())
     assert result["targets"]["arousal"]["standardised"] == ["vggish"]
     assert result["targets"]["valence"]["standardised"] == []
 
@@ -168,7 +168,7 @@ def test_a_diverged_run_says_where(make_config, tmp_path):
     config = make_config("train", f"data.root={tmp_path}", *settings)
     with pytest.raises(MuseError, match=r"seed 101, epoch \d, .*lower learning rate"):
         run(config)
-    assert json.loads((Path(config.run.folder) / "status.json").read_text())["status"] == "failed"
+    assert json.loads((Path(config.job.folder) / "status.json").read_text())["status"] == "failed"
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -1,38 +1,27 @@
 """The one bridge to Hydra: a checked dataclass from the command line, words from errors."""
 
-import json
 import os
 import secrets
 import shlex
 import shutil
 import signal
 import sys
-from dataclasses import fields
+from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
 
 import hydra
-import yaml
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-import muse
 from muse.cli import COMMANDS
-from muse.config import RunInfo, SynthConfig, TrainConfig
+from muse.config import SCHEMAS
+from muse.config_parts import JobInfo
 from muse.errors import MuseError, did_you_mean
-
-SCHEMAS = {"train": TrainConfig, "synth": SynthConfig}
-NOT_SETTINGS = ("run", "feature_sets", "task", "model")  # groups, or filled in by muse
-
-
-def config_folder() -> Path:
-    """The shipped configs/: inside an installed muse, or at the root of a checkout."""
-    package = Path(muse.__file__).parent
-    inside = package / "configs"
-    return inside if inside.is_dir() else package.parents[1] / "configs"
+from muse.help import config_folder, help_text, known_keys
 
 
 def run(command: str) -> None:
@@ -41,6 +30,8 @@ def run(command: str) -> None:
     if {"-h", "--help"} & set(words):
         print(help_text(command))
         return
+    if command == "train" and any(word.startswith("resume=") for word in words):
+        command = "resume"
     sys.argv[1:] = expand_bare_word(command, words)
     os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come here and are put into words below
     OmegaConf.register_new_resolver(
@@ -89,7 +80,7 @@ def load_config(command: str, overrides: list[str], folder: str = "."):
     """
     with hydra.initialize_config_dir(str(config_folder()), version_base="1.3"):
         config = hydra.compose(command, overrides=overrides)
-    return to_dataclass(command, config, RunInfo(folder, _command_line(command, overrides)))
+    return to_dataclass(command, config, JobInfo(folder, _command_line(command, overrides)))
 
 
 def checked(command: str, config: DictConfig):
@@ -102,7 +93,7 @@ def checked(command: str, config: DictConfig):
     folder = Path(job.runtime.output_dir)
     if folder.is_relative_to(Path.cwd()):
         folder = folder.relative_to(Path.cwd())  # short enough to be typed
-    info = RunInfo(str(folder), line)
+    info = JobInfo(str(folder), line)
     try:
         return to_dataclass(command, config, info)
     except MuseError:
@@ -110,13 +101,15 @@ def checked(command: str, config: DictConfig):
         raise
 
 
-def to_dataclass(command: str, config: DictConfig, info: RunInfo):
+def to_dataclass(command: str, config: DictConfig, info: JobInfo):
     """Return the dataclass of the command, filled from ``config``.
 
     Raises MuseError for unknown keys, missing values, wrong types and what the dataclass refuses.
     """
     try:
-        typed = OmegaConf.merge(OmegaConf.structured(SCHEMAS[command]), config, {"run": info})
+        typed = OmegaConf.merge(OmegaConf.structured(SCHEMAS[command]), config)
+        if "job" in typed:
+            typed = OmegaConf.merge(typed, {"job": info})
         missing = sorted(OmegaConf.missing_keys(typed))
         if missing:
             example = COMMANDS[command].example
@@ -125,6 +118,31 @@ def to_dataclass(command: str, config: DictConfig, info: RunInfo):
         return OmegaConf.to_object(typed)
     except OmegaConfBaseException as error:
         raise MuseError(in_words(command, error)) from None
+
+
+def from_data(command: str, data: object, where: Path, info: JobInfo):
+    """Return the dataclass of a command from a file's plain data: nothing in it is interpolated.
+
+    Raises MuseError, which names the file ``where``, as `to_dataclass`.
+    """
+    if not isinstance(data, dict):
+        raise MuseError(f"{where}: no settings; expected lines of `key: value`.")
+    for text in _texts(data):
+        if "${" in text or text == "???":
+            raise MuseError(f"{where}: {text!r}: expected plain values, nothing to be filled in.")
+    try:
+        return to_dataclass(command, OmegaConf.create(data), info)
+    except (MuseError, OmegaConfBaseException) as error:
+        raise MuseError(f"{where}: {error}") from None
+
+
+def _texts(data: object) -> Iterator[str]:
+    """All texts in nested data."""
+    if isinstance(data, str):
+        yield data
+    elif isinstance(data, dict | list):
+        for part in [*data, *data.values()] if isinstance(data, dict) else data:
+            yield from _texts(part)
 
 
 def _command_line(command: str, overrides: list[str]) -> str:
@@ -162,74 +180,3 @@ def in_words(command: str, error: Exception) -> str:
         f"there is no setting '{key}'.{did_you_mean(name, known)}\n"
         f"The settings{where}: {', '.join(known)}."
     )
-
-
-def known_keys(command: str, parent: str) -> list[str]:
-    """Names of the settings below ``parent`` ('' is the top), from the command's YAML files."""
-    node = shipped(command)
-    for part in filter(None, parent.split(".")):
-        node = node.get(part)
-        if part in ("task", "model") and node is None:
-            group = sorted((config_folder() / part).glob("*.yaml"))
-            node = {key: None for file in group for key in yaml.safe_load(file.read_text())}
-        if not isinstance(node, dict):
-            return []
-    names = {f.name for f in fields(SCHEMAS[command])} if not parent else set()
-    return sorted((names | set(node)) - {"run", "defaults", "hydra"})
-
-
-def shipped(command: str) -> dict:
-    """The command's YAML as it is shipped, nothing composed or resolved."""
-    return yaml.safe_load((config_folder() / f"{command}.yaml").read_text())
-
-
-def help_text(command: str) -> str:
-    """The text of `muse COMMAND --help`: choices, then every setting with its default."""
-    about = COMMANDS[command]
-    defaults = shipped(command)
-    choices = [name for entry in defaults["defaults"] if isinstance(entry, dict) for name in entry]
-    lines = [f"usage: {about.example.split('=')[0].rsplit(' ', 1)[0]} key=value ...", ""]
-    lines += [about.summary, f"Example: {about.example}", "", "choices"]
-    for group in choices:
-        folder = config_folder() / group.lstrip("/")
-        if folder.is_dir():
-            names = ", ".join(sorted(file.stem for file in folder.glob("*.yaml")))
-            lines.append(f"  {group:14} {names}")
-    lines += ["", "settings (default)"]
-    lines += settings(SCHEMAS[command], defaults)
-    if "model" in choices:
-        lines += ["", "settings of the model (model=lstm)"]
-        model = yaml.safe_load((config_folder() / "model" / "lstm.yaml").read_text())
-        lines += [f"  model.{name} = {shown(value)}" for name, value in model.items()]
-    lines += [
-        "",
-        "Hydra: -m sweeps over values with commas, --cfg job prints the composed settings,",
-        "--config-dir adds a folder of your own configs, --hydra-help tells the rest.",
-    ]
-    return "\n".join(lines)
-
-
-def settings(schema: type, defaults: dict, prefix: str = "") -> list[str]:
-    """One line for each setting of a dataclass: name, default, what it means."""
-    lines = []
-    for item in fields(schema):
-        if not prefix and item.name in NOT_SETTINGS:
-            continue
-        value = defaults.get(item.name)
-        if isinstance(value, dict):
-            lines += settings(item.type, value, f"{item.name}.")
-        else:
-            name = f"{prefix}{item.name}"
-            lines.append(f"  {name:14} {item.metadata.get('help', '')} ({shown(value)})")
-    return lines
-
-
-def shown(value) -> str:
-    """A default as a person reads it: ${oc.env:MUSE_DATA,data} is `data`."""
-    if value == "???":
-        return "required"
-    if isinstance(value, str) and value.startswith("${oc.env:"):
-        return value.rstrip("}").split(",", 1)[1].strip('"')
-    if isinstance(value, str) and value.startswith("${"):
-        return f"that of the {value[2:].split('.')[0]}"
-    return value if isinstance(value, str) else json.dumps(value)

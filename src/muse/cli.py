@@ -22,6 +22,11 @@ COMMANDS = {
         "muse train task=stress features=egemaps",
         "task",
     ),
+    "resume": Command(
+        "Continue an interrupted training where it stood.",
+        "muse resume outputs/train/RUN",
+        "resume",
+    ),
     "synth": Command(
         "Write a synthetic package in the layout of the official one.",
         "muse synth task=stress out=data scale=0.2",

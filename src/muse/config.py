@@ -1,100 +1,25 @@
-"""The settings of every command: names, types, one-line help, and the checks across fields.
+"""The settings of every command, and the checks across them.
 
-The values stand in configs/*.yaml; what is wrong there or on the command line fails here,
-before any work starts. Units are part of the help. Nothing heavy is imported.
+What is wrong in configs/*.yaml or on the command line fails here, before any work starts. Nothing
+heavy is imported.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
-from muse.errors import MuseError, did_you_mean
-
-PARTITIONS = ("train", "devel", "test")
-LOSSES = ("ccc", "mse", "l1", "cross_entropy")
-METRICS = ("ccc", "f1")
-
-
-def setting(text: str) -> Any:
-    """A field without a default (the YAML has it) that carries its line of help."""
-    return field(metadata={"help": text})
-
-
-@dataclass
-class Published:
-    """The settings that the challenge's paper found best for a task."""
-
-    layers: int = setting("Recurrent layers.")
-    hidden: int = setting("Hidden size of each layer and direction.")
-    bidirectional: bool = setting("Read each recording in both directions.")
-    lr: float = setting("Initial learning rate of Adam.")
-
-
-@dataclass
-class PackageSize:
-    """Published size of a package; only synthetic packages are made from it."""
-
-    recordings: dict[str, int] = setting("Recordings per partition.")
-    seconds: dict[str, float] = setting("Duration of each partition in seconds.")
-    features: list[str] = setting("Feature sets of the package.")
-    segments: dict[str, int] = field(default_factory=dict)  # per partition; only with classes
-    shares: dict[str, list[float]] = field(default_factory=dict)  # target -> share of each class
-
-
-@dataclass
-class TaskConfig:
-    """A sub-challenge: all that distinguishes one task from another is in here."""
-
-    name: str = setting("Name of the task.")
-    title: str = setting("Name as published.")
-    corpus: str = setting("Corpus; the dimension of a feature set may depend on it.")
-    folder: str = setting("Folder of the package below data.root.")
-    targets: list[str] = setting("Targets, each a folder of label_segments.")
-    classes: int = setting("Number of classes per target; 0 for regression.")
-    step: float = setting("Frame step in seconds.")
-    window: int = setting("Window length in frames.")
-    hop: int = setting("Frames from one window's start to the next.")
-    outside_segments: str = setting("Frames of train and devel outside any segment: keep or drop.")
-    loss: str = setting("Loss: ccc, mse, l1 or cross_entropy.")
-    metric: str = setting("Score: ccc or f1 (macro).")
-    published: Published = setting("Best settings of the paper, defaults of model and lr.")
-    size: PackageSize | None = None
-
-    def __post_init__(self):
-        one_of("task.loss", self.loss, LOSSES)
-        one_of("task.metric", self.metric, METRICS)
-        one_of("task.outside_segments", self.outside_segments, ("keep", "drop"))
-        if (self.classes > 0) != (self.metric == "f1"):
-            raise MuseError(
-                f"task {self.name}: metric {self.metric} with classes={self.classes}; "
-                "ccc goes with classes=0, f1 with two or more."
-            )
-
-
-@dataclass
-class FeatureSet:
-    """What is known of a public feature set; an unknown folder needs no entry."""
-
-    modality: str = setting("audio, video, text or bio.")
-    dimension: dict[str, int] = field(default_factory=dict)  # corpus -> columns
-    standardise: Any = False  # true, false, or task -> targets for which it is standardised
-    members: list[str] = field(default_factory=list)  # an alias: the folders it stands for
-
-
-@dataclass
-class DataConfig:
-    """Where the data are and how they are read."""
-
-    root: str = setting("Folder of the packages (environment: MUSE_DATA).")
-    cache: str = setting("Folder of the float32 copies of the CSV files (environment: MUSE_CACHE).")
-    readers: int | None = setting("CSV files read side by side; null: one per core.")
-
-
-@dataclass
-class RunInfo:
-    """Where a run writes and how it was called; filled in by muse, not by the user."""
-
-    folder: str
-    command: str
+from muse.config_parts import (
+    LOSSES,
+    PARTITIONS,
+    DataConfig,
+    FeatureSet,
+    JobInfo,
+    TaskConfig,
+    at_least,
+    names_of,
+    one_of,
+    setting,
+)
+from muse.errors import MuseError
 
 
 @dataclass
@@ -110,6 +35,8 @@ class TrainConfig:
         "To zero mean, unit variance: null (as published), true, false, [names]."
     )
     missing: str = setting("NaN features: zero (after standardisation) or error.")
+    recordings: int | None = setting("Only the first recordings of each partition; null: all.")
+    best_on: str = setting("Partition whose score picks epoch and seed: devel, or train to debug.")
     window: int = setting("Window length in frames, for training.")
     hop: int = setting("Frames from one window's start to the next.")
     loss: str = setting("Training loss: ccc, mse, l1 or cross_entropy.")
@@ -129,16 +56,17 @@ class TrainConfig:
     tensorboard: bool = setting("Write TensorBoard events beside metrics.jsonl.")
     data: DataConfig = setting("The packages and the cache.")
     feature_sets: dict[str, FeatureSet] = setting("What is known of the public feature sets.")
-    run: RunInfo | None = None
+    job: JobInfo | None = None
 
     def __post_init__(self):
-        self.features = _names("features", self.features)
+        self.features = names_of("features", self.features)
         if self.standardise is not None and not isinstance(self.standardise, bool):
-            self.standardise = _names("standardise", self.standardise)
+            self.standardise = names_of("standardise", self.standardise)
         self.seeds = _seeds(self.seeds)
         if self.target is not None:
             one_of("target", self.target, self.task.targets)
         one_of("missing", self.missing, ("zero", "error"))
+        one_of("best_on", self.best_on, ("devel", "train"))
         one_of("loss", self.loss, LOSSES)
         one_of("ccc", self.ccc, ("sample", "biased"))
         if (self.loss == "cross_entropy") != (self.task.classes > 0):
@@ -148,11 +76,13 @@ class TrainConfig:
                 "cross_entropy is for classes, ccc, mse and l1 for regression."
             )
         for name in ("window", "hop", "batch_size", "epochs", "patience", "threads"):
-            _at_least(name, getattr(self, name), 1)
+            at_least(name, getattr(self, name), 1)
         for name in ("weight_decay", "lr_patience", "lr_floor", "bootstrap"):
-            _at_least(name, getattr(self, name), 0)
-        if self.data.readers is not None:
-            _at_least("data.readers", self.data.readers, 1)
+            at_least(name, getattr(self, name), 0)
+        if self.recordings is not None:
+            at_least("recordings", self.recordings, 1)
+        if self.data.root is None:
+            raise MuseError("data.root=null: expected the folder of the packages.")
         if not self.lr > 0:
             raise MuseError(f"lr={self.lr}: the learning rate must be above 0.")
         if not 0 < self.lr_factor < 1:
@@ -184,14 +114,14 @@ class SynthConfig:
     seed: int = setting("Seed: the same seed writes the same files.")
     overwrite: bool = setting("Replace a synthetic package that is there already.")
     feature_sets: dict[str, FeatureSet] = setting("What is known of the public feature sets.")
-    run: RunInfo | None = None
+    job: JobInfo | None = None
 
     def __post_init__(self):
         if self.features is not None:
-            self.features = _names("features", self.features)
+            self.features = names_of("features", self.features)
         if not self.scale > 0:
             raise MuseError(f"scale={self.scale}: expected a number above 0; 1 is published size.")
-        _at_least("seed", self.seed, 0)
+        at_least("seed", self.seed, 0)
         if self.task.size is None:
             raise MuseError(
                 f"task {self.task.name} has no `size` in its YAML, so there is nothing to make a "
@@ -199,28 +129,86 @@ class SynthConfig:
             )
 
 
-def one_of(key: str, value: str, known) -> None:
-    """Raise a MuseError that lists the known values if ``value`` is none of them."""
-    if value not in known:
-        raise MuseError(
-            f"{key}={value}: expected one of {', '.join(known)}.{did_you_mean(value, list(known))}"
-        )
+@dataclass
+class CheckConfig:
+    """Settings of `muse check`."""
+
+    task: TaskConfig = setting("The sub-challenge.")
+    features: Any = setting("Feature sets to check: null (all of the package), a name or a list.")
+    out: str = setting("Folder of the report; a new one for each call.")
+    data: DataConfig = setting("The packages and the cache.")
+    feature_sets: dict[str, FeatureSet] = setting("What is known of the public feature sets.")
+    job: JobInfo | None = None
+
+    def __post_init__(self):
+        if self.features is not None:
+            self.features = names_of("features", self.features)
 
 
-def _at_least(key: str, value: float, low: float) -> None:
-    if not value >= low:
-        raise MuseError(f"{key}={value}: expected {low} or more.")
+@dataclass
+class DataOfUse(DataConfig):
+    """Where the data are for a trained model."""
+
+    root: str | None = setting("Folder of the packages; null: as the run.")
 
 
-def _names(key: str, value: Any) -> list[str]:
-    """A name or a list of names, as a list of text: a folder may be called 12."""
-    given = value if isinstance(value, list) else [value]
-    names = [str(name) for name in given]
-    if not names or "" in names or not all(isinstance(name, str | int) for name in given):
-        raise MuseError(f"{key}={value}: expected a name, or a list of names such as [a,b].")
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
-        raise MuseError(f"{key}={value}: {', '.join(twice)} is named twice; name each once.")
+@dataclass
+class UseConfig:
+    """What the commands share that use a run folder."""
+
+    device: str | None = setting("auto, cpu, cuda or cuda:1; null: as the run.")
+    threads: int | None = setting("Threads of PyTorch on the CPU; null: as the run.")
+    trust: list[str] = setting(
+        "Model classes outside muse that may be built: [my_package.MyModel]."
+    )
+    data: DataOfUse = setting("The packages and the cache.")
+
+    def __post_init__(self):
+        if self.threads is not None:
+            at_least("threads", self.threads, 1)
+
+
+@dataclass
+class ResumeConfig(UseConfig):
+    """Settings of `muse resume` and `muse train resume=...`."""
+
+    resume: str = setting("The run folder to continue.")
+
+
+@dataclass
+class EvaluateConfig(UseConfig):
+    """Settings of `muse evaluate`."""
+
+    run: str = setting("The run folder.")
+    partition: Any = setting("Partitions to score: null (all), a name or a list.")
+    out: str | None = setting("JSON file for the scores; null: they are only printed.")
+
+    def __post_init__(self):
+        super().__post_init__()
+        self.partition = _partitions(self.partition)
+
+
+@dataclass
+class PredictConfig(UseConfig):
+    """Settings of `muse predict`."""
+
+    run: str = setting("The run folder.")
+    out: str = setting("Folder for the predictions; new or empty, unless overwrite=true.")
+    partition: Any = setting("Partitions to predict: null (all of the package), a name or a list.")
+    zip: bool = setting("Also write OUT.zip with TARGET/ID.csv of one partition (test).")
+    overwrite: bool = setting("Replace files of earlier predictions in out.")
+
+    def __post_init__(self):
+        super().__post_init__()
+        self.partition = _partitions(self.partition)
+
+
+def _partitions(value: Any) -> list[str] | None:
+    if value is None:
+        return None
+    names = names_of("partition", value)
+    for name in names:
+        one_of("partition", name, PARTITIONS)
     return names
 
 
@@ -233,5 +221,15 @@ def _seeds(value: Any) -> list[int]:
         if len(set(value)) < len(value):
             raise MuseError(f"seeds={value}: a seed is named twice; name each once.")
         return value
-    _at_least("seeds", value, 1)
+    at_least("seeds", value, 1)
     return list(range(101, 101 + value))
+
+
+SCHEMAS = {
+    "train": TrainConfig,
+    "resume": ResumeConfig,
+    "evaluate": EvaluateConfig,
+    "predict": PredictConfig,
+    "check": CheckConfig,
+    "synth": SynthConfig,
+}

@@ -23,13 +23,16 @@ partition), `seconds` (in epochs, over all sittings), `targets` and, with two ta
 
 import hashlib
 import json
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import yaml
+from filelock import FileLock, Timeout
 
 import muse
 from muse.config import TrainConfig
@@ -38,7 +41,7 @@ from muse.errors import MuseError
 FORMAT = 2
 READ_LATER = ("config.yaml", "weights", "predictions", "logits", "labels")
 # settings that change no number: where things are, how fast, what is written beside the numbers
-NO_NUMBERS = ("run", "data", "device", "threads", "tensorboard", "feature_sets")
+NO_NUMBERS = ("job", "data", "device", "threads", "tensorboard", "feature_sets")
 NO_NUMBERS_OF_TASK = ("title", "folder", "corpus", "size", "published", "step", "targets")
 
 
@@ -61,12 +64,33 @@ def begin(folder: Path, config: TrainConfig) -> None:
     """Make the run folder: its settings and the status `running`."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        settings = {k: v for k, v in asdict(config).items() if k != "run"}
+        settings = {k: v for k, v in asdict(config).items() if k != "job"}
+        settings["data"]["root"] = str(Path(config.data.root).expanduser().absolute())
         text = yaml.safe_dump(settings, sort_keys=False, allow_unicode=True)
-        write_text(folder / "config.yaml", f"# {config.run.command}\n{text}")
+        write_text(folder / "config.yaml", f"# {config.job.command}\n{text}")
         set_status(folder, "running")
     except OSError as error:
         raise MuseError(f"{folder}: the run folder cannot be written ({error.strerror}).") from None
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Keep the run folder for this process until the end of the block.
+
+    The system lifts the lock when a process dies. Raises MuseError if another process has it.
+    """
+    lock = FileLock(folder / "checkpoints" / ".lock", timeout=0)
+    try:
+        (folder / "checkpoints").mkdir(exist_ok=True)
+        lock.acquire()
+    except Timeout:
+        raise MuseError(f"{folder}: another process is training this run. Wait for it.") from None
+    except NotImplementedError:  # a file system without locks
+        pass
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def set_status(folder: Path, state: str, reason: str = "") -> None:
@@ -85,6 +109,7 @@ def write_result(folder: Path, result: dict) -> None:
     }
     write_json(folder / "result.json", content | {"digest": digest_of(content)})
     set_status(folder, "finished")
+    shutil.rmtree(folder / "checkpoints", ignore_errors=True)  # there is nothing to go on with
 
 
 def checksum(data: bytes) -> str:

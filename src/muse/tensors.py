@@ -21,7 +21,8 @@ def write_tensors(path: Path, tensors: dict[str, Tensor], about: dict) -> None:
     """Write tensors and what is to be known of them (JSON) in one step."""
     tensors = {name: tensors[name].detach().cpu().contiguous() for name in sorted(tensors)}
     text = json.dumps(about)
-    metadata = {"muse": text, "digest": _digest(tensors, text)}
+    # one entry: safetensors writes several in random order, and equal runs have equal files
+    metadata = {"muse": json.dumps({"digest": _digest(tensors, text), "about": text})}
     write_file(path, lambda draft: save_file(tensors, draft, metadata))
 
 
@@ -41,13 +42,18 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict]:
         raise MuseError(
             f"{path}: not a readable safetensors file ({reason}). Copy the run folder again."
         ) from None
-    if not {"muse", "digest"} <= set(metadata):
-        raise MuseError(f"{path}: not written by `muse train`; expected a file of its run folder.")
-    if metadata["digest"] != _digest(tensors, metadata["muse"]):
+    try:
+        muse = json.loads(metadata["muse"])
+        text, digest = str(muse["about"]), muse["digest"]
+    except (KeyError, TypeError, ValueError):
+        raise MuseError(
+            f"{path}: not written by `muse train`; expected a file of its run folder."
+        ) from None
+    if digest != _digest(tensors, text):
         raise MuseError(
             f"{path}: damaged, its content does not fit its checksum. Copy the run folder again."
         )
-    return tensors, json.loads(metadata["muse"])
+    return tensors, json.loads(text)
 
 
 def _digest(tensors: dict[str, Tensor], text: str) -> str:

@@ -5,7 +5,7 @@ import logging
 import numpy as np
 import pytest
 
-from muse.config import DataConfig
+from muse.config_parts import DataConfig
 from muse.data.recordings import load_package
 from muse.errors import MuseError
 from tests.conftest import edit, sent_package, stress_package

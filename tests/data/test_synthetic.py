@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from muse.commands import synth
-from muse.config import FeatureSet
+from muse.config_parts import FeatureSet
 from muse.data import synthetic, synthetic_signals
 from muse.data.synthetic import write_package
 from muse.data.synthetic_plan import choose_sets, gold_standard, plan_recordings

@@ -1,13 +1,13 @@
 """`muse train`: from a package to a scored model and its run folder."""
 
 import logging
-import time
 from pathlib import Path
 
 import numpy as np
 
 from muse import runs
-from muse.config import PARTITIONS, TrainConfig
+from muse.config import TrainConfig
+from muse.config_parts import PARTITIONS
 from muse.data.recordings import Package, load_package
 from muse.errors import MuseError
 from muse.training.device import prepare
@@ -19,14 +19,24 @@ log = logging.getLogger(__name__)
 
 
 def run(config: TrainConfig) -> None:
-    """Train, score and save; the run folder says how it ended, whatever happens."""
-    folder = Path(config.run.folder)
+    """Begin a run folder and train in it."""
+    folder = Path(config.job.folder)
     runs.begin(folder, config)
+    train_in(folder, config)
+
+
+def train_in(folder: Path, config: TrainConfig) -> None:
+    """Train, score and save, from the folder's checkpoints if it has some.
+
+    The run folder says how it ended, whatever happens.
+    """
     try:
-        _train(config, folder)
+        with runs.locked(folder):
+            runs.set_status(folder, "running")
+            _train(config, folder)
     except KeyboardInterrupt:
         runs.set_status(folder, "interrupted", "stopped by the user or the system")
-        log.error("Interrupted: the run in %s is not finished.", folder)
+        log.error("Interrupted. Continue where it stood: muse resume %s", folder)
         raise
     except MuseError as error:
         runs.set_status(folder, "failed", str(error))
@@ -37,7 +47,7 @@ def run(config: TrainConfig) -> None:
 
 
 def _train(config: TrainConfig, folder: Path) -> None:
-    started, device = time.time(), prepare(config.device, config.threads)
+    device = prepare(config.device, config.threads)
     package = load_package(
         config.task,
         config.targets,
@@ -45,6 +55,7 @@ def _train(config: TrainConfig, folder: Path) -> None:
         config.feature_sets,
         config.data,
         config.missing,
+        recordings=config.recordings,
     )
     jobs = make_jobs(config, package, device)
     standardised = {target: job.standardised for job in jobs for target in job.targets}
@@ -55,11 +66,12 @@ def _train(config: TrainConfig, folder: Path) -> None:
     with recording(config, folder, len(jobs)) as recorder:
         for job in jobs:
             recorder.of(job)
-            done = train_job(config, job, recorder.on_epoch, recorder.on_seed)
+            checkpoints = folder / "checkpoints", id_
+            done = train_job(config, job, recorder.on_epoch, recorder.on_seed, checkpoints)
             targets |= save_job(config, folder, package, job, done)
     result = {
         "run_id": id_,
-        "command": config.run.command,
+        "command": config.job.command,
         "task": config.task.name,
         "features": package.features,
         "model": config.model,
@@ -70,7 +82,7 @@ def _train(config: TrainConfig, folder: Path) -> None:
             "digest": package.digest,
             "partitions": package.digests,
         },
-        "seconds": round(time.time() - started, 1),
+        "seconds": round(recorder.seconds, 1),
         "targets": targets,
     }
     if len(targets) > 1:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from muse.config import TaskConfig
+from muse.config_parts import TaskConfig
 from muse.data.cache import CachedTable, load_tables
 from muse.data.checks import check_rows
 from muse.data.tables import rows_in_words

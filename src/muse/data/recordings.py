@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from muse.config import PARTITIONS, DataConfig, TaskConfig
+from muse.config_parts import PARTITIONS, DataConfig, TaskConfig
 from muse.data.cache import CachedTable, load_tables
 from muse.data.checks import check_rows, check_segments, common_columns, report_missing
 from muse.data.labels import class_labels, load_labels, signal_labels

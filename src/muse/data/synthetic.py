@@ -19,7 +19,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from muse import __version__
-from muse.config import FeatureSet, TaskConfig
+from muse.config_parts import FeatureSet, TaskConfig
 from muse.data.layout import SYNTHETIC_MARK
 from muse.data.synthetic_plan import Recording, choose_sets, gold_standard, plan_recordings
 from muse.data.synthetic_signals import feature_frames

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from muse.config import FeatureSet, TaskConfig
+from muse.config_parts import FeatureSet, TaskConfig
 from muse.data.synthetic_signals import ratings, segment_classes, stream
 from muse.errors import MuseError, did_you_mean
 

@@ -10,7 +10,7 @@ import zlib
 
 import numpy as np
 
-from muse.config import FeatureSet, TaskConfig
+from muse.config_parts import FeatureSet, TaskConfig
 
 SHARED = 0.3  # correlation of any two targets of a person
 LAG = (1.0, 2.0)  # seconds by which ratings follow the emotion

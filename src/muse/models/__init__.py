@@ -66,3 +66,12 @@ def is_of_muse(target: str) -> bool:
         return find_class(target).__module__ == module
     except MuseError:
         return False
+
+
+def check_trusted(path: Path, target: str, trust: list[str]) -> None:
+    """Raise MuseError unless a class named in a file is one of muse's models or in ``trust``."""
+    if target not in trust and not is_of_muse(target):
+        raise MuseError(
+            f"{path} names the model class {target}, which is not one of muse's. A class is code: "
+            f"if you know it, allow it with 'trust=[{target}]'."
+        )

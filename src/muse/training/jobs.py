@@ -2,15 +2,18 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import torch
 
-from muse.config import PARTITIONS, TrainConfig
+from muse.config import TrainConfig
+from muse.config_parts import PARTITIONS
 from muse.data.layout import expand_features, is_standardised
 from muse.data.recordings import Package
 from muse.data.windows import Frames, Scaling, fit_scaling, to_frames
 from muse.errors import MuseError
+from muse.training.checkpoint import Checkpoint
 from muse.training.evaluate import mean_score, score_target
 from muse.training.loop import SeedResult, new_model, predict, train_seed
 
@@ -78,23 +81,31 @@ def train_job(
     job: Job,
     on_epoch: Callable[[dict], None],
     on_seed: Callable[[dict], None],
+    checkpoints: tuple[Path, str] | None = None,
 ) -> JobResult:
     """Train every seed of a job; devel picks the epoch and the seed, test is scored once per seed.
 
     Args:
         on_epoch: gets the record of each epoch, see train_seed.
         on_seed: gets the scores of each seed, an element of JobResult.seeds.
+        checkpoints: folder and run id of the checkpoints, one per seed, from which to go on.
     """
     frames, metric = job.frames, config.task.metric
     best: SeedResult | None = None
     outputs: dict[str, np.ndarray] = {}
     seeds = []
 
-    def devel_score(output: np.ndarray) -> float:
-        return mean_score(config, frames["devel"], output)
+    watched = frames[config.best_on]
+
+    def score(output: np.ndarray) -> float:
+        return mean_score(config, watched, output)
 
     for seed in config.seeds:
-        result = train_seed(config, frames["train"], frames["devel"], devel_score, seed, on_epoch)
+        checkpoint = None
+        if checkpoints:
+            folder, run_id = checkpoints
+            checkpoint = Checkpoint(folder / job.name / f"seed_{seed}.safetensors", run_id)
+        result = train_seed(config, frames["train"], watched, score, seed, on_epoch, checkpoint)
         model = new_model(config, frames["train"])
         model.load_state_dict(result.weights)
         predicted = {partition: predict(model, frames[partition]) for partition in PARTITIONS}

@@ -17,6 +17,7 @@ from muse.config import TrainConfig
 from muse.data.windows import Frames, cut_windows, split_alike, take
 from muse.errors import MuseError
 from muse.models import build_model
+from muse.training.checkpoint import Checkpoint, Progress
 from muse.training.losses import loss_function, loss_weight
 
 CELLS_AT_ONCE = 2**25  # values (frames x features) of a batch in which samples are predicted
@@ -41,54 +42,83 @@ def train_seed(
     score: Callable[[np.ndarray], float],
     seed: int,
     on_epoch: Callable[[dict], None],
+    checkpoint: Checkpoint | None = None,
 ) -> SeedResult:
     """Train one model from a seed and keep the weights of the epoch that is best on devel.
 
     Args:
         train, devel: partitions on the device that the model is trained on.
         score: devel predictions (frames, O) -> score, higher is better.
-        on_epoch: gets seed, epoch, loss, devel, best, lr and seconds after each epoch.
+        on_epoch: gets seed, epoch, loss, devel, best, lr and seconds after each epoch, those
+            before a checkpoint included.
+        checkpoint: written after each epoch; if it is there, training goes on from it.
 
     Raises:
-        MuseError: a loss or a devel prediction that is not finite, with epoch and step.
+        MuseError: a loss or a devel prediction that is not finite, with epoch and step; a
+            checkpoint that cannot be used.
     """
-    with seeded(seed, train.features.device) as (shuffle, start_training):
-        model = new_model(config, train)
-        optimiser = torch.optim.Adam(
-            model.parameters(), lr=config.lr, weight_decay=config.weight_decay
-        )
-        plateau = torch.optim.lr_scheduler.ReduceLROnPlateau(
-            optimiser, factor=config.lr_factor, patience=config.lr_patience, min_lr=config.lr_floor
-        )
+    device = train.features.device
+    with seeded(seed, device) as (shuffle, start_training):
+        progress = _start(config, train, shuffle)
         windows = cut_windows(train.samples, config.window, config.hop)
-        best, best_epoch, weights = -math.inf, 0, {}
         start_training()
-        for epoch in range(1, config.epochs + 1):
-            started, lr = time.perf_counter(), optimiser.param_groups[0]["lr"]
+        if checkpoint:
+            checkpoint.load(progress, device)
+        history = progress.history
+        for record in history:
+            on_epoch(record)
+        while not _ended(config, history):
+            started, epoch = time.perf_counter(), len(history) + 1
+            lr = progress.optimiser.param_groups[0]["lr"]
             order = torch.randperm(len(windows), generator=shuffle).numpy()
-            losses = train_epoch(model, optimiser, train, windows[order], config)
+            losses = train_epoch(progress.model, progress.optimiser, train, windows[order], config)
             _check_finite("the loss", losses, seed, epoch, lr)
-            output = predict(model, devel)
+            output = predict(progress.model, devel)
             _check_finite("a devel prediction", torch.from_numpy(output), seed, epoch, lr)
             value = score(output)
+            best = history[-1]["best"] if history else -math.inf
             if value > best:
-                best, best_epoch = value, epoch
-                weights = {k: v.detach().cpu().clone() for k, v in model.state_dict().items()}
-            plateau.step(1 - value)
-            on_epoch(
+                state = progress.model.state_dict()
+                progress.best = {k: v.detach().cpu().clone() for k, v in state.items()}
+            progress.plateau.step(1 - value)
+            history.append(
                 {
                     "seed": seed,
                     "epoch": epoch,
                     "loss": float(losses.mean()),
                     "devel": value,
-                    "best": best,
+                    "best": max(value, best),
                     "lr": lr,
                     "seconds": round(time.perf_counter() - started, 4),
                 }
             )
-            if epoch - best_epoch >= config.patience:
-                break
-    return SeedResult(seed, best, best_epoch, epoch, weights)
+            if checkpoint:
+                checkpoint.save(progress, device)
+            on_epoch(history[-1])
+    return SeedResult(seed, history[-1]["best"], _best_epoch(history), len(history), progress.best)
+
+
+def _start(config: TrainConfig, train: Frames, shuffle: torch.Generator) -> Progress:
+    """A new model with its optimiser and scheduler."""
+    model = new_model(config, train)
+    optimiser = torch.optim.Adam(model.parameters(), lr=config.lr, weight_decay=config.weight_decay)
+    plateau = torch.optim.lr_scheduler.ReduceLROnPlateau(
+        optimiser, factor=config.lr_factor, patience=config.lr_patience, min_lr=config.lr_floor
+    )
+    return Progress(model, optimiser, plateau, shuffle)
+
+
+def _best_epoch(history: list[dict]) -> int:
+    """The first epoch with the best devel score."""
+    return next(record["epoch"] for record in history if record["devel"] == history[-1]["best"])
+
+
+def _ended(config: TrainConfig, history: list[dict]) -> bool:
+    """Whether all epochs are trained, or devel has not improved for `patience` of them."""
+    if not history:
+        return False
+    patient = len(history) - _best_epoch(history) < config.patience
+    return len(history) >= config.epochs or not patient
 
 
 def train_epoch(

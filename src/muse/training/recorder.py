@@ -2,6 +2,7 @@
 
 import json
 import logging
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,7 +24,10 @@ class Recorder:
         self.job: Job | None = None
         self.writer = None  # TensorBoard's, of the current target and seed
         self.writer_of: tuple = ()
-        self.metrics = (folder / "metrics.jsonl").open("a", encoding="utf-8")
+        self.seconds = 0.0  # in epochs
+        # a resumed run tells its epochs again, from the checkpoints
+        self.metrics = (folder / "metrics.jsonl").open("w", encoding="utf-8")
+        shutil.rmtree(folder / "tensorboard", ignore_errors=True)
 
     def of(self, job: Job) -> None:
         """From now on epochs belong to this job."""
@@ -31,6 +35,7 @@ class Recorder:
 
     def on_epoch(self, record: dict) -> None:
         """One line of metrics.jsonl, TensorBoard's scalars, one step of the bar."""
+        self.seconds += record["seconds"]
         print(json.dumps({"target": self.job.name, **record}), file=self.metrics, flush=True)
         if self.config.tensorboard:
             writer = self._writer(record["seed"])

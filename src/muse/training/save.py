@@ -5,7 +5,8 @@ from pathlib import Path
 import numpy as np
 
 from muse import runs
-from muse.config import PARTITIONS, TrainConfig
+from muse.config import TrainConfig
+from muse.config_parts import PARTITIONS
 from muse.data.recordings import Package, Recording
 from muse.data.windows import Frames
 from muse.plots import plot_confusion, plot_signals

@@ -11,7 +11,7 @@ from muse.data.layout import is_name
 from muse.data.recordings import Package
 from muse.data.windows import Scaling
 from muse.errors import MuseError
-from muse.models import build_model, is_of_muse
+from muse.models import build_model, check_trusted, is_of_muse
 from muse.tensors import read_tensors, write_tensors
 from muse.training.jobs import Job
 
@@ -74,15 +74,6 @@ def load_trained(path: Path, trust: list[str], device: torch.device) -> Trained:
     except RuntimeError as error:
         raise MuseError(f"{path}: the weights do not fit {model['_target_']} ({error}).") from None
     return Trained(built.to(device), targets, features, Scaling(mean, scale))
-
-
-def check_trusted(path: Path, target: str, trust: list[str]) -> None:
-    """Raise MuseError unless a class named in a file is one of muse's models or in ``trust``."""
-    if target not in trust and not is_of_muse(target):
-        raise MuseError(
-            f"{path} names the model class {target}, which is not one of muse's. A class is code: "
-            f"if you know it, allow it with 'trust=[{target}]'."
-        )
 
 
 def _check_shapes(

@@ -1,0 +1,43 @@
+"""`muse resume`: continue an interrupted training, to the result that it would have had."""
+
+import logging
+from dataclasses import replace
+from pathlib import Path
+
+from muse.commands.train import train_in
+from muse.config import ResumeConfig
+from muse.models import check_trusted
+from muse.saved import read_result, read_settings
+
+log = logging.getLogger(__name__)
+
+
+def run(config: ResumeConfig) -> None:
+    """Train on from the checkpoints of a run folder; nothing is to be done for a finished run.
+
+    Raises:
+        MuseError: no run folder, a damaged one, other data than before, a model class that is not
+            muse's and not in `trust`.
+    """
+    folder = Path(config.resume)
+    if (folder / "result.json").exists():
+        read_result(folder)
+        log.info("%s is finished; nothing to continue. Its scores: result.json", folder)
+        return
+    settings = read_settings(folder)
+    check_trusted(folder / "config.yaml", str(settings.model["_target_"]), config.trust)
+    data = replace(config.data, root=config.data.root or settings.data.root)
+    settings = replace(
+        settings,
+        data=data,
+        device=config.device or settings.device,
+        threads=config.threads or settings.threads,
+    )
+    handler = logging.FileHandler(folder / "train.log")
+    logging.getLogger().addHandler(handler)
+    try:
+        log.info("Continuing %s", folder)
+        train_in(folder, settings)
+    finally:
+        logging.getLogger().removeHandler(handler)
+        handler.close()

@@ -1,0 +1,226 @@
+"""A run that was stopped anywhere ends in the same numbers as one that never was."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from filelock import FileLock
+
+import muse.commands.resume
+import muse.commands.train
+from muse.errors import MuseError
+from tests.conftest import edit, stress_package
+
+SETTINGS = [
+    "task=stress",
+    "features=[a,b]",
+    "standardise=true",
+    "window=8",
+    "hop=3",
+    "epochs=4",
+    "seeds=2",
+    "lr=0.01",
+    "lr_patience=0",
+    "batch_size=4",
+    "bootstrap=20",
+    "model.hidden=6",
+    "model.layers=2",
+    "model.dropout=0.4",
+]
+
+
+class Killed(BaseException):
+    """Ends a process as a power failure would: nothing catches it."""
+
+
+@pytest.fixture
+def whole(make_config, tmp_path):
+    """The run folder of an uninterrupted run on a package below tmp_path."""
+    stress_package(tmp_path)
+    config = make_config("train", *SETTINGS, f"data.root={tmp_path}")
+    muse.commands.train.run(config)
+    folder = Path(config.job.folder)
+    return folder.rename(tmp_path / "whole")
+
+
+@pytest.fixture
+def resume(make_config):
+    def resume(folder: Path, *words: str) -> None:
+        muse.commands.resume.run(make_config("resume", f"resume={folder}", *words))
+
+    return resume
+
+
+def content(folder: Path) -> dict:
+    """All that a run leaves but times: file -> bytes, or JSON without `seconds`."""
+    left = {}
+    for path in sorted(folder.rglob("*.*")):
+        name = str(path.relative_to(folder))
+        if path.is_file() and not name.startswith("tensorboard"):
+            left[name] = path.read_bytes()
+    result = json.loads(left.pop("result.json"))
+    lines = [json.loads(line) for line in left.pop("metrics.jsonl").splitlines()]
+    for timed in (result, *lines):
+        del timed["seconds"]
+    del result["digest"]
+    return left | {"result": result, "metrics": lines}
+
+
+def kill_at(monkeypatch, where: str, count: int) -> None:
+    """Let the count-th call of a function from now on end the process."""
+    owner, _, name = where.rpartition(".")
+    owner = {"Adam": torch.optim.Adam}.get(owner) or sys.modules[owner]
+    original, calls = getattr(owner, name), iter(range(1, 10**6))
+
+    def killing(*arguments, **options):
+        if next(calls) == count:
+            raise Killed
+        return original(*arguments, **options)
+
+    monkeypatch.setattr(owner, name, killing)
+
+
+POINTS = [
+    [("Adam.step", 1)],  # before anything is there
+    [("Adam.step", 3)],  # inside the first epoch
+    [("Adam.step", 22)],  # inside a later epoch
+    [("muse.training.loop.predict", 3)],  # between training and the score of an epoch
+    [("muse.training.checkpoint.write_tensors", 3)],  # before a checkpoint
+    [("muse.runs.Path.replace", 9)],  # a checkpoint written and not yet in place
+    [("muse.training.jobs.predict", 2)],  # after the last epoch of a seed
+    [("muse.training.save.save_trained", 2)],  # between two targets
+    [("muse.commands.train.save_job", 2)],
+    [("muse.runs.write_json", 2)],  # all done but the result
+    [("Adam.step", 2), ("Adam.step", 30), ("muse.training.loop.predict", 2)],  # again and again
+]
+
+
+@pytest.mark.parametrize("points", POINTS, ids=lambda points: points[-1][0] + str(points[-1][1]))
+def test_it_ends_in_the_same_numbers_wherever_it_was_killed(
+    whole, make_config, resume, monkeypatch, tmp_path, points
+):
+    config = make_config("train", *SETTINGS, f"data.root={tmp_path}")
+    folder = Path(config.job.folder)
+    for number, (where, count) in enumerate(points):
+        with monkeypatch.context() as patch:
+            if where.startswith("muse.runs.Path"):
+                patch.setattr(Path, "replace", _counted(Path.replace, count))
+            else:
+                kill_at(patch, where, count)
+            with pytest.raises(Killed):
+                resume(folder) if number else muse.commands.train.run(config)
+    torch.rand(5)  # the process that continues has another state
+    resume(folder)
+    expected, got = content(whole), content(folder)
+    del got["train.log"]
+    assert got == expected
+    assert not (folder / "checkpoints").exists()
+    assert json.loads((folder / "status.json").read_text())["status"] == "finished"
+
+
+def _counted(original, count: int):
+    calls = iter(range(1, 10**6))
+
+    def replace(self, target):
+        if next(calls) == count:
+            raise Killed
+        return original(self, target)
+
+    return replace
+
+
+def killed(make_config, monkeypatch, tmp_path, *words: str) -> Path:
+    """The folder of a run that was killed in its second epoch."""
+    stress_package(tmp_path)
+    config = make_config("train", *SETTINGS, f"data.root={tmp_path}", *words)
+    with monkeypatch.context() as patch:
+        kill_at(patch, "muse.training.loop.predict", 3)
+        with pytest.raises(Killed):
+            muse.commands.train.run(config)
+    return Path(config.job.folder)
+
+
+def test_other_data_are_not_trained_on(make_config, resume, monkeypatch, tmp_path):
+    folder = killed(make_config, monkeypatch, tmp_path)
+    edit(tmp_path / "c3_muse_stress/label_segments/valence/3.csv", 2, "0,1,0.5")
+    with pytest.raises(MuseError, match="made with other settings or data"):
+        resume(folder)
+
+
+def test_other_settings_are_not_trained_with(make_config, resume, monkeypatch, tmp_path):
+    folder = killed(make_config, monkeypatch, tmp_path)
+    text = (folder / "config.yaml").read_text()
+    (folder / "config.yaml").write_text(text.replace("lr: 0.01", "lr: 0.02"))
+    with pytest.raises(MuseError, match="made with other settings or data"):
+        resume(folder)
+
+
+def test_a_damaged_checkpoint_is_told(make_config, resume, monkeypatch, tmp_path):
+    folder = killed(make_config, monkeypatch, tmp_path)
+    (path,) = (folder / "checkpoints").rglob("*.safetensors")
+    data = bytearray(path.read_bytes())
+    data[-3] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(MuseError, match="does not fit its checksum"):
+        resume(folder)
+    assert json.loads((folder / "status.json").read_text())["status"] == "failed"
+
+
+def test_two_processes_do_not_train_the_same_run(make_config, resume, monkeypatch, tmp_path):
+    folder = killed(make_config, monkeypatch, tmp_path)
+    with (
+        FileLock(folder / "checkpoints" / ".lock"),
+        pytest.raises(MuseError, match="another process is training this run"),
+    ):
+        resume(folder)
+
+
+def test_data_may_have_moved(make_config, resume, monkeypatch, tmp_path):
+    folder = killed(make_config, monkeypatch, tmp_path)
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "c3_muse_stress").rename(tmp_path / "elsewhere/c3_muse_stress")
+    with pytest.raises(MuseError, match="no package of MuSe-Stress"):
+        resume(folder)
+    resume(folder, f"data.root={tmp_path / 'elsewhere'}")
+    assert (folder / "result.json").exists()
+
+
+def test_a_finished_run_is_left_as_it_is(whole, resume):
+    before = {path: path.stat().st_mtime_ns for path in whole.rglob("*")}
+    resume(whole)
+    assert {path: path.stat().st_mtime_ns for path in whole.rglob("*")} == before
+
+
+def test_after_a_kill_from_outside(whole, tmp_path):
+    words = [sys.executable, "-m", "muse", "train"]
+    settings = [*SETTINGS, f"data.root={tmp_path}", "epochs=400", "patience=400", "target=valence"]
+    process = subprocess.Popen([*words, *settings], cwd=tmp_path, env=os.environ)
+    try:
+        deadline = time.time() + 60
+        while not list(tmp_path.glob("outputs/train/*/checkpoints/valence/*.safetensors")):
+            assert process.poll() is None and time.time() < deadline
+            time.sleep(0.01)
+    finally:
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    (folder,) = (tmp_path / "outputs" / "train").iterdir()
+    assert not (folder / "result.json").exists()
+    done = subprocess.run(
+        [*words, f"resume={folder.relative_to(tmp_path)}"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    whole = subprocess.run([*words, *settings], cwd=tmp_path, capture_output=True, text=True)
+    assert whole.returncode == 0, whole.stderr
+    (other,) = set((tmp_path / "outputs" / "train").iterdir()) - {folder}
+    got, expected = content(folder), content(other)
+    assert "Continuing" in got.pop("train.log").decode() and expected.pop("train.log")
+    assert got == expected
