@@ -27,6 +27,16 @@ COMMANDS = {
         "muse resume outputs/train/RUN",
         "resume",
     ),
+    "evaluate": Command(
+        "Score a trained model again, from its weights.",
+        "muse evaluate run=outputs/train/RUN partition=devel",
+        "run",
+    ),
+    "predict": Command(
+        "Write the predictions of a trained model for a package.",
+        "muse predict run=outputs/train/RUN data.root=data out=predictions",
+        "run",
+    ),
     "synth": Command(
         "Write a synthetic package in the layout of the official one.",
         "muse synth task=stress out=data scale=0.2",

@@ -5,14 +5,14 @@ out of it.
 """
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 import yaml
 
 from muse.app import from_data
-from muse.config import TrainConfig
-from muse.config_parts import JobInfo
+from muse.config import TrainConfig, UseConfig
+from muse.config_parts import PARTITIONS, JobInfo
 from muse.errors import MuseError
 from muse.runs import FORMAT, checksum, digest_of
 
@@ -90,6 +90,16 @@ def read_settings(home: Path) -> TrainConfig:
     return from_data("train", data, path, JobInfo(str(home), command))
 
 
+def settings_here(settings: TrainConfig, use: UseConfig) -> TrainConfig:
+    """The settings of a run with the data, device and threads that a command was given."""
+    return replace(
+        settings,
+        data=replace(use.data, root=use.data.root or settings.data.root),
+        device=use.device or settings.device,
+        threads=use.threads or settings.threads,
+    )
+
+
 class _PlainLoader(yaml.SafeLoader):
     """YAML without aliases, by which a small file can stand for an endless one."""
 
@@ -110,13 +120,21 @@ def _bytes(path: Path) -> bytes:
 
 def _is_sound(result: dict) -> bool:
     """Whether the parts that are used have their types, and paths stay in the folder."""
-    files, targets = result.get("files"), result.get("targets")
-    if not isinstance(files, dict) or not isinstance(targets, dict) or not targets:
+    try:
+        metric, targets = result["metric"], result["targets"]
+        scores = [t[p] for t in targets.values() for p in PARTITIONS if t[p] is not None]
+        paths = [PurePosixPath(name) for name in result["files"]]
+        partitions = result["data"]["partitions"]
+        return (
+            bool(targets)
+            and all(isinstance(part[metric], float) for part in scores)
+            and all(t["weights"] in result["files"] for t in targets.values())
+            and not any(path.is_absolute() or ".." in path.parts for path in paths)
+            and all(isinstance(part, dict) for part in (result["files"], partitions))
+            and isinstance(result["run_id"], str)
+        )
+    except (KeyError, TypeError, AttributeError):
         return False
-    paths = [PurePosixPath(name) for name in files]
-    if any(path.is_absolute() or ".." in path.parts for path in paths):
-        return False
-    return all(isinstance(t, dict) and t.get("weights") in files for t in targets.values())
 
 
 def _no_result(home: Path) -> str:

@@ -1,13 +1,12 @@
 """`muse resume`: continue an interrupted training, to the result that it would have had."""
 
 import logging
-from dataclasses import replace
 from pathlib import Path
 
 from muse.commands.train import train_in
 from muse.config import ResumeConfig
 from muse.models import check_trusted
-from muse.saved import read_result, read_settings
+from muse.saved import read_result, read_settings, settings_here
 
 log = logging.getLogger(__name__)
 
@@ -26,13 +25,7 @@ def run(config: ResumeConfig) -> None:
         return
     settings = read_settings(folder)
     check_trusted(folder / "config.yaml", str(settings.model["_target_"]), config.trust)
-    data = replace(config.data, root=config.data.root or settings.data.root)
-    settings = replace(
-        settings,
-        data=data,
-        device=config.device or settings.device,
-        threads=config.threads or settings.threads,
-    )
+    settings = settings_here(settings, config)
     handler = logging.FileHandler(folder / "train.log")
     logging.getLogger().addHandler(handler)
     try:

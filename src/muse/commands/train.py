@@ -14,6 +14,7 @@ from muse.training.device import prepare
 from muse.training.jobs import make_jobs, train_job
 from muse.training.recorder import recording
 from muse.training.save import save_job
+from muse.words import METRIC_NAMES, heading, in_columns, interval_in_words
 
 log = logging.getLogger(__name__)
 
@@ -60,7 +61,7 @@ def _train(config: TrainConfig, folder: Path) -> None:
     jobs = make_jobs(config, package, device)
     standardised = {target: job.standardised for job in jobs for target in job.targets}
     id_ = runs.run_id(config, package.features, standardised, package.digest)
-    log.info(_heading(config, package))
+    log.info(heading(config.task.title, package.features, package.synthetic))
     log.info("%s, on %s, run %s", _sizes(package), device, id_)
     targets: dict[str, dict] = {}
     with recording(config, folder, len(jobs)) as recorder:
@@ -106,12 +107,6 @@ def _combined(config: TrainConfig, targets: dict[str, dict]) -> dict:
     return combined
 
 
-def _heading(config: TrainConfig, package: Package) -> str:
-    features = " + ".join(package.features)
-    mark = ", SYNTHETIC data" if package.synthetic else ""
-    return f"{config.task.title}, {features}{mark}"
-
-
 def _sizes(package: Package) -> str:
     parts = []
     for partition in PARTITIONS:
@@ -123,12 +118,9 @@ def _sizes(package: Package) -> str:
 
 def _summary(config: TrainConfig, package: Package, result: dict) -> str:
     """The table at the end: a line per target, then their mean."""
-    metric = config.task.metric
-    name = {"ccc": "CCC", "f1": "macro F1"}[metric]
-    count = len(config.seeds)
-    lines = [
-        f"{_heading(config, package)}: {name}, best of {count} seed{'s' * (count > 1)} on devel"
-    ]
+    metric, count = config.task.metric, len(config.seeds)
+    title = heading(config.task.title, package.features, package.synthetic)
+    title += f": {METRIC_NAMES[metric]}, best of {count} seed{'s' * (count > 1)} on devel"
     rows = [
         ["", "devel", "95 % interval", "mean of seeds", "test", "95 % interval", "seed", "epoch"]
     ]
@@ -137,18 +129,12 @@ def _summary(config: TrainConfig, package: Package, result: dict) -> str:
         spread = "" if over["deviation"] is None else f" ± {over['deviation']:.4f}"
         row = [target]
         for scores in (part["devel"], part["test"]):
-            limits = scores and scores["interval"]
             row.append(f"{scores[metric]:.4f}" if scores else "no labels")
-            row.append(f"{limits[0]:.3f} to {limits[1]:.3f}" if limits else "")
+            row.append(interval_in_words(scores))
         row.insert(3, f"{over['mean']:.4f}{spread}")
         rows.append([*row, str(part["best_seed"]), str(part["best_epoch"])])
     if "combined" in result:
         devel, test = (result["combined"][p] for p in ("devel", "test"))
         test = "no labels" if test is None else f"{test:.4f}"
         rows.append(["combined", f"{devel:.4f}", "", "", test, "", "", ""])
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines += [
-        "  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip()
-        for row in rows
-    ]
-    return "\n".join(lines)
+    return f"{title}\n{in_columns(rows)}"

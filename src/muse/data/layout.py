@@ -121,6 +121,17 @@ def feature_folders(package: Path) -> list[str]:
     return there
 
 
+def recordings_in(package: Path, feature_set: str) -> list[str]:
+    """Ids of the recordings that have a file of a feature set, or MuseError if none has."""
+    folder = package / "feature_segments" / feature_set
+    ids = [path.stem for path in folder.glob("*.csv")]
+    if not ids:
+        raise MuseError(
+            f"{folder}: no CSV files. Expected the feature set {feature_set}, a file per recording."
+        )
+    return sorted(ids, key=lambda id_: (len(id_), id_))  # 2 before 10
+
+
 def is_name(name: str) -> bool:
     """Whether a text names a file or folder in the folder at hand, nothing outside it."""
     return name not in ("", ".", "..") and not set(name) & set("/\\\0")

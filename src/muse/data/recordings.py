@@ -3,13 +3,12 @@
 import hashlib
 import logging
 import os
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from muse.config_parts import PARTITIONS, DataConfig, TaskConfig
+from muse.config_parts import DataConfig, TaskConfig
 from muse.data.cache import CachedTable, load_tables
 from muse.data.checks import check_rows, check_segments, common_columns, report_missing
 from muse.data.labels import class_labels, load_labels, signal_labels
@@ -70,7 +69,7 @@ def load_package(
     known: dict,
     data: DataConfig,
     missing: str = "zero",
-    partitions: Sequence[str] = PARTITIONS,
+    ids: dict[str, list[str]] | None = None,
     recordings: int | None = None,
     faults: Faults = STOP,
 ) -> Package:
@@ -81,7 +80,8 @@ def load_package(
         features: feature sets and aliases, side by side in this order.
         known: what is known of feature sets (aliases).
         missing: `zero` reports NaN features, `error` refuses them.
-        partitions: those that are read; each must have a recording.
+        ids: the recordings of each partition to read; None: those of metadata/partition.csv. Each
+            partition must have a recording.
         recordings: only the first so many of each partition.
         faults: what to do with a fault; the default stops at the first. Where faults are only
             noted, the package lacks the recordings that have one.
@@ -90,12 +90,12 @@ def load_package(
     correspond, values that are no numbers.
     """
     folder = find_package(task, data.root)
-    ids = {name: read[:recordings] for name, read in read_partitions(folder, faults).items()}
-    ids = {name: ids[name] for name in partitions}
+    ids = read_partitions(folder, faults) if ids is None else ids
+    ids = {partition: read[:recordings] for partition, read in ids.items()}
     with faults.noted():
         check_not_empty(folder, ids)
     names = expand_features(features, known, folder)
-    where = [(partition, name) for partition in partitions for name in ids[partition]]
+    where = [(partition, name) for partition in ids for name in ids[partition]]
     cache, readers = Path(data.cache), data.readers or os.cpu_count() or 1
     tables = {}  # (feature set, recording id) -> table
     columns = {}
@@ -108,7 +108,7 @@ def load_package(
     with faults.noted():
         report_missing(names, [table for table in tables.values() if table], missing)
     labels = {t: load_labels(folder, t, where, cache, readers, faults) for t in targets}
-    loaded: dict[str, list[Recording]] = {partition: [] for partition in partitions}
+    loaded: dict[str, list[Recording]] = {partition: [] for partition in ids}
     for partition, id_ in where:
         sets = [tables[name, id_] for name in names]
         gold = {target: labels[target][id_] for target in targets}
@@ -116,7 +116,7 @@ def load_package(
             with faults.noted():
                 loaded[partition].append(_recording(task, partition, id_, sets, gold, faults))
     _check_step(task, loaded)
-    digests = {p: _digest(p, ids[p], names, tables, labels) for p in partitions}
+    digests = {p: _digest(p, ids[p], names, tables, labels) for p in ids}
     return Package(folder, names, columns, loaded, digests)
 
 

@@ -24,7 +24,10 @@ def save_job(
     result = {}
     for k, target in enumerate(job.targets):
         for partition in PARTITIONS:
-            _save_partition(config, folder, package, job, done, partition, k)
+            recordings = package.partitions[partition]
+            values = of_target(config, done.outputs[partition], k)
+            save_predictions(config, folder, recordings, target, partition, values)
+            _save_labels(config, folder, recordings, target, partition)
         scores = {
             partition: score_target(
                 config, job.frames[partition], done.outputs[partition], k, config.bootstrap
@@ -48,36 +51,49 @@ def save_job(
     return result
 
 
-def _save_partition(
+def _save_labels(
+    config: TrainConfig, folder: Path, recordings: list[Recording], target: str, partition: str
+) -> None:
+    """labels/ of one target and partition, in the shape of predictions/."""
+    for recording in recordings:
+        gold = recording.labels[target]
+        if gold is not None:
+            rows = np.arange(len(gold))
+            if config.task.classes:
+                rows, last = recording.samples[:, 0], recording.samples[:, 1] - 1
+                gold = gold[last].astype(int)
+            name = Path(target) / partition / f"{recording.id}.csv"
+            _write(folder / "labels" / name, recording, rows, {"value": gold})
+
+
+def save_predictions(
     config: TrainConfig,
     folder: Path,
-    package: Package,
-    job: Job,
-    done: JobResult,
+    recordings: list[Recording],
+    target: str,
     partition: str,
-    k: int,
-) -> None:
-    """predictions/, labels/ and with classes logits/ of one target and partition."""
-    frames, target = job.frames[partition], job.targets[k]
-    values = of_target(config, done.outputs[partition], k)
-    where = Path(target) / partition
-    for recording, (_, start, end) in zip(
-        package.partitions[partition], frames.recordings, strict=True
-    ):
-        name = where / f"{recording.id}.csv"
-        gold = recording.labels[target]
+    values: np.ndarray,
+) -> list[Path]:
+    """predictions/ and with classes logits/ of one target and partition; returns the former.
+
+    Args:
+        recordings: of the partition.
+        values: (frames,) predictions, or (frames, classes) logits, of all recordings in turn.
+    """
+    written, end = [], 0
+    for recording in recordings:
+        start, end = end, end + len(recording.rows)
+        own = values[start:end]
+        rows, predicted = np.arange(len(own)), own
+        name = Path(target) / partition / f"{recording.id}.csv"
         if config.task.classes:
-            logits = {f"c_{c}": values[start:end, c] for c in range(config.task.classes)}
-            _write(folder / "logits" / name, recording, np.arange(end - start), logits)
+            logits = {f"c_{c}": own[:, c] for c in range(config.task.classes)}
+            _write(folder / "logits" / name, recording, rows, logits)
             rows = recording.samples[:, 0]  # a segment has the time of its first frame
-            last = recording.samples[:, 1] - 1
-            predicted = values[start:end][last].argmax(1)
-            gold = None if gold is None else gold[last].astype(int)
-        else:
-            rows, predicted = np.arange(end - start), values[start:end]
-        _write(folder / "predictions" / name, recording, rows, {"value": predicted})
-        if gold is not None:
-            _write(folder / "labels" / name, recording, rows, {"value": gold})
+            predicted = own[recording.samples[:, 1] - 1].argmax(1)
+        written.append(folder / "predictions" / name)
+        _write(written[-1], recording, rows, {"value": predicted})
+    return written
 
 
 def _write(path: Path, recording: Recording, rows: np.ndarray, columns: dict) -> None:

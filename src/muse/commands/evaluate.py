@@ -1,0 +1,94 @@
+"""`muse evaluate`: score a finished run again, from its weights."""
+
+from pathlib import Path
+
+import muse
+from muse import runs
+from muse.config import EvaluateConfig
+from muse.data.recordings import Package
+from muse.errors import MuseError
+from muse.training.apply import UsedRun, use_run
+from muse.training.evaluate import score_target
+from muse.words import METRIC_NAMES, heading, in_columns, interval_in_words
+
+
+def run(config: EvaluateConfig) -> None:
+    """Print a line per target and partition, beside the score that the run itself has kept.
+
+    Raises:
+        MuseError: a run folder that is damaged, unfinished or foreign; a partition without labels;
+            a package that does not fit the run.
+    """
+    if config.out and Path(config.out).exists():
+        raise MuseError(f"out={config.out}: the file is there already. Give another name.")
+    used = use_run(config, config.run)
+    targets = [target for model in used.models for target in model.targets]
+    there = used.recordings()
+    partitions = config.partition or list(there)
+    package = used.package(targets, {name: there.get(name, []) for name in partitions})
+    scores = score(used, package)
+    for name in partitions:
+        if config.partition and not any(parts.get(name) for parts in scores.values()):
+            raise MuseError(f"partition={name}: {package.folder} has no labels for it.")
+    print(_report(used, package, scores))
+    if config.out:
+        runs.write_json(Path(config.out), _content(used, package, scores))
+        print(f"\nscores in {config.out}")
+
+
+def score(used: UsedRun, package: Package) -> dict[str, dict[str, dict]]:
+    """Target -> partition -> scores (see muse.scoring), for partitions that have labels."""
+    scores: dict[str, dict[str, dict]] = {}
+    for applied in used.apply(package):
+        parts = scores.setdefault(applied.target, {})
+        if package.labelled(applied.partition, applied.target):
+            parts[applied.partition] = score_target(
+                used.config, applied.frames, applied.output, applied.index, used.config.bootstrap
+            )
+    return scores
+
+
+def _report(used: UsedRun, package: Package, scores: dict) -> str:
+    metric = used.config.task.metric
+    title = heading(used.config.task.title, used.features, package.synthetic)
+    unit = "segments" if used.config.task.classes else "frames"
+    rows = [["", "", METRIC_NAMES[metric], "95 % interval", "recordings", unit, "of the run"]]
+    for target, parts in scores.items():
+        for partition, found in parts.items():
+            values = [f"{found[metric]:.4f}", interval_in_words(found)]
+            counts = [str(found["recordings"]), str(found[unit])]
+            before = _before(used, package, target, partition)
+            rows.append([target, partition, *values, *counts, _compared(found[metric], before)])
+    return f"{title}: {used.saved.folder}\n{in_columns(rows)}"
+
+
+def _before(used: UsedRun, package: Package, target: str, partition: str) -> float | None:
+    """The score that the run has kept for the same data; None if these are other data.
+
+    Both are equal to the last digit on the same machine, device and number of threads.
+    """
+    result = used.saved.result
+    if result["data"]["partitions"].get(partition) != package.digests[partition]:
+        return None
+    kept = result["targets"][target].get(partition)
+    return kept and kept[result["metric"]]
+
+
+def _compared(now: float, before: float | None) -> str:
+    if before is None:
+        return "other data"
+    return f"{before:.4f}, {'equal' if now == before else f'{now - before:+.1e}'}"
+
+
+def _content(used: UsedRun, package: Package, scores: dict) -> dict:
+    return {
+        "muse": muse.__version__,
+        "run": str(used.saved.folder),
+        "run_id": used.saved.result["run_id"],
+        "task": used.config.task.name,
+        "features": used.features,
+        "metric": used.config.task.metric,
+        "synthetic": package.synthetic,
+        "data": {"folder": str(package.folder), "partitions": package.digests},
+        "targets": scores,
+    }

@@ -1,0 +1,24 @@
+"""Scores and tables as a person reads them on a terminal."""
+
+METRIC_NAMES = {"ccc": "CCC", "f1": "macro F1"}
+
+
+def in_columns(rows: list[list[str]]) -> str:
+    """Rows of text as aligned columns, two spaces apart."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = (
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        for row in rows
+    )
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def interval_in_words(scores: dict | None) -> str:
+    """The 95 % interval of a score, empty if there is none."""
+    limits = scores and scores["interval"]
+    return f"{limits[0]:.3f} to {limits[1]:.3f}" if limits else ""
+
+
+def heading(title: str, features: list[str], synthetic: bool) -> str:
+    """Task and features; a synthetic package is never without its mark."""
+    return f"{title}, {' + '.join(features)}{', SYNTHETIC data' if synthetic else ''}"
