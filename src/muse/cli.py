@@ -37,6 +37,11 @@ COMMANDS = {
         "muse predict run=outputs/train/RUN data.root=data out=predictions",
         "run",
     ),
+    "check": Command(
+        "Check a whole package: every fault at once, or its statistics.",
+        "muse check task=stress",
+        "task",
+    ),
     "synth": Command(
         "Write a synthetic package in the layout of the official one.",
         "muse synth task=stress out=data scale=0.2",

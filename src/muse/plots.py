@@ -1,4 +1,4 @@
-"""The pictures of a run: gold standard against prediction, and confusion matrices."""
+"""Pictures: gold standard against prediction, confusion matrices, label distributions."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,6 +10,7 @@ from muse.runs import write_file
 from muse.scoring import ccc
 
 GOLD, PREDICTION = "#444444", "#d1495b"
+PARTITION_COLORS = {"train": "#00798c", "devel": "#edae49", "test": "#d1495b"}
 
 
 def plot_signals(
@@ -60,6 +61,42 @@ def plot_confusion(path: Path, title: str, confusion: Sequence[Sequence[int]]) -
     panel.set_yticks(range(len(counts)))
     figure.suptitle(title, fontsize=10)
     figure.colorbar(image, label="share of the gold class")
+    _save(figure, path)
+
+
+def plot_distributions(
+    path: Path, title: str, labels: dict[str, dict[str, np.ndarray]], classes: int
+) -> None:
+    """Draw how the labels of each target are distributed in each partition.
+
+    After Figure 2 of Stappen et al., The MuSe 2021 Multimodal Sentiment Analysis Challenge.
+
+    Args:
+        labels: target -> partition -> all labels, or classes 0 to ``classes`` - 1.
+    """
+    count = len(labels)
+    figure = Figure(figsize=(4.8 * count, 3.6), layout="constrained")
+    panels = figure.subplots(1, count, squeeze=False, sharey=bool(classes))[0]
+    for panel, (target, partitions) in zip(panels, labels.items(), strict=True):
+        everything = np.concatenate(list(partitions.values()))
+        bins = np.histogram_bin_edges(everything.astype(float), 40)
+        for k, (partition, values) in enumerate(partitions.items()):
+            color, name = PARTITION_COLORS[partition], f"{partition} ({len(values)})"
+            if classes:
+                share = np.bincount(values.astype(int), minlength=classes) / len(values)
+                where = np.arange(classes) + 0.27 * (k - (len(partitions) - 1) / 2)
+                panel.bar(where, share, width=0.25, color=color, label=name)
+                panel.set_xticks(range(classes))
+            else:
+                weights = np.full(len(values), 1 / len(values))
+                panel.hist(values, bins, weights=weights, color=color, alpha=0.15)
+                panel.hist(values, bins, weights=weights, histtype="step", lw=1.5, color=color,
+                           label=name)  # fmt: skip
+        panel.set(title=target, xlabel="class" if classes else "value")
+        panel.legend(fontsize=8, frameon=False)
+        panel.grid(alpha=0.25, axis="y")
+    panels[0].set_ylabel("share of the " + ("segments" if classes else "frames"))
+    figure.suptitle(title, fontsize=11)
     _save(figure, path)
 
 

@@ -121,9 +121,9 @@ LABEL = "label_segments/valence/4.csv"
 @pytest.mark.parametrize(
     ("file", "row", "text", "message"),
     [
-        (A4, 5, None, "4.csv: row 5 has timestamp"),  # the label file has one row more
-        (A4, 17, None, "b/4.csv: 16 rows below the header, but"),
-        (A4, 3, "501,1,1,1", "row 3 has timestamp 500, the same row of"),
+        (A4, 5, None, "a/4.csv: row 5 has timestamp"),  # all others have the row
+        (A4, 17, None, "a/4.csv: 15 rows below the header, but"),
+        (A4, 3, "501,1,1,1", "a/4.csv: row 3 has timestamp 501, the same row of"),
         (LABEL, 3, "501,1,1", "valence/4.csv: row 3 has timestamp 501"),
         (LABEL, 17, None, "valence/4.csv: 15 rows below the header, but"),
         (LABEL, 4, "1000,1,", "valence/4.csv: row 4: the label is missing"),

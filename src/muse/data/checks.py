@@ -71,7 +71,7 @@ def common_columns(tables: list[CachedTable]) -> list[str]:
 
 
 def report_missing(names: list[str], tables: list[CachedTable], missing: str) -> None:
-    """Log how many feature values are NaN, or raise MuseError if ``missing`` is `error`."""
+    """Log how many feature values are NaN if ``missing`` is `zero`; if `error`, raise MuseError."""
     for name in names:
         gaps = [t for t in tables if t.missing and t.path.parent.name == name]
         if not gaps:
@@ -82,4 +82,5 @@ def report_missing(names: list[str], tables: list[CachedTable], missing: str) ->
         text += f"{gaps[0].path}, row {row}, column {column}"
         if missing == "error":
             raise MuseError(f"{text}. Fill them in, or let missing=zero set them to zero.")
-        log.warning("%s; zero is used (missing=error refuses them).", text)
+        if missing == "zero":
+            log.warning("%s; zero is used (missing=error refuses them).", text)

@@ -79,7 +79,7 @@ def load_package(
         targets: whose labels are read; none of them: a package that has no labels.
         features: feature sets and aliases, side by side in this order.
         known: what is known of feature sets (aliases).
-        missing: `zero` reports NaN features, `error` refuses them.
+        missing: `zero` reports NaN features, `error` refuses them, `keep` says nothing.
         ids: the recordings of each partition to read; None: those of metadata/partition.csv. Each
             partition must have a recording.
         recordings: only the first so many of each partition.
@@ -112,9 +112,14 @@ def load_package(
     for partition, id_ in where:
         sets = [tables[name, id_] for name in names]
         gold = {target: labels[target][id_] for target in targets}
-        if all(sets):
+        readable = [table for table in sets if table]
+        if not readable and not task.classes:  # the labels can at least be checked by themselves
+            readable = [table for table in gold.values() if table][:1]
+        if readable:
             with faults.noted():
-                loaded[partition].append(_recording(task, partition, id_, sets, gold, faults))
+                recording = _recording(task, partition, id_, readable, gold, faults)
+                if all(sets):
+                    loaded[partition].append(recording)
     _check_step(task, loaded)
     digests = {p: _digest(p, ids[p], names, tables, labels) for p in ids}
     return Package(folder, names, columns, loaded, digests)
@@ -128,8 +133,9 @@ def _recording(
     gold: dict[str, CachedTable | None],
     faults: Faults,
 ) -> Recording:
-    first = tables[0]
-    for table in tables[1:]:
+    signals = [] if task.classes else [table for table in gold.values() if table]
+    first = _reference([*tables, *(t for t in signals if not np.isnan(t.timestamps).any())])
+    for table in tables:
         with faults.noted():
             check_rows(first, table)
         with faults.noted():
@@ -155,6 +161,14 @@ def _recording(
     spans = _segment_spans(first, rows) if classes else np.array([[0, len(rows)]])
     features = [table.values for table in tables]
     return Recording(id_, rows, timestamps, segments, features, labels, spans)
+
+
+def _reference(tables: list[CachedTable]) -> CachedTable:
+    """The table that most agree with, so that one faulty file is not told of all the others."""
+    votes: dict[bytes, list[CachedTable]] = {}
+    for table in tables:
+        votes.setdefault(table.timestamps.tobytes(), []).append(table)
+    return max(votes.values(), key=len)[0]
 
 
 def _segment_spans(features: CachedTable, rows: np.ndarray) -> np.ndarray:

@@ -1,0 +1,154 @@
+"""What is in a package: the figures of Tables 1 and 2 of the MuSe 2021 paper, and oddities.
+
+Stappen et al., The MuSe 2021 Multimodal Sentiment Analysis Challenge, sections 2.1 to 2.4.
+"""
+
+import hashlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from muse.config_parts import FeatureSet, TaskConfig
+from muse.data.recordings import Package, Recording
+
+NAMED = 3  # examples in a note
+
+
+@dataclass(frozen=True)
+class Size:
+    """A partition in figures (Table 1)."""
+
+    recordings: int
+    seconds: float  # frames in the files, times the frame step
+    frames: int  # in the files
+    used: int  # of them, those that training uses
+    segments: int
+
+
+@dataclass(frozen=True)
+class FeatureStatistics:
+    """A feature set in a partition, all rows of its files."""
+
+    columns: int
+    frames: int
+    missing: int  # values
+    zero_frames: int  # all features of the frame are 0
+    constant: list[str]  # columns with one value throughout
+    low: float
+    high: float
+    contents: dict[str, str]  # recording -> digest of its values, if they are not all 0
+
+
+def size_of(recordings: list[Recording], step: float) -> Size:
+    """Size of a partition; ``step`` in seconds."""
+    frames = sum(len(r.features[0]) for r in recordings)
+    segments = sum(len(np.unique(r.segments[~np.isnan(r.segments)])) for r in recordings)
+    used = sum(len(r.rows) for r in recordings)
+    return Size(len(recordings), frames * step, frames, used, segments)
+
+
+def frame_step(package: Package) -> float | None:
+    """Median time from a frame to the next in seconds; None if no recording has two frames."""
+    steps = [np.diff(r.timestamps) for r in _all(package) if len(r.timestamps) > 1]
+    return float(np.median(np.concatenate(steps))) / 1000 if steps else None
+
+
+def features_of(
+    package: Package, partition: str, k: int, on_recording: Callable[[], object]
+) -> FeatureStatistics:
+    """Statistics of the k-th feature set, one recording in memory at a time."""
+    columns = package.columns[package.features[k]]
+    low, high = np.full(len(columns), np.inf), np.full(len(columns), -np.inf)
+    frames = missing = zero = 0
+    contents = {}
+    for recording in package.partitions[partition]:
+        values = np.asarray(recording.features[k])  # (rows, columns)
+        frames += len(values)
+        missing += int(np.isnan(values).sum())
+        zero += int((~values.any(axis=1)).sum())
+        low = np.fmin(low, np.fmin.reduce(values, axis=0))
+        high = np.fmax(high, np.fmax.reduce(values, axis=0))
+        if values.any():
+            contents[recording.id] = hashlib.blake2b(values.tobytes(), digest_size=16).hexdigest()
+        on_recording()
+    constant = [name for name, a, b in zip(columns, low, high, strict=True) if a >= b]
+    limits = float(low.min()), float(high.max())
+    return FeatureStatistics(len(columns), frames, missing, zero, constant, *limits, contents)
+
+
+def labels_of(task: TaskConfig, package: Package, partition: str, target: str) -> np.ndarray | None:
+    """All labels of a partition, one per frame or, with classes, per segment; None without any."""
+    parts = []
+    for recording in package.partitions[partition]:
+        gold = recording.labels[target]
+        if gold is not None:
+            parts.append(gold[recording.samples[:, 1] - 1] if task.classes else gold)
+    return np.concatenate(parts) if parts else None
+
+
+def notes_on(
+    task: TaskConfig,
+    package: Package,
+    features: dict[str, dict[str, FeatureStatistics]],
+    known: dict[str, FeatureSet],
+    listed: set[str],
+) -> Iterator[str]:
+    """What is no fault but may be a mistake, a sentence each.
+
+    Args:
+        features: feature set -> partition -> statistics.
+        known: what is published of feature sets.
+        listed: recordings in metadata/partition.csv.
+    """
+    folders = [package.folder / "feature_segments" / name for name in package.features]
+    folders += [package.folder / "label_segments" / target for target in task.targets]
+    for folder in folders:
+        more = sorted(path.name for path in folder.glob("*.csv") if path.stem not in listed)
+        if more:
+            yield f"{folder}: not in partition.csv and never read: {_some(more)}"
+    yield from _equal_recordings(features)
+    for name in package.features:
+        published = known[name].dimension.get(task.corpus) if name in known else None
+        columns = len(package.columns[name])
+        if published and columns != published:
+            yield f"{name} has {columns} columns, the published feature set {published}"
+    uneven = [r.id for r in _all(package) if len(np.unique(np.diff(r.timestamps))) > 1]
+    if uneven and not task.classes:  # between segments time may jump
+        yield f"the frame step changes within recording {_some(uneven)}"
+    for target in task.targets:
+        flat = [r.id for r in _all(package) if _is_flat(r.labels[target])]
+        if flat and not task.classes:
+            yield f"{target} is the same in every frame (its CCC is 0) of recording {_some(flat)}"
+        train = labels_of(task, package, "train", target)
+        absent = set(range(task.classes)) - set(train.astype(int).tolist())
+        if absent:
+            yield f"{target}: no training segment has class {_some(sorted(map(str, absent)))}"
+
+
+def _equal_recordings(features: dict[str, dict[str, FeatureStatistics]]) -> Iterator[str]:
+    """Recordings with equal features: a copy in train and in test makes scores worthless."""
+    groups: dict[tuple[str, ...], list[str]] = {}  # recordings -> feature sets
+    for name, partitions in features.items():
+        alike: dict[str, list[str]] = {}
+        for partition, statistics in partitions.items():
+            for id_, content in statistics.contents.items():
+                alike.setdefault(content, []).append(f"{id_} ({partition})")
+        for recordings in alike.values():
+            if len(recordings) > 1:
+                groups.setdefault(tuple(recordings), []).append(name)
+    for recordings, names in groups.items():
+        yield f"recordings with the same values in {_some(names)}: {_some(list(recordings))}"
+
+
+def _is_flat(labels: np.ndarray | None) -> bool:
+    return labels is not None and bool((labels == labels[0]).all())
+
+
+def _all(package: Package) -> list[Recording]:
+    return [recording for group in package.partitions.values() for recording in group]
+
+
+def _some(names: list[str]) -> str:
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    return ", ".join(names[:NAMED]) + more
