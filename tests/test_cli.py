@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from muse.app import expand_bare_word, help_text, run
+from muse.app import expand_bare_word, help_text, overrides_first, run
 from tests.conftest import stress_package
 
 
@@ -62,6 +62,13 @@ def test_help_of_a_command_tells_every_setting():
 )
 def test_one_bare_word_stands_for_the_key_of_the_command(words, expanded):
     assert expand_bare_word("train", words) == expanded
+
+
+def test_settings_may_stand_on_both_sides_of_an_option():
+    words = ["task=stress", "--config-dir", "a=b", "lr=1", "-m", "~model", "--cfg", "job"]
+    assert overrides_first(words) == [
+        "task=stress", "lr=1", "~model", "--config-dir", "a=b", "-m", "--cfg", "job"
+    ]  # fmt: skip
 
 
 @pytest.fixture

@@ -23,6 +23,8 @@ from muse.config_parts import JobInfo
 from muse.errors import MuseError, did_you_mean
 from muse.help import config_folder, help_text, known_keys
 
+WITH_A_FOLDER = ("--config-dir", "-cd")
+
 
 def run(command: str) -> None:
     """Run `command` with the settings of sys.argv[1:]; a user's mistake is one message, exit 1."""
@@ -32,7 +34,7 @@ def run(command: str) -> None:
         return
     if command == "train" and any(word.startswith("resume=") for word in words):
         command = "resume"
-    sys.argv[1:] = expand_bare_word(command, words)
+    sys.argv[1:] = overrides_first(own_model(expand_bare_word(command, words)))
     os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come here and are put into words below
     OmegaConf.register_new_resolver(
         "unique", lambda: secrets.token_hex(3), use_cache=True, replace=True
@@ -66,9 +68,31 @@ def run(command: str) -> None:
 def expand_bare_word(command: str, words: list[str]) -> list[str]:
     """Turn one bare word after the command into the key that the command declares for it."""
     key = COMMANDS[command].bare_word
-    if words and key and "=" not in words[0] and words[0][0] not in "-+~":
+    if words and key and "=" not in words[0] and words[0][:1] not in ("-", "+", "~"):
         return [f"{key}={words[0]}", *words[1:]]
     return words
+
+
+def overrides_first(words: list[str]) -> list[str]:
+    """Settings before options: argparse refuses settings on both sides of `--config-dir FOLDER`."""
+    is_setting = [
+        ("=" in word or word[:1] == "~") and word[:1] != "-" and before not in WITH_A_FOLDER
+        for before, word in zip(["", *words], words, strict=False)
+    ]
+    settings = [word for word, yes in zip(words, is_setting, strict=True) if yes]
+    return settings + [word for word, yes in zip(words, is_setting, strict=True) if not yes]
+
+
+def own_model(words: list[str]) -> list[str]:
+    """With `model._target_=` the model has the settings beside it, not those of the default model.
+
+    They need no `+`: which ones there are is known to the class alone.
+    """
+    if not any(word.lstrip("+").startswith("model._target_=") for word in words):
+        return words
+    given = ["++" + word.lstrip("+") if word.startswith("model.") else word for word in words]
+    group = any(word.startswith("model=") for word in words)
+    return given if group else ["~model", *given]
 
 
 def load_config(command: str, overrides: list[str], folder: str = "."):
@@ -79,7 +103,7 @@ def load_config(command: str, overrides: list[str], folder: str = "."):
         folder: the run folder.
     """
     with hydra.initialize_config_dir(str(config_folder()), version_base="1.3"):
-        config = hydra.compose(command, overrides=overrides)
+        config = hydra.compose(command, overrides=own_model(overrides))
     return to_dataclass(command, config, JobInfo(folder, _command_line(command, overrides)))
 
 

@@ -4,6 +4,7 @@ import importlib
 import inspect
 import pkgutil
 import sys
+import traceback
 from pathlib import Path
 
 from torch import nn
@@ -50,6 +51,13 @@ def find_class(target: str) -> type[nn.Module]:
         raise MuseError(
             f"model._target_={target}: cannot be imported ({error}). Expected "
             "package.module.Class of a package that Python finds, such as one in this folder."
+        ) from None
+    except Exception as error:  # whatever the user's module does wrong
+        frame = traceback.extract_tb(error.__traceback__)[-1]
+        where = getattr(error, "filename", None) or frame.filename
+        line = getattr(error, "lineno", None) or frame.lineno
+        raise MuseError(
+            f"model._target_={target}: {where}, line {line}: {type(error).__name__}: {error}"
         ) from None
     if not (isinstance(cls, type) and issubclass(cls, nn.Module)):
         raise MuseError(f"model._target_={target}: expected a class derived from torch.nn.Module.")

@@ -16,11 +16,13 @@ from torch import Tensor, nn
 from muse.config import TrainConfig
 from muse.data.windows import Frames, cut_windows, split_alike, take
 from muse.errors import MuseError
-from muse.models import build_model
+from muse.models import build_model, is_of_muse
+from muse.models.checks import check_outputs
 from muse.training.checkpoint import Checkpoint, Progress
 from muse.training.losses import loss_function, loss_weight
 
 CELLS_AT_ONCE = 2**25  # values (frames x features) of a batch in which samples are predicted
+TRIED_FRAMES = 64  # on which the model of a user is tried out
 LEAST_WIDTH = 256  # features that a frame counts as at least: layers are wider than some inputs
 
 
@@ -101,11 +103,21 @@ def train_seed(
 def _start(config: TrainConfig, train: Frames, shuffle: torch.Generator) -> Progress:
     """A new model with its optimiser and scheduler."""
     model = new_model(config, train)
+    if not is_of_muse(config.model["_target_"]):
+        _try_out(model, train, max(1, config.task.classes))
     optimiser = torch.optim.Adam(model.parameters(), lr=config.lr, weight_decay=config.weight_decay)
     plateau = torch.optim.lr_scheduler.ReduceLROnPlateau(
         optimiser, factor=config.lr_factor, patience=config.lr_patience, min_lr=config.lr_floor
     )
     return Progress(model, optimiser, plateau, shuffle)
+
+
+def _try_out(model: nn.Module, train: Frames, classes: int) -> None:
+    """Check the shape of a model's outputs on frames of the first sample, alone and padded."""
+    start, length = train.samples[0].tolist()
+    length = min(length, TRIED_FRAMES)
+    features, labels, lengths = take(train, np.array([[start, length], [start, -(-length // 2)]]))
+    check_outputs(model, features, lengths, labels.shape[2] * classes)
 
 
 def _best_epoch(history: list[dict]) -> int:

@@ -1,0 +1,136 @@
+"""Models that users bring: found from their folder, tried out before they are trained."""
+
+import json
+import logging
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+import muse.commands.train
+from muse.errors import MuseError
+from muse.models import find_class
+from tests.conftest import stress_package
+
+SMALL = ["epochs=2", "seeds=1", "batch_size=4", "bootstrap=0", "tensorboard=false"]
+LINEAR = """
+import torch
+from torch import nn
+
+class Model(nn.Module):
+    def __init__(self, inputs, outputs, width=4, scales=None):
+        super().__init__()
+        self.layers = nn.Sequential(nn.Linear(inputs, width), nn.Tanh(), nn.Linear(width, outputs))
+
+    def forward(self, features, lengths):
+        return RESULT
+"""
+
+
+@pytest.fixture
+def module(tmp_path, monkeypatch):
+    """module(source) -> the name of a module of this source that Python finds."""
+
+    def make(source: str) -> str:
+        folder = tmp_path / "own"
+        folder.mkdir()
+        name = f"own_{abs(hash(source))}"
+        (folder / f"{name}.py").write_text(source)
+        monkeypatch.syspath_prepend(folder)
+        return name
+
+    return make
+
+
+@pytest.fixture
+def train(make_config, tmp_path):
+    def train(*words: str) -> dict:
+        stress_package(tmp_path)
+        config = make_config("train", "task=stress", "features=a", "standardise=true", "window=8",
+                             "hop=4", *SMALL, *words, f"data.root={tmp_path}")  # fmt: skip
+        muse.commands.train.run(config)
+        return json.loads((Path(config.job.folder) / "result.json").read_text())
+
+    return train
+
+
+def test_a_model_of_ones_own_has_the_settings_given_beside_it(train, module):
+    name = module(LINEAR.replace("RESULT", "self.layers(features)"))
+    words = ["model.width=3", "model.scales.short=2"]  # and none of the LSTM's
+    result = train(f"model._target_={name}.Model", *words)
+    assert result["model"] == {"_target_": f"{name}.Model", "width": 3, "scales": {"short": 2}}
+
+
+def test_it_works_from_another_folder_on_the_command_line(tmp_path):
+    stress_package(tmp_path / "data")
+    (tmp_path / "my_package").mkdir()
+    source = LINEAR.replace("RESULT", "self.layers(features)")
+    (tmp_path / "my_package/models.py").write_text(source)
+    (tmp_path / "configs/model").mkdir(parents=True)
+    config = {"_target_": "my_package.models.Model", "width": 5}
+    (tmp_path / "configs/model/mine.yaml").write_text(yaml.safe_dump(config))
+    words = ["train", "stress", "--config-dir", "configs", "model=mine", "features=a", *SMALL]
+    muse = Path(sys.executable).with_name("muse")  # the console script, not `python -m`
+    done = subprocess.run([muse, *words], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    (result,) = tmp_path.glob("outputs/train/*/result.json")
+    assert json.loads(result.read_text())["model"] == config
+
+
+@pytest.mark.parametrize(
+    ("output", "message"),
+    [
+        (
+            "self.layers(features)[..., 0]",
+            r"forward gives \(2, 15\) .* expected a tensor \(2, 15, 1\)",
+        ),
+        ("self.layers(features).mean(1)", r"forward gives \(2, 1\)"),
+        ("self.layers(features).repeat(1, 1, 2)", r"forward gives \(2, 15, 2\)"),
+        ("(self.layers(features), lengths)", "forward gives tuple"),
+    ],
+)
+def test_an_output_of_another_shape_is_no_silent_broadcast(train, module, output, message):
+    name = module(LINEAR.replace("RESULT", output))
+    with pytest.raises(MuseError, match=message):
+        train(f"model._target_={name}.Model")
+
+
+def test_a_model_that_looks_at_the_padding_is_noticed(train, module, caplog):
+    source = LINEAR.replace("RESULT", "self.layers(features - features.mean(1, keepdim=True))")
+    name = module(source)
+    with caplog.at_level(logging.WARNING):
+        train(f"model._target_={name}.Model")
+    assert "other predictions beside a longer one than alone" in caplog.text
+
+
+def test_trying_a_model_out_changes_no_number(train, module):
+    source = LINEAR.replace("RESULT", "self.layers(features)").replace("Tanh", "RReLU")
+    name = module(source)
+    one = train(f"model._target_={name}.Model")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("muse.training.loop._try_out", lambda *_: None)
+        other = train(f"model._target_={name}.Model")
+    assert one["targets"] == other["targets"]
+
+
+def test_unknown_settings_of_a_model_get_the_known_ones(train, module):
+    name = module(LINEAR.replace("RESULT", "self.layers(features)"))
+    with pytest.raises(MuseError, match=r"unexpected keyword argument 'hidden'.*width, scales"):
+        train(f"model._target_={name}.Model", "model.hidden=3")
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ("class Model(:\n", r"own_\d+\.py, line 1: SyntaxError"),
+        ("x = 1\ny = 1 / 0\n", r"own_\d+\.py, line 2: ZeroDivisionError: division by zero"),
+        ("class Model:\n    pass\n", "expected a class derived from torch.nn.Module"),
+        ("Other = 1\n", "cannot be imported .*has no attribute 'Model'"),
+    ],
+)
+def test_what_is_no_model_gets_words(module, source, message):
+    name = module(source)
+    with pytest.raises(MuseError, match=message):
+        find_class(f"{name}.Model")
