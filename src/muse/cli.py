@@ -57,6 +57,10 @@ def main() -> None:
         print(usage())
     elif word in ("-V", "--version"):
         print(f"muse {__version__}")
+    elif word in ("-sc", "--shell-completion"):
+        from muse.completion import complete
+
+        complete()
     elif word in COMMANDS:
         del sys.argv[1]
         from muse.app import run
@@ -80,6 +84,7 @@ def usage() -> str:
     lines += ["", "examples"]
     lines += [f"  {command.example}" for command in COMMANDS.values()]
     lines += ["", "`muse COMMAND --help` lists the settings of a command."]
+    lines += ['Tab completion in bash: eval "$(muse -sc install=bash)"']
     return "\n".join(lines)
 
 

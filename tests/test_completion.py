@@ -1,0 +1,70 @@
+"""Tab completion, by the queries that bash makes."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+MUSE = Path(sys.executable).with_name("muse")
+
+
+def query(line: str, folder: Path) -> list[str]:
+    """What the shell gets for a line with the cursor at its end."""
+    done = subprocess.run(
+        [MUSE, "-sc", "query=bash"],
+        env=os.environ | {"COMP_LINE": line, "COMP_POINT": str(len(line))},
+        cwd=folder,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0 and not done.stderr, done.stderr
+    return done.stdout.split()
+
+
+@pytest.mark.parametrize(
+    ("line", "found"),
+    [
+        ("muse tr", ["train"]),
+        ("muse train str", ["stress"]),
+        ("muse train task=s", ["task=sent", "task=stress"]),
+        ("muse train task=stress model=g", ["model=gru"]),
+        ("muse train stress model.hid", ["model.hidden="]),
+        ("muse train batch", ["batch_size="]),  # before a task is chosen
+        ("muse train stress data.", ["data.cache=", "data.readers=", "data.root="]),
+        ("muse train stress features=eg", ["features=egemaps"]),
+        ("muse train stress --con", ["--config-dir"]),
+        ("muse train --config-dir own task=m", ["task=mine"]),
+        ("muse check task=phy", ["task=physio"]),
+        ("muse evaluate mod", []),
+        ("muse evaluate out", ["outputs/train/a", "outputs/train/b", "out="]),
+        ("muse predict run=outputs/train/b", ["run=outputs/train/b"]),
+        ("muse evaluate run=x partition=t", ["partition=train", "partition=test"]),
+        ("muse nothing x", []),
+    ],
+)
+def test_what_a_shell_asks(tmp_path, line, found):
+    for name in "ab":
+        (tmp_path / "outputs/train" / name).mkdir(parents=True)
+        (tmp_path / "outputs/train" / name / "config.yaml").touch()
+    (tmp_path / "own/task").mkdir(parents=True)
+    (tmp_path / "own/task/mine.yaml").write_text("defaults: [stress, _self_]\nname: mine\n")
+    assert query(line, tmp_path) == found
+
+
+def test_bash_completes_with_the_installed_script(tmp_path):
+    script = """
+        eval "$(muse -sc install=bash)"
+        complete -p muse
+        COMP_LINE='muse train stress model=att'; COMP_POINT=27
+        COMP_WORDS=(muse train stress model=att); COMP_CWORD=3
+        hydra_bash_completion 2>/dev/null
+        echo "${COMPREPLY[@]}"
+    """
+    path = f"{MUSE.parent}{os.pathsep}{os.environ['PATH']}"
+    done = subprocess.run(
+        ["bash", "-c", script], env=os.environ | {"PATH": path}, capture_output=True, text=True
+    )
+    assert done.stdout.splitlines()[0].endswith("-F hydra_bash_completion muse"), done.stderr
+    assert done.stdout.splitlines()[1] == "model=attention model=attention_lstm"
