@@ -171,6 +171,32 @@ def test_a_diverged_run_says_where(make_config, tmp_path):
     assert json.loads((Path(config.job.folder) / "status.json").read_text())["status"] == "failed"
 
 
+def test_debug_fast_ends_any_training_in_seconds(make_config, tmp_path):
+    stress_package(tmp_path)
+    config = make_config(
+        "train", f"data.root={tmp_path}", "task=stress", "features=a", "+debug=fast"
+    )
+    run(config)
+    result = json.loads((Path(config.job.folder) / "result.json").read_text())
+    (seed,) = result["targets"]["valence"]["seeds"]
+    assert seed["epochs"] == 2 and result["targets"]["valence"]["train"]["recordings"] == 2
+    assert config.recordings == 2 and config.bootstrap == 0
+
+
+@pytest.mark.parametrize("model", ["lstm", "gru", "attention", "attention_lstm"])
+def test_debug_overfit_learns_two_recordings_by_heart(make_config, tmp_path, caplog, model):
+    stress_package(tmp_path, frames=60)
+    words = ["task=stress", "features=[a,b]", "target=valence", f"model={model}", "model.layers=1"]
+    config = make_config("train", f"data.root={tmp_path}", *words, "+debug=overfit")
+    with caplog.at_level("INFO"):
+        run(config)
+    part = json.loads((Path(config.job.folder) / "result.json").read_text())["targets"]["valence"]
+    assert part["train"]["ccc"] > 0.9
+    lines = (Path(config.job.folder) / "metrics.jsonl").read_text().splitlines()
+    assert json.loads(lines[-1])["best"] == part["train"]["ccc"]  # train has picked the epoch
+    assert "best of 1 seed on train" in caplog.text and f"{part['train']['ccc']:.4f}" in caplog.text
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_run_says_so_and_does_not_count(tmp_path, number):
     stress_package(tmp_path / "data", frames=300)

@@ -40,14 +40,14 @@ def run(command: str) -> None:
         "unique", lambda: secrets.token_hex(3), use_cache=True, replace=True
     )
 
-    failed: list[MuseError] = []
+    failed: list[MuseError | BrokenPipeError] = []
 
     @hydra.main(version_base="1.3", config_path=str(config_folder()), config_name=command)
     def job(config: DictConfig) -> None:
         try:
             settings = checked(command, config)
             import_module(f"muse.commands.{command}").run(settings)
-        except MuseError as error:
+        except (MuseError, BrokenPipeError) as error:
             if HydraConfig.get().mode == RunMode.MULTIRUN:
                 raise
             failed.append(error)
@@ -61,6 +61,8 @@ def run(command: str) -> None:
         sys.exit(f"muse {command}: {in_words(command, error)}")
     except KeyboardInterrupt:
         sys.exit(130)
+    if failed and isinstance(failed[0], BrokenPipeError):
+        raise failed[0]
     if failed:
         sys.exit(f"muse {command}: {failed[0]}")
 

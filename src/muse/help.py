@@ -64,6 +64,8 @@ def help_text(command: str) -> str:
     for k, group in enumerate(group for group in choices if group in GROUPS):
         lines += [] if k else ["", "choices"]
         lines.append(f"  {group:14} {', '.join(file.stem for file in group_files(group))}")
+    if command == "train":
+        lines.append(f"  +debug         {', '.join(file.stem for file in group_files('debug'))}")
     lines += ["", "settings (default)"]
     lines += settings(SCHEMAS[command], defaults)
     if "model" in choices:

@@ -1,6 +1,7 @@
 """`muse train`: from a package to a scored model and its run folder."""
 
 import logging
+from itertools import zip_longest
 from pathlib import Path
 
 import numpy as np
@@ -120,7 +121,9 @@ def _summary(config: TrainConfig, package: Package, result: dict) -> str:
     """The table at the end: a line per target, then their mean."""
     metric, count = config.task.metric, len(config.seeds)
     title = heading(config.task.title, package.features, package.synthetic)
-    title += f": {METRIC_NAMES[metric]}, best of {count} seed{'s' * (count > 1)} on devel"
+    title += (
+        f": {METRIC_NAMES[metric]}, best of {count} seed{'s' * (count > 1)} on {config.best_on}"
+    )
     rows = [
         ["", "devel", "95 % interval", "mean of seeds", "test", "95 % interval", "seed", "epoch"]
     ]
@@ -137,4 +140,8 @@ def _summary(config: TrainConfig, package: Package, result: dict) -> str:
         devel, test = (result["combined"][p] for p in ("devel", "test"))
         test = "no labels" if test is None else f"{test:.4f}"
         rows.append(["combined", f"{devel:.4f}", "", "", test, "", "", ""])
+    if config.best_on == "train":
+        trained = [f"{part['train'][metric]:.4f}" for part in result["targets"].values()]
+        for row, cell in zip_longest(rows, ["train", *trained], fillvalue=""):
+            row.insert(1, cell)
     return f"{title}\n{in_columns(rows)}"

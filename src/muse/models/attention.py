@@ -29,7 +29,8 @@ class Attention(nn.Module):
             are, as Cai et al. (2021) do, and projects them only if the heads do not divide them.
         layers: number of attention layers.
         heads: heads per layer.
-        positions: sinusoidal (Vaswani et al. 2017, section 3.5) or none.
+        positions: none, or sinusoidal (Vaswani et al. 2017, section 3.5): those behind the end of a
+            training window are unknown to the model, which costs score on longer recordings.
         feedforward: hidden size of the two-layer network after each attention; 0 for none.
         dropout: probability, behind each attention and feedforward and in the head.
         head: hidden size of the head.
@@ -46,7 +47,7 @@ class Attention(nn.Module):
         dim: int | None = 64,
         layers: int = 2,
         heads: int = 4,
-        positions: str = "sinusoidal",
+        positions: str = "none",
         feedforward: int = 128,
         dropout: float = 0.0,
         head: int = 64,
