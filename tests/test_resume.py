@@ -15,6 +15,7 @@ from filelock import FileLock
 import muse.commands.resume
 import muse.commands.train
 from muse.errors import MuseError
+from muse.runs import set_status
 from tests.conftest import edit, stress_package
 
 SETTINGS = [
@@ -157,7 +158,20 @@ def test_other_settings_are_not_trained_with(make_config, resume, monkeypatch, t
     folder = killed(make_config, monkeypatch, tmp_path)
     text = (folder / "config.yaml").read_text()
     (folder / "config.yaml").write_text(text.replace("lr: 0.01", "lr: 0.02"))
+    with pytest.raises(MuseError, match="changed since the run began"):
+        resume(folder)
+    set_status(folder, "interrupted")  # makes its checksum right again
     with pytest.raises(MuseError, match="made with other settings or data"):
+        resume(folder)
+
+
+def test_the_checkpoint_of_another_seed_or_target_is_refused(
+    make_config, resume, monkeypatch, tmp_path
+):
+    folder = killed(make_config, monkeypatch, tmp_path)
+    (path,) = (folder / "checkpoints").rglob("*.safetensors")
+    path.rename(path.with_name("seed_102.safetensors"))
+    with pytest.raises(MuseError, match="the checkpoint of another target or seed"):
         resume(folder)
 
 

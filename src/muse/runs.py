@@ -62,15 +62,11 @@ def run_id(config: TrainConfig, features: list[str], standardised: dict, digest:
 
 def begin(folder: Path, config: TrainConfig) -> None:
     """Make the run folder: its settings and the status `running`."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        settings = {k: v for k, v in asdict(config).items() if k != "job"}
-        settings["data"]["root"] = str(Path(config.data.root).expanduser().absolute())
-        text = yaml.safe_dump(settings, sort_keys=False, allow_unicode=True)
-        write_text(folder / "config.yaml", f"# {config.job.command}\n{text}")
-        set_status(folder, "running")
-    except OSError as error:
-        raise MuseError(f"{folder}: the run folder cannot be written ({error.strerror}).") from None
+    settings = {k: v for k, v in asdict(config).items() if k != "job"}
+    settings["data"]["root"] = str(Path(config.data.root).expanduser().absolute())
+    text = yaml.safe_dump(settings, sort_keys=False, allow_unicode=True)
+    write_text(folder / "config.yaml", f"# {config.job.command}\n{text}")
+    set_status(folder, "running")
 
 
 @contextmanager
@@ -94,8 +90,16 @@ def locked(folder: Path) -> Iterator[None]:
 
 
 def set_status(folder: Path, state: str, reason: str = "") -> None:
-    """Say in status.json how far the run is: running, finished, interrupted or failed."""
-    write_json(folder / "status.json", {"status": state, "reason": reason})
+    """Say in status.json how far the run is: running, finished, interrupted or failed.
+
+    Beside it stands a checksum of the settings: `resume` goes on with no others.
+    """
+    try:
+        config = checksum((folder / "config.yaml").read_bytes())
+    except OSError as error:
+        path = folder / "config.yaml"
+        raise MuseError(f"{path}: cannot be read ({error.strerror}). Train anew.") from None
+    write_json(folder / "status.json", {"status": state, "reason": reason, "config": config})
 
 
 def write_result(folder: Path, result: dict) -> None:
@@ -133,11 +137,14 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_file(path: Path, write: Callable[[Path], object]) -> None:
-    """Let ``write`` fill a draft, then move it to ``path``."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """Let ``write`` fill a draft, then move it to ``path``; MuseError if the system refuses."""
     draft = path.with_name(f".{path.name}.draft")
-    write(draft)
-    draft.replace(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write(draft)
+        draft.replace(path)
+    except OSError as error:
+        raise MuseError(f"{path}: cannot be written ({error.strerror}).") from None
 
 
 def write_rows(

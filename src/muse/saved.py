@@ -75,6 +75,24 @@ def read_result(home: Path) -> dict:
     return result
 
 
+def read_unfinished(home: Path) -> TrainConfig:
+    """The settings of a run that is to be continued.
+
+    Raises MuseError as `read_run`.
+    """
+    settings, status = read_settings(home), home / "status.json"
+    try:
+        known = json.loads(_bytes(status))["config"]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        raise MuseError(f"{status}: damaged, no status of `muse train`. {AGAIN}") from None
+    if known != checksum(_bytes(home / "config.yaml")):
+        raise MuseError(
+            f"{home / 'config.yaml'}: changed since the run began; it would end in other numbers "
+            "than its command says. Restore the file, or train anew."
+        )
+    return settings
+
+
 def read_settings(home: Path) -> TrainConfig:
     """The settings of a run, finished or not, from its config.yaml."""
     path = home / "config.yaml"

@@ -30,7 +30,7 @@ def run(config: EvaluateConfig) -> None:
     for name in partitions:
         if config.partition and not any(parts.get(name) for parts in scores.values()):
             raise MuseError(f"partition={name}: {package.folder} has no labels for it.")
-    print(_report(used, package, scores))
+    print(report(used, package, scores))
     if config.out:
         runs.write_json(Path(config.out), _content(used, package, scores))
         print(f"\nscores in {config.out}")
@@ -48,7 +48,8 @@ def score(used: UsedRun, package: Package) -> dict[str, dict[str, dict]]:
     return scores
 
 
-def _report(used: UsedRun, package: Package, scores: dict) -> str:
+def report(used: UsedRun, package: Package, scores: dict) -> str:
+    """The table of the scores."""
     metric = used.config.task.metric
     title = heading(used.config.task.title, used.features, package.synthetic)
     unit = "segments" if used.config.task.classes else "frames"

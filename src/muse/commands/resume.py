@@ -6,7 +6,7 @@ from pathlib import Path
 from muse.commands.train import train_in
 from muse.config import ResumeConfig
 from muse.models import check_trusted
-from muse.saved import read_result, read_settings, settings_here
+from muse.saved import read_result, read_unfinished, settings_here
 
 log = logging.getLogger(__name__)
 
@@ -23,7 +23,7 @@ def run(config: ResumeConfig) -> None:
         read_result(folder)
         log.info("%s is finished; nothing to continue. Its scores: result.json", folder)
         return
-    settings = read_settings(folder)
+    settings = read_unfinished(folder)
     check_trusted(folder / "config.yaml", str(settings.model["_target_"]), config.trust)
     settings = settings_here(settings, config)
     handler = logging.FileHandler(folder / "train.log")

@@ -43,6 +43,9 @@ def train_in(folder: Path, config: TrainConfig) -> None:
     except MuseError as error:
         runs.set_status(folder, "failed", str(error))
         raise
+    except OSError as error:  # a full disk, a file that may not be written
+        runs.set_status(folder, "failed", str(error))
+        raise MuseError(f"{error.filename or folder}: {error.strerror or error}.") from None
     except Exception as error:
         runs.set_status(folder, "failed", f"{type(error).__name__}: {error}")
         raise

@@ -104,7 +104,8 @@ def train_job(
         checkpoint = None
         if checkpoints:
             folder, run_id = checkpoints
-            checkpoint = Checkpoint(folder / job.name / f"seed_{seed}.safetensors", run_id)
+            path = folder / job.name / f"seed_{seed}.safetensors"
+            checkpoint = Checkpoint(path, run_id, job.name, seed)
         result = train_seed(config, frames["train"], watched, score, seed, on_epoch, checkpoint)
         model = new_model(config, frames["train"])
         model.load_state_dict(result.weights)
