@@ -34,7 +34,7 @@ COMMANDS = {
     ),
     "predict": Command(
         "Write the predictions of a trained model for a package.",
-        "muse predict run=outputs/train/RUN data.root=data out=predictions",
+        "muse predict run=outputs/train/RUN data.root=data out=submission",
         "run",
     ),
     "check": Command(

@@ -69,8 +69,10 @@ def help_text(command: str) -> str:
     lines += ["", "settings (default)"]
     lines += settings(SCHEMAS[command], defaults)
     if "model" in choices:
-        lines += ["", "settings of the model (model=lstm)"]
-        model = yaml.safe_load((config_folder() / "model" / "lstm.yaml").read_text())
+        files = {file.stem: file for file in group_files("model")}
+        chosen = next((w[6:] for w in sys.argv[1:] if w[:6] == "model=" and w[6:] in files), "lstm")
+        lines += ["", f"settings of the model (model={chosen})"]
+        model = yaml.safe_load(files[chosen].read_text())
         lines += [f"  model.{name} = {shown(value)}" for name, value in model.items()]
     lines += [
         "",
