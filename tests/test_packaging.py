@@ -57,9 +57,9 @@ def test_runs_started_at_the_same_moment_have_folders_of_their_own(muse, tmp_pat
     """Each fails for want of a package, and keeps the reason in its own folder."""
     words = [muse, "train", "stress", "features=a", "data.root=nowhere"]
     silent = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    runs = [subprocess.Popen(words, cwd=tmp_path, **silent) for _ in range(6)]
-    assert [run.wait() for run in runs] == [1] * 6
+    runs = [subprocess.Popen(words, cwd=tmp_path, **silent) for _ in range(3)]
+    assert [run.wait() for run in runs] == [1] * 3
     folders = list((tmp_path / "outputs" / "train").iterdir())
-    assert len(folders) == 6 and all((folder / "status.json").exists() for folder in folders)
+    assert len(folders) == 3 and all((folder / "status.json").exists() for folder in folders)
     seconds = [folder.name.rpartition("_")[0] for folder in folders]
-    assert len(set(seconds)) < 6  # two or more began in the same second
+    assert len(set(seconds)) < 3  # two or more began in the same second

@@ -22,6 +22,11 @@ COMMANDS = {
         "muse train task=stress features=egemaps",
         "task",
     ),
+    "fuse": Command(
+        "Fuse the predictions of finished runs (late fusion), and score the fusion.",
+        "muse fuse task=stress target=arousal 'select.features=[egemaps,vggface]'",
+        "task",
+    ),
     "resume": Command(
         "Continue an interrupted training where it stood.",
         "muse resume outputs/train/RUN",

@@ -102,6 +102,54 @@ class TrainConfig:
         """The targets to train: the one asked for, or all of the task."""
         return [self.target] if self.target else list(self.task.targets)
 
+    def describe(self, features: list[str]) -> str:
+        """What the model reads, in words; ``features`` without aliases."""
+        return " + ".join(features)
+
+
+@dataclass
+class SelectConfig:
+    """Which runs to fuse if they are not named."""
+
+    features: Any = setting("Feature sets; for each the run that is best on devel.")
+    root: str = setting("Folder below which runs are looked for.")
+
+    def __post_init__(self):
+        if self.features is not None:
+            self.features = names_of("select.features", self.features)
+
+
+@dataclass(kw_only=True)
+class FuseConfig(TrainConfig):
+    """Settings of `muse fuse`: those of the training of the fusion, and what is fused."""
+
+    runs: Any = setting("Run folders, or folders of predictions made elsewhere: [RUN,RUN].")
+    select: SelectConfig = setting("Choose the runs instead of naming them.")
+    method: str = setting("lstm (trained), mean, or weighted (mean by devel score).")
+
+    def __post_init__(self):
+        one_of("method", self.method, ("lstm", "mean", "weighted"))
+        if (self.runs is None) == (self.select.features is None):
+            raise MuseError(
+                "expected either runs=[RUN,RUN], folders of finished runs, or "
+                "select.features=[egemaps,vggface], for each of which the best run is taken."
+            )
+        if self.runs is not None:
+            self.runs = names_of("runs", self.runs)
+        if self.features is None:
+            self.features = self.select.features or self.runs
+        elif self.runs is None or len(names_of("features", self.features)) != len(self.runs):
+            raise MuseError("features: the feature sets to fuse are select.features.")
+        super().__post_init__()
+        if self.target is None:
+            raise MuseError(f"target=null: expected one of {', '.join(self.task.targets)}.")
+        if len(self.features) < 2:
+            raise MuseError(f"{self.features[0]}: a fusion needs two runs or more.")
+
+    def describe(self, features: list[str]) -> str:
+        how = {"lstm": "late fusion", "mean": "mean", "weighted": "weighted mean"}[self.method]
+        return f"{how} of {super().describe(features)}"
+
 
 @dataclass
 class SynthConfig:
@@ -227,6 +275,7 @@ def _seeds(value: Any) -> list[int]:
 
 SCHEMAS = {
     "train": TrainConfig,
+    "fuse": FuseConfig,
     "resume": ResumeConfig,
     "evaluate": EvaluateConfig,
     "predict": PredictConfig,

@@ -20,7 +20,7 @@ def setting(text: str) -> Any:
 
 @dataclass
 class Published:
-    """The settings that the challenge's paper found best for a task."""
+    """Settings of a model that the challenge's paper gives for a task."""
 
     layers: int = setting("Recurrent layers.")
     hidden: int = setting("Hidden size of each layer and direction.")
@@ -56,6 +56,7 @@ class TaskConfig:
     loss: str = setting("Loss: ccc, mse, l1 or cross_entropy.")
     metric: str = setting("Score: ccc or f1 (macro).")
     published: Published = setting("Best settings of the paper, defaults of model and lr.")
+    fusion: Published = setting("Published settings of the late fusion, defaults of `muse fuse`.")
     size: PackageSize | None = None
 
     def __post_init__(self):

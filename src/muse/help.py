@@ -49,9 +49,11 @@ def known_keys(command: str, parent: str) -> list[str]:
 
 
 def shipped(command: str) -> dict:
-    """The command's YAML as it is shipped, nothing composed but the part it shares with others."""
+    """The command's YAML as it is shipped and what it builds on; no group is composed."""
     content = yaml.safe_load((config_folder() / f"{command}.yaml").read_text())
-    return content | (shipped("use") if "use" in content["defaults"] else {})
+    for base in [shipped(name) for name in content["defaults"] if name in ("use", "train")]:
+        content = base | content | {"defaults": base["defaults"] + content["defaults"]}
+    return content
 
 
 def help_text(command: str) -> str:

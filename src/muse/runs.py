@@ -12,7 +12,8 @@ result.json          scores; written last: without it a run is not finished
 checkpoints/…        what `resume` goes on from; only until the run is finished
 
 result.json (format 2): `run_id`, `command`, `muse` (version), `task`, `features`, `model`,
-`metric`, `synthetic` (data made by `muse synth`), `data` (folder, digest, and a digest for each
+`metric`, `synthetic` (data made by `muse synth`), `debug` (not on all recordings, or chosen on
+train), `members` (of a fusion: name and run folder), `data` (folder, digest, and a digest for each
 partition), `seconds` (in epochs, over all sittings), `targets` and, with two targets or more,
 `combined` (mean over targets; devel, test). Each target has
 `best_seed`, `best_epoch`, `weights`, `standardised` (feature sets), `train`, `devel` and `test`
@@ -41,8 +42,10 @@ from muse.errors import MuseError
 FORMAT = 2
 READ_LATER = ("config.yaml", "weights", "predictions", "logits", "labels")
 # settings that change no number: where things are, how fast, what is written beside the numbers
-NO_NUMBERS = ("job", "data", "device", "threads", "tensorboard", "feature_sets")
-NO_NUMBERS_OF_TASK = ("title", "folder", "corpus", "size", "published", "step", "targets")
+NO_NUMBERS = ("job", "data", "device", "threads", "tensorboard", "feature_sets", "runs", "select")
+NO_NUMBERS_OF_TASK = (
+    *("title", "folder", "corpus", "size", "published", "fusion", "step", "targets"),
+)
 
 
 def run_id(config: TrainConfig, features: list[str], standardised: dict, digest: str) -> str:

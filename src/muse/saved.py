@@ -5,6 +5,8 @@ out of it.
 """
 
 import json
+import logging
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
@@ -15,6 +17,8 @@ from muse.config import TrainConfig, UseConfig
 from muse.config_parts import PARTITIONS, JobInfo
 from muse.errors import MuseError
 from muse.runs import FORMAT, checksum, digest_of
+
+log = logging.getLogger(__name__)
 
 AGAIN = "Copy the run folder again, or train anew."
 
@@ -47,6 +51,23 @@ def read_run(folder: str) -> SavedRun:
     if set(result["targets"]) != set(run.config.targets):
         raise MuseError(f"{home}: result.json and config.yaml have different targets. {AGAIN}")
     return run
+
+
+@dataclass(frozen=True)
+class FinishedRun:
+    """A finished run of which only the result was read."""
+
+    folder: Path
+    result: dict
+
+
+def finished_runs(root: Path) -> Iterator[FinishedRun]:
+    """The finished runs below a folder, in the order of their names; damaged ones are reported."""
+    for path in sorted(root.rglob("result.json")):
+        try:
+            yield FinishedRun(path.parent, read_result(path.parent))
+        except MuseError as error:
+            log.warning("left out: %s", error)
 
 
 def read_result(home: Path) -> dict:
@@ -105,7 +126,8 @@ def read_settings(home: Path) -> TrainConfig:
         reason = " ".join(str(error).split())
         raise MuseError(f"{path}: damaged, not valid YAML ({reason}). {AGAIN}") from None
     command = text.splitlines()[0].removeprefix("# ") if text.startswith("# ") else ""
-    return from_data("train", data, path, JobInfo(str(home), command))
+    kind = "fuse" if isinstance(data, dict) and "method" in data else "train"
+    return from_data(kind, data, path, JobInfo(str(home), command))
 
 
 def settings_here(settings: TrainConfig, use: UseConfig) -> TrainConfig:
@@ -149,7 +171,10 @@ def _is_sound(result: dict) -> bool:
             and all(t["weights"] in result["files"] for t in targets.values())
             and not any(path.is_absolute() or ".." in path.parts for path in paths)
             and all(isinstance(part, dict) for part in (result["files"], partitions))
-            and isinstance(result["run_id"], str)
+            and all(isinstance(result[key], str) for key in ("run_id", "task", "metric"))
+            and all(isinstance(result[key], bool) for key in ("synthetic", "debug"))
+            and isinstance(result["data"]["folder"], str)
+            and isinstance(result["features"], list)
         )
     except (KeyError, TypeError, AttributeError):
         return False

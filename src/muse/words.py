@@ -19,6 +19,6 @@ def interval_in_words(scores: dict | None) -> str:
     return f"{limits[0]:.3f} to {limits[1]:.3f}" if limits else ""
 
 
-def heading(title: str, features: list[str], synthetic: bool) -> str:
-    """Task and features; a synthetic package is never without its mark."""
-    return f"{title}, {' + '.join(features)}{', SYNTHETIC data' if synthetic else ''}"
+def heading(title: str, inputs: str, synthetic: bool) -> str:
+    """Task and inputs; a synthetic package is never without its mark."""
+    return f"{title}, {inputs}{', SYNTHETIC data' if synthetic else ''}"

@@ -51,7 +51,7 @@ def score(used: UsedRun, package: Package) -> dict[str, dict[str, dict]]:
 def report(used: UsedRun, package: Package, scores: dict) -> str:
     """The table of the scores."""
     metric = used.config.task.metric
-    title = heading(used.config.task.title, used.features, package.synthetic)
+    title = heading(used.config.task.title, used.config.describe(used.features), package.synthetic)
     unit = "segments" if used.config.task.classes else "frames"
     rows = [["", "", METRIC_NAMES[metric], "95 % interval", "recordings", unit, "of the run"]]
     for target, parts in scores.items():

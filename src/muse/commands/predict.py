@@ -6,7 +6,7 @@ from pathlib import Path
 
 import muse
 from muse import runs
-from muse.config import PredictConfig
+from muse.config import FuseConfig, PredictConfig
 from muse.data.layout import find_package, recordings_in
 from muse.errors import MuseError
 from muse.training.apply import UsedRun, use_run
@@ -26,6 +26,11 @@ def run(config: PredictConfig) -> None:
     archive = out.with_name(f"{out.name}.zip")
     _check_free(out, archive, config)
     used = use_run(config, config.run)
+    if isinstance(used.config, FuseConfig):
+        raise MuseError(
+            f"{config.run}: a fusion reads predictions, no features. Its own are in {config.run}"
+            "/predictions; for other data predict with each of its members first."
+        )
     ids = _recordings(used, config)
     zipped = _partition_of_archive(list(ids)) if config.zip else None
     package = used.package([], ids)

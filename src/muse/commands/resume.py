@@ -3,8 +3,9 @@
 import logging
 from pathlib import Path
 
-from muse.commands.train import train_in
-from muse.config import ResumeConfig
+from muse import fusion
+from muse.commands import train
+from muse.config import FuseConfig, ResumeConfig
 from muse.models import check_trusted
 from muse.saved import read_result, read_unfinished, settings_here
 
@@ -30,7 +31,8 @@ def run(config: ResumeConfig) -> None:
     logging.getLogger().addHandler(handler)
     try:
         log.info("Continuing %s", folder)
-        train_in(folder, settings)
+        load = fusion.load if isinstance(settings, FuseConfig) else train.load
+        train.train_in(folder, settings, load)
     finally:
         logging.getLogger().removeHandler(handler)
         handler.close()

@@ -1,13 +1,14 @@
 """`muse train`: from a package to a scored model and its run folder."""
 
 import logging
+from collections.abc import Callable
 from itertools import zip_longest
 from pathlib import Path
 
 import numpy as np
 
 from muse import runs
-from muse.config import TrainConfig
+from muse.config import FuseConfig, TrainConfig
 from muse.config_parts import PARTITIONS
 from muse.data.recordings import Package, load_package
 from muse.errors import MuseError
@@ -19,23 +20,42 @@ from muse.words import METRIC_NAMES, heading, in_columns, interval_in_words
 
 log = logging.getLogger(__name__)
 
+Load = Callable[[TrainConfig, Path], tuple[TrainConfig, Package]]
+
 
 def run(config: TrainConfig) -> None:
     """Begin a run folder and train in it."""
     folder = Path(config.job.folder)
     runs.begin(folder, config)
-    train_in(folder, config)
+    train_in(folder, config, load)
 
 
-def train_in(folder: Path, config: TrainConfig) -> None:
+def load(config: TrainConfig, folder: Path) -> tuple[TrainConfig, Package]:
+    """The package of a run with its settings."""
+    package = load_package(
+        config.task,
+        config.targets,
+        config.features,
+        config.feature_sets,
+        config.data,
+        config.missing,
+        recordings=config.recordings,
+    )
+    return config, package
+
+
+def train_in(folder: Path, config: TrainConfig, load: Load) -> None:
     """Train, score and save, from the folder's checkpoints if it has some.
 
     The run folder says how it ended, whatever happens.
+
+    Args:
+        load: gets settings and run folder, returns the settings completed and the data.
     """
     try:
         with runs.locked(folder):
             runs.set_status(folder, "running")
-            _train(config, folder)
+            _train(config, folder, load)
     except KeyboardInterrupt:
         runs.set_status(folder, "interrupted", "stopped by the user or the system")
         log.error("Interrupted. Continue where it stood: muse resume %s", folder)
@@ -51,21 +71,13 @@ def train_in(folder: Path, config: TrainConfig) -> None:
         raise
 
 
-def _train(config: TrainConfig, folder: Path) -> None:
+def _train(config: TrainConfig, folder: Path, load: Load) -> None:
     device = prepare(config.device, config.threads)
-    package = load_package(
-        config.task,
-        config.targets,
-        config.features,
-        config.feature_sets,
-        config.data,
-        config.missing,
-        recordings=config.recordings,
-    )
+    config, package = load(config, folder)
     jobs = make_jobs(config, package, device)
     standardised = {target: job.standardised for job in jobs for target in job.targets}
     id_ = runs.run_id(config, package.features, standardised, package.digest)
-    log.info(heading(config.task.title, package.features, package.synthetic))
+    log.info(heading(config.task.title, config.describe(package.features), package.synthetic))
     log.info("%s, on %s, run %s", _sizes(package), device, id_)
     targets: dict[str, dict] = {}
     with recording(config, folder, len(jobs)) as recorder:
@@ -82,14 +94,17 @@ def _train(config: TrainConfig, folder: Path) -> None:
         "model": config.model,
         "metric": config.task.metric,
         "synthetic": package.synthetic,
+        "debug": config.recordings is not None or config.best_on != "devel",
         "data": {
-            "folder": str(package.folder),
+            "folder": str(package.folder.absolute()),
             "digest": package.digest,
             "partitions": package.digests,
         },
         "seconds": round(recorder.seconds, 1),
         "targets": targets,
     }
+    if isinstance(config, FuseConfig):
+        result["members"] = dict(zip(config.features, config.runs, strict=True))
     if len(targets) > 1:
         result["combined"] = _combined(config, targets)
     runs.write_result(folder, result)
@@ -123,7 +138,7 @@ def _sizes(package: Package) -> str:
 def _summary(config: TrainConfig, package: Package, result: dict) -> str:
     """The table at the end: a line per target, then their mean."""
     metric, count = config.task.metric, len(config.seeds)
-    title = heading(config.task.title, package.features, package.synthetic)
+    title = heading(config.task.title, config.describe(package.features), package.synthetic)
     title += (
         f": {METRIC_NAMES[metric]}, best of {count} seed{'s' * (count > 1)} on {config.best_on}"
     )

@@ -64,7 +64,8 @@ def class_labels(
     task: TaskConfig, partition: str, features: CachedTable, rows: np.ndarray, table: CachedTable
 ) -> np.ndarray | None:
     """The class of each frame's segment: (frames,) float32; None without labels."""
-    values = _column(table, "class_id")
+    # a run folder keeps the classes as it writes predictions: in the column value
+    values = _column(table, "value" if "value" in table.columns else "class_id")
     if partition == "test" and np.isnan(values).all():
         return None
     faults = []

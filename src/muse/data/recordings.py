@@ -46,16 +46,12 @@ class Package:
     columns: dict[str, list[str]]  # feature set -> names of its columns
     partitions: dict[str, list[Recording]]
     digests: dict[str, str]  # of each partition's features and labels
+    synthetic: bool  # whether `muse synth` has made the data
 
     @property
     def digest(self) -> str:
         """Of all partitions that were read: equal digests, equal numbers."""
         return hashlib.blake2b(repr(self.digests).encode(), digest_size=16).hexdigest()
-
-    @property
-    def synthetic(self) -> bool:
-        """Whether `muse synth` has made the package."""
-        return (self.folder / SYNTHETIC_MARK).is_file()
 
     def labelled(self, partition: str, target: str) -> bool:
         """Whether every recording of the partition has labels of the target."""
@@ -117,22 +113,27 @@ def load_package(
             readable = [table for table in gold.values() if table][:1]
         if readable:
             with faults.noted():
-                recording = _recording(task, partition, id_, readable, gold, faults)
+                recording = build_recording(task, partition, id_, readable, gold, faults)
                 if all(sets):
                     loaded[partition].append(recording)
     _check_step(task, loaded)
-    digests = {p: _digest(p, ids[p], names, tables, labels) for p in ids}
-    return Package(folder, names, columns, loaded, digests)
+    digests = {p: digest_of_tables(p, ids[p], names, tables, labels) for p in ids}
+    synthetic = (folder / SYNTHETIC_MARK).is_file()
+    return Package(folder, names, columns, loaded, digests, synthetic)
 
 
-def _recording(
+def build_recording(
     task: TaskConfig,
     partition: str,
     id_: str,
     tables: list[CachedTable],
     gold: dict[str, CachedTable | None],
-    faults: Faults,
+    faults: Faults = STOP,
 ) -> Recording:
+    """A recording of its feature tables and label tables (target -> table).
+
+    Raises MuseError where they do not correspond row by row.
+    """
     signals = [] if task.classes else [table for table in gold.values() if table]
     first = _reference([*tables, *(t for t in signals if not np.isnan(t.timestamps).any())])
     for table in tables:
@@ -199,7 +200,9 @@ def _check_step(task: TaskConfig, partitions: dict[str, list[Recording]]) -> Non
         )
 
 
-def _digest(partition: str, ids: list[str], names: list[str], tables: dict, labels: dict) -> str:
+def digest_of_tables(
+    partition: str, ids: list[str], names: list[str], tables: dict, labels: dict
+) -> str:
     """One digest over a partition's features and labels, wherever the files lie."""
     whole = hashlib.blake2b(digest_size=16)
 

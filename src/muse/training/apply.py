@@ -1,16 +1,18 @@
 """The models of a finished run, applied to a package."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 
-from muse.config import TrainConfig, UseConfig
+from muse.config import FuseConfig, TrainConfig, UseConfig
 from muse.data.layout import find_package, read_partitions
+from muse.data.predictions import load_predictions
 from muse.data.recordings import Package, load_package
 from muse.data.windows import Frames, to_frames
 from muse.errors import MuseError
+from muse.fusion import members_of
 from muse.models import check_trusted
 from muse.saved import SavedRun, read_run, settings_here
 from muse.training.device import prepare
@@ -47,6 +49,9 @@ class UsedRun:
 
     def recordings(self) -> dict[str, list[str]]:
         """Partition -> recording ids of the package, without the partitions that are empty."""
+        if isinstance(self.config, FuseConfig):
+            package = self._predictions_of_members()
+            return {p: [r.id for r in group] for p, group in package.partitions.items()}
         folder = find_package(self.config.task, self.config.data.root)
         return {partition: ids for partition, ids in read_partitions(folder).items() if ids}
 
@@ -56,6 +61,9 @@ class UsedRun:
         Raises MuseError as `load_package`, and for columns that are not those of the training.
         """
         config = self.config
+        if isinstance(config, FuseConfig):
+            package = self._predictions_of_members()
+            return replace(package, partitions={p: package.partitions[p] for p in ids})
         package = load_package(
             config.task,
             targets,
@@ -69,6 +77,11 @@ class UsedRun:
         for name, columns in self.models[0].features.items():
             _check_columns(package, name, columns)
         return package
+
+    def _predictions_of_members(self) -> Package:
+        config = self.config
+        members = members_of(config, config.runs)
+        return load_predictions(config.task, config.target, members, config.data)
 
     def apply(self, package: Package) -> Iterator[Applied]:
         """Predict each partition with each model: an element per target and partition."""

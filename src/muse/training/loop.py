@@ -61,7 +61,10 @@ def train_seed(
     """
     device = train.features.device
     with seeded(seed, device) as (shuffle, start_training):
-        progress = _start(config, train, shuffle)
+        model = new_model(config, train)
+        if not list(model.parameters()):  # nothing to learn, such as a mean of predictions
+            return SeedResult(seed, score(predict(model, devel)), 0, 0, model.state_dict())
+        progress = _start(config, model, train, shuffle)
         windows = cut_windows(train.samples, config.window, config.hop)
         start_training()
         if checkpoint:
@@ -100,9 +103,10 @@ def train_seed(
     return SeedResult(seed, history[-1]["best"], _best_epoch(history), len(history), progress.best)
 
 
-def _start(config: TrainConfig, train: Frames, shuffle: torch.Generator) -> Progress:
+def _start(
+    config: TrainConfig, model: nn.Module, train: Frames, shuffle: torch.Generator
+) -> Progress:
     """A new model with its optimiser and scheduler."""
-    model = new_model(config, train)
     if not is_of_muse(config.model["_target_"]):
         _try_out(model, train, max(1, config.task.classes))
     optimiser = torch.optim.Adam(model.parameters(), lr=config.lr, weight_decay=config.weight_decay)

@@ -1,0 +1,264 @@
+"""`muse fuse`: what is fused, how it scores, and what cannot be fused."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+import muse.commands.evaluate
+import muse.commands.fuse
+import muse.commands.predict
+import muse.commands.resume
+import muse.commands.train
+from muse.errors import MuseError
+from muse.models.ensemble import WeightedMean
+from muse.runs import checksum, digest_of
+from muse.scoring import ccc
+from tests.conftest import edit, sent_package, stress_package
+
+SMALL = ["epochs=3", "seeds=1", "model.hidden=6", "model.head=5", "batch_size=4", "bootstrap=0",
+         "tensorboard=false", "lr=0.01"]  # fmt: skip
+DEVEL = "predictions/valence/devel/4.csv"
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch):
+    """A working folder with packages in data/."""
+    stress_package(tmp_path / "data")
+    sent_package(tmp_path / "data")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def train(make_config, home):
+    """train("features=a", name="one") -> the folder outputs/train/one of a finished run."""
+
+    def train(*words: str, name: str) -> Path:
+        config = make_config("train", "task=stress", "standardise=true", *SMALL, *words)
+        config.job.folder = f"outputs/train/{name}"
+        muse.commands.train.run(config)
+        return Path(config.job.folder)
+
+    return train
+
+
+@pytest.fixture
+def fuse(make_config, home):
+    """fuse("runs=[x,y]", ...) -> the run folder and its result.json."""
+
+    def fuse(*words: str) -> tuple[Path, dict]:
+        shutil.rmtree("outputs/fuse/f", ignore_errors=True)
+        words = ["task=stress", "target=valence", *SMALL, *words]
+        config = make_config("fuse", *words)
+        config.job.folder = "outputs/fuse/f"
+        muse.commands.fuse.run(config)
+        return Path(config.job.folder), json.loads(Path("outputs/fuse/f/result.json").read_text())
+
+    return fuse
+
+
+def values(folder: Path, partition: str, target: str = "valence") -> np.ndarray:
+    paths = sorted((folder / "predictions" / target / partition).iterdir())
+    return np.concatenate([pd.read_csv(path)["value"].to_numpy(np.float32) for path in paths])
+
+
+def test_the_settings_are_the_published_ones(make_config):
+    config = make_config("fuse", "task=stress", "target=valence", "runs=[x,y]")
+    model = config.model
+    assert (config.lr, model["hidden"], model["layers"], model["bidirectional"]) == (
+        0.0001, 64, 1, False
+    )  # fmt: skip
+    config = make_config("fuse", "task=sent", "target=valence", "runs=[x,y]")
+    model = config.model
+    assert (config.lr, model["hidden"], model["layers"], model["bidirectional"]) == (
+        0.005, 32, 2, True
+    )  # fmt: skip
+
+
+def test_a_fusion_reads_the_predictions_and_is_a_run_like_any_other(train, fuse, make_config):
+    one, two = train("features=a", name="one"), train("features=b", name="two")
+    folder, result = fuse(f"runs=[{one},{two}]")
+    assert result["features"] == ["a", "b"] and list(result["targets"]) == ["valence"]
+    assert result["members"] == {"a": str(one.absolute()), "b": str(two.absolute())}
+    weights = result["targets"]["valence"]["weights"]
+    from safetensors import safe_open
+
+    with safe_open(folder / weights, "numpy") as file:
+        assert file.get_tensor("model.project.weight").shape == (6, 2)  # two predictions a frame
+    gold = pd.read_csv("data/c3_muse_stress/label_segments/valence/4.csv")["value"]
+    score = ccc(values(folder, "devel"), gold.to_numpy(np.float32))
+    assert score == pytest.approx(result["targets"]["valence"]["devel"]["ccc"], abs=1e-9)
+    muse.commands.evaluate.run(make_config("evaluate", f"run={folder}", "out=scores.json"))
+    again = json.loads(Path("scores.json").read_text())["targets"]["valence"]
+    assert again == {p: result["targets"]["valence"][p] for p in ("train", "devel", "test")}
+    with pytest.raises(MuseError, match="predict with each of its members first"):
+        muse.commands.predict.run(make_config("predict", f"run={folder}", "out=x"))
+
+
+def test_means_are_those_of_the_predictions(train, fuse):
+    one, two = train("features=a", name="one"), train("features=b", name="two")
+    mean, _ = fuse(f"runs=[{one},{two}]", "method=mean")
+    for partition in ("train", "devel", "test"):
+        expected = (values(one, partition) + values(two, partition)) / 2
+        np.testing.assert_allclose(values(mean, partition), expected, rtol=1e-5, atol=1e-7)
+    weighted, result = fuse(f"runs=[{one},{two}]", "method=weighted")
+    devel = [
+        max(0, json.loads((run / "result.json").read_text())["targets"]["valence"]["devel"]["ccc"])
+        for run in (one, two)
+    ]
+    assert result["model"]["weights"] == pytest.approx(devel, abs=1e-12)
+    expected = np.average([values(one, "test"), values(two, "test")], axis=0, weights=devel)
+    np.testing.assert_allclose(values(weighted, "test"), expected, rtol=1e-5, atol=1e-7)
+
+
+def test_the_mean_of_classes_is_that_of_their_probabilities():
+    logits = torch.tensor([[[0.0, 1.0, 2.0, 3.0, 1.0, 1.0]]])  # two members, three classes
+    mean = WeightedMean(6, 3, [1, 3])(logits, torch.tensor([1]))[0, 0].exp()
+    first, second = np.exp([0, 1, 2]), np.exp([3, 1, 1])
+    expected = 0.25 * first / first.sum() + 0.75 * second / second.sum()
+    np.testing.assert_allclose(mean, expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("method", ["lstm", "mean", "weighted"])
+def test_classes_are_fused_from_logits(train, fuse, method):
+    runs = [train("task=sent", "features=a", f"seeds=[{s}]", name=f"s{s}") for s in (1, 2)]
+    folder, result = fuse("task=sent", f"runs=[{runs[0]},{runs[1]}]", f"method={method}")
+    assert result["features"] == ["a", "a_2"]
+    assert result["targets"]["valence"]["devel"]["segments"] == 2
+    logits = pd.read_csv(folder / "logits/valence/devel/4.csv")
+    assert logits.columns.tolist()[2:] == [f"c_{k}" for k in range(5)] and len(logits) == 11
+
+
+def test_the_best_run_on_devel_is_selected(train, fuse, caplog):
+    folders = {}
+    for features in "ab":
+        for seed in (1, 2, 3):
+            name = f"{features}{seed}"
+            folder = train(f"features={features}", f"seeds=[{seed}]", name=name)
+            part = json.loads((folder / "result.json").read_text())["targets"]["valence"]
+            folders[features, part["devel"]["ccc"]] = folder
+    train("features=a", "+debug=fast", name="debug")  # is never chosen
+    with caplog.at_level("INFO"):
+        _, result = fuse("select.features=[a,b]")
+    for features in "ab":
+        score, best = max((s, f) for (name, s), f in folders.items() if name == features)
+        assert result["members"][features] == str(best.absolute())
+        assert f"{features}: best of 3 runs on devel ({score:.4f}): {best}" in caplog.text
+    with pytest.raises(MuseError, match=r"no finished run of c on .*muse train task=stress"):
+        fuse("select.features=[a,c]")
+
+
+def test_predictions_made_elsewhere(train, fuse):
+    one, two = train("features=a", name="one"), train("features=b", name="two")
+    _, expected = fuse(f"runs=[{one},{two}]")
+    shutil.copytree(two / "predictions/valence", "theirs")
+    _, result = fuse(f"runs=[{one},theirs]")
+    assert result["features"] == ["a", "theirs"]
+    assert result["targets"]["valence"]["devel"] == expected["targets"]["valence"]["devel"]
+    shutil.copytree(one / "predictions", "others")  # with labels of the package
+    _, result = fuse("runs=[others,theirs]")
+    assert result["targets"]["valence"]["devel"] == expected["targets"]["valence"]["devel"]
+
+
+def test_an_interrupted_fusion_is_continued(train, fuse, make_config, monkeypatch):
+    one, two = train("features=a", name="one"), train("features=b", name="two")
+    _, whole = fuse(f"runs=[{one},{two}]")
+
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("muse.commands.train.save_job", stop)
+        with pytest.raises(KeyboardInterrupt):
+            fuse(f"runs=[{one},{two}]")
+    muse.commands.resume.run(make_config("resume", "resume=outputs/fuse/f"))
+    result = json.loads(Path("outputs/fuse/f/result.json").read_text())
+    assert result["targets"] == whole["targets"]
+
+
+def harm_rows(folder: Path) -> None:
+    path = folder / DEVEL
+    path.write_text("\n".join(path.read_text().splitlines()[:-1]) + "\n")
+    renew(folder, path)
+
+
+def harm_recording(folder: Path) -> None:
+    path = folder / DEVEL
+    path.rename(path.with_name("44.csv"))
+    result = json.loads((folder / "result.json").read_text())
+    name = str(path.relative_to(folder))
+    result["files"][name.replace("4.csv", "44.csv")] = result["files"].pop(name)
+    write_result(folder, result)
+
+
+def harm_labels(folder: Path) -> None:
+    path = folder / "labels/valence/devel/4.csv"
+    edit(path, 2, "0,1,0.123")
+    renew(folder, path)
+
+
+def renew(folder: Path, path: Path) -> None:
+    result = json.loads((folder / "result.json").read_text())
+    result["files"][str(path.relative_to(folder))] = checksum(path.read_bytes())
+    write_result(folder, result)
+
+
+def write_result(folder: Path, result: dict) -> None:
+    del result["digest"]
+    (folder / "result.json").write_text(json.dumps(result | {"digest": digest_of(result)}))
+
+
+@pytest.mark.parametrize(
+    ("harm", "message"),
+    [
+        (harm_rows, r"two/predictions/valence/devel/4\.csv: 15 rows below the header, but .*one"),
+        (harm_recording, r"one/.*devel/4\.csv: .*two/.*/devel has no such recording"),
+        (harm_labels, r"two: the labels of recording 4 are not those of"),
+        (lambda f: (f / "result.json").unlink(), "the run is not finished"),
+        (lambda f: (f / "predictions/valence/devel/4.csv").unlink(), r"4\.csv: the file is missi"),
+        (
+            lambda f: (f / "predictions/valence/devel/4.csv").write_text("x"),
+            "changed since the run",
+        ),
+    ],
+)
+def test_what_does_not_match_is_refused(train, fuse, harm, message):
+    one, two = train("features=a", name="one"), train("features=b", name="two")
+    harm(two)
+    with pytest.raises(MuseError, match=message):
+        fuse(f"runs=[{one},{two}]")
+    assert json.loads(Path("outputs/fuse/f/status.json").read_text())["status"] == "failed"
+
+
+def test_runs_of_other_tasks_and_targets_are_refused(train, fuse):
+    one = train("features=a", "target=arousal", name="one")
+    sent = train("task=sent", "features=a", name="sent")
+    with pytest.raises(MuseError, match="has no target valence; it was trained on arousal"):
+        fuse(f"runs=[{one},{one}2]".replace(f"{one}2", str(sent)))
+    with pytest.raises(MuseError, match="a run of task=sent; expected task=stress"):
+        fuse("target=arousal", f"runs=[{one},{sent}]")
+    with pytest.raises(MuseError, match="runs: nothing is no folder"):
+        fuse("target=arousal", f"runs=[{one},nothing]")
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["runs=[x]"], "a fusion needs two runs or more"),
+        (["runs=[x,x]"], "x is named twice"),
+        ([], "expected either runs="),
+        (["runs=[x,y]", "select.features=[a,b]"], "expected either runs="),
+        (["select.features=[a,b]", "method=median"], "expected one of lstm, mean, weighted"),
+        (["features=[a,b]"], "expected either runs="),
+        (["features=[a,b]", "select.features=[a,b]"], "the feature sets to fuse are select.feat"),
+    ],
+)
+def test_wrong_settings(make_config, words, message):
+    with pytest.raises(MuseError) as caught:
+        make_config("fuse", "task=stress", "target=valence", *words)
+    assert message in str(caught.value)
