@@ -46,7 +46,9 @@ def make_config(tmp_path):
     """make_config("train", "task=stress", ...) -> the dataclass that the command gets."""
 
     def make(command: str, *overrides: str):
-        return load_config(command, list(overrides), str(tmp_path / "run"))
+        folders = (tmp_path / f"run{number}" for number in ["", *range(2, 99)])
+        folder = next(folder for folder in folders if not folder.exists())
+        return load_config(command, list(overrides), str(folder))
 
     return make
 

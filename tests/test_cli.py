@@ -6,7 +6,8 @@ import sys
 
 import pytest
 
-from muse.app import expand_bare_word, help_text, overrides_first, run
+from muse.app import help_text, run
+from muse.command_line import expand_bare_word, overrides_first, quote_texts
 from tests.conftest import stress_package
 
 
@@ -55,6 +56,7 @@ def test_help_of_a_command_tells_every_setting():
         (["stress", "lr=1"], ["task=stress", "lr=1"]),
         (["task=stress"], ["task=stress"]),
         (["-m", "task=stress"], ["-m", "task=stress"]),
+        (["-m", "stress", "lr=1,2"], ["-m", "task=stress", "lr=1,2"]),
         (["--cfg", "job"], ["--cfg", "job"]),
         (["+debug=fast"], ["+debug=fast"]),
         ([], []),
@@ -71,6 +73,38 @@ def test_settings_may_stand_on_both_sides_of_an_option():
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    ("command", "word", "quoted"),
+    [
+        ("predict", "out=2026_11_21", "out='2026_11_21'"),
+        ("predict", "run=rün (copy) [1]", "run='rün (copy) [1]'"),
+        ("predict", "out=it's", r"out='it\'s'"),
+        ("evaluate", "data.root=~/data", "data.root='~/data'"),
+        ("evaluate", "data.root=null", "data.root=null"),
+        ("evaluate", "run='x'", "run='x'"),
+        ("evaluate", "partition=[devel,test]", "partition=[devel,test]"),
+        ("train", "features=[a,b]", "features=[a,b]"),
+        ("train", "task=stress", "task=stress"),
+        ("train", "model.cell=gru", "model.cell=gru"),
+        ("train", "lr=1e-3", "lr=1e-3"),
+        ("train", "loss=l1", "loss='l1'"),
+        ("train", "++lr=1", "++lr=1"),
+    ],
+)
+def test_texts_are_quoted_for_hydra(command, word, quoted):
+    assert quote_texts(command, [word]) == [quoted]
+
+
+def test_the_values_of_a_sweep_are_not_quoted():
+    assert quote_texts("train", ["-m", "loss=ccc,l1"]) == ["-m", "loss=ccc,l1"]
+
+
+@pytest.mark.parametrize("name", ["2026_11_21", "1e3", "rün (copy) & [1], it's=so", "~x", "a\\b"])
+def test_paths_may_be_called_anything(fails, tmp_path, name):
+    text = fails("train", "stress", "features=a", f"data.root={name}")
+    assert f"looked for {tmp_path / name / 'c3_muse_stress'}" in text
+
+
 @pytest.fixture
 def fails(monkeypatch, tmp_path, capsys):
     """fails("train", ...) -> what the user reads; nothing but words may come."""
@@ -82,7 +116,8 @@ def fails(monkeypatch, tmp_path, capsys):
         with pytest.raises(SystemExit) as stop:
             run(command)
         assert isinstance(stop.value.code, str) or stop.value.code > 0
-        return str(stop.value.code) + capsys.readouterr().err
+        printed = capsys.readouterr()
+        return str(stop.value.code) + printed.err + printed.out
 
     return call
 
@@ -148,4 +183,5 @@ def test_a_sweep_goes_on_after_a_job_with_a_mistake(fails, tmp_path):
     text = fails("train", "-m", "task=stress", "target=valence", "features=c,a", *small)
     assert "no feature set 'c'" in text
     (sweep,) = (tmp_path / "outputs" / "sweep").iterdir()
-    assert (sweep / "1" / "result.json").exists() and not (sweep / "0" / "result.json").exists()
+    folders = [path for path in sweep.iterdir() if path.is_dir()]
+    assert len(folders) == 2 and len(list(sweep.glob("*/result.json"))) == 1

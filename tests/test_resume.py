@@ -119,7 +119,7 @@ def test_it_ends_in_the_same_numbers_wherever_it_was_killed(
     torch.rand(5)  # the process that continues has another state
     resume(folder)
     expected, got = content(whole), content(folder)
-    del got["train.log"]
+    assert got.pop("train.log") and expected.pop("train.log")
     assert got == expected
     assert not (folder / "checkpoints").exists()
     assert json.loads((folder / "status.json").read_text())["status"] == "finished"
@@ -213,7 +213,7 @@ def test_a_finished_run_is_left_as_it_is(whole, resume):
 
 def test_after_a_kill_from_outside(whole, tmp_path):
     words = [sys.executable, "-m", "muse", "train"]
-    settings = [*SETTINGS, f"data.root={tmp_path}", "epochs=400", "patience=400", "target=valence"]
+    settings = [*SETTINGS, f"data.root={tmp_path}", "epochs=200", "patience=200", "target=valence"]
     process = subprocess.Popen([*words, *settings], cwd=tmp_path, env=os.environ)
     try:
         deadline = time.time() + 60

@@ -141,6 +141,24 @@ def test_without_test_labels_there_are_predictions_and_no_score(train, tmp_path)
     assert not (folder / "labels/arousal/test").exists()
 
 
+def test_joint_scores_each_target_that_has_labels(train, tmp_path):
+    package = stress_package(tmp_path)
+    (package / "label_segments/valence/2.csv").unlink()
+    _, result = train("task=stress", "features=a", "standardise=true", "joint=true")
+    assert result["targets"]["valence"]["test"] is None
+    assert result["targets"]["arousal"]["test"]["frames"] == 14
+    assert result["targets"]["arousal"]["seeds"][0]["test"] is not None
+
+
+def test_a_run_never_begins_in_a_folder_that_has_something(make_config, tmp_path):
+    stress_package(tmp_path)
+    config = make_config("train", f"data.root={tmp_path}", *SMALL, "task=stress", "features=a")
+    config.job.folder = str(tmp_path / "c3_muse_stress")
+    with pytest.raises(MuseError, match="the folder is not empty"):
+        run(config)
+    assert not (tmp_path / "c3_muse_stress/config.yaml").exists()
+
+
 def test_the_same_run_gives_the_same_numbers_and_id(train, tmp_path):
     package = stress_package(tmp_path / "one")
     settings = ["task=stress", "features=a", "standardise=true"]

@@ -1,9 +1,9 @@
 """The one bridge to Hydra: a checked dataclass from the command line, words from errors."""
 
+import logging
 import os
 import secrets
 import shlex
-import shutil
 import signal
 import sys
 from collections.abc import Iterator
@@ -14,16 +14,19 @@ import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from hydra.types import RunMode
+from joblib.externals.loky.process_executor import TerminatedWorkerError
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from muse import progress, sweep
 from muse.cli import COMMANDS
+from muse.command_line import MULTIRUN, for_hydra, own_model, quote_texts
 from muse.config import SCHEMAS
 from muse.config_parts import JobInfo
 from muse.errors import MuseError, did_you_mean
 from muse.help import config_folder, help_text, known_keys
 
-WITH_A_FOLDER = ("--config-dir", "-cd")
+SWEPT = ("train", "fuse")  # the commands whose jobs leave run folders
 
 
 def run(command: str) -> None:
@@ -34,31 +37,48 @@ def run(command: str) -> None:
         return
     if command == "train" and any(word.startswith("resume=") for word in words):
         command = "resume"
-    sys.argv[1:] = overrides_first(own_model(expand_bare_word(command, words)))
+    if set(MULTIRUN) & set(words) and command not in SWEPT:
+        sys.exit(f"muse {command}: is no sweep; -m goes with {' and '.join(SWEPT)}.")
+    sys.argv[1:] = for_hydra(command, words)
     os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come here and are put into words below
-    OmegaConf.register_new_resolver(
-        "unique", lambda: secrets.token_hex(3), use_cache=True, replace=True
-    )
+    name = sweep.name_of(sys.argv[1:])
+    for resolver, answer in (("unique", lambda: secrets.token_hex(3)), ("sweep", lambda: name),
+                             ("cores", sweep.cores)):  # fmt: skip
+        OmegaConf.register_new_resolver(resolver, answer, use_cache=True, replace=True)
 
+    line = _command_line(command, words)  # as it was typed, to be typed again
     failed: list[MuseError | BrokenPipeError] = []
 
     @hydra.main(version_base="1.3", config_path=str(config_folder()), config_name=command)
     def job(config: DictConfig) -> None:
+        if HydraConfig.get().mode == RunMode.MULTIRUN:
+            _job_of_sweep(command, config)
+            return
         try:
-            settings = checked(command, config)
+            settings = checked(command, config, line)
             import_module(f"muse.commands.{command}").run(settings)
         except (MuseError, BrokenPipeError) as error:
-            if HydraConfig.get().mode == RunMode.MULTIRUN:
-                raise
             failed.append(error)
+        except OSError as error:
+            failed.append(_refused(error))
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a cluster's stop is a Ctrl-C
     try:
-        job()
-    except MuseError as error:
+        with sweep.watched():
+            job()
+        if sweep.sweeps:
+            _end_of_sweep()
+    except (MuseError, BrokenPipeError) as error:
         failed.append(error)
+    except TerminatedWorkerError:
+        sys.exit(
+            f"muse {command}: a job was killed from outside, perhaps for want of memory, and took "
+            "the others with it. The same command goes on where the sweep stood."
+        )
     except (HydraException, OmegaConfBaseException) as error:
         sys.exit(f"muse {command}: {in_words(command, error)}")
+    except OSError as error:
+        failed.append(_refused(error))
     except KeyboardInterrupt:
         sys.exit(130)
     if failed and isinstance(failed[0], BrokenPipeError):
@@ -67,34 +87,33 @@ def run(command: str) -> None:
         sys.exit(f"muse {command}: {failed[0]}")
 
 
-def expand_bare_word(command: str, words: list[str]) -> list[str]:
-    """Turn one bare word after the command into the key that the command declares for it."""
-    key = COMMANDS[command].bare_word
-    if words and key and "=" not in words[0] and words[0][:1] not in ("-", "+", "~"):
-        return [f"{key}={words[0]}", *words[1:]]
-    return words
+def _refused(error: OSError) -> MuseError:
+    """What the system has refused: a folder that may not be read or written, a full disk."""
+    return MuseError(f"{error.filename or 'the system'}: {error.strerror or error}.")
 
 
-def overrides_first(words: list[str]) -> list[str]:
-    """Settings before options: argparse refuses settings on both sides of `--config-dir FOLDER`."""
-    is_setting = [
-        ("=" in word or word[:1] == "~") and word[:1] != "-" and before not in WITH_A_FOLDER
-        for before, word in zip(["", *words], words, strict=False)
-    ]
-    settings = [word for word, yes in zip(words, is_setting, strict=True) if yes]
-    return settings + [word for word, yes in zip(words, is_setting, strict=True) if not yes]
+def _job_of_sweep(command: str, config: DictConfig) -> None:
+    """A job of `-m`: what goes wrong stays in its folder."""
+    progress.quiet = True
+    logging.getLogger().handlers.clear()  # each run has its log, and the sweep its bar
+    job = HydraConfig.get()
+    root, line = Path(job.sweep.dir), _command_line(command, list(job.overrides.task))
+    try:
+        settings = to_dataclass(command, config, JobInfo("", line))
+    except MuseError as error:
+        sweep.keep_failure(root / f"job_{job.job.num}", error, line)
+        return
+    sweep.run_job(settings, root, import_module(f"muse.commands.{command}").load)
 
 
-def own_model(words: list[str]) -> list[str]:
-    """With `model._target_=` the model has the settings beside it, not those of the default model.
+def _end_of_sweep() -> None:
+    """The leaderboard; exit status 1 if a job has failed."""
+    from muse.leaderboard import report
 
-    They need no `+`: which ones there are is known to the class alone.
-    """
-    if not any(word.lstrip("+").startswith("model._target_=") for word in words):
-        return words
-    given = ["++" + word.lstrip("+") if word.startswith("model.") else word for word in words]
-    group = any(word.startswith("model=") for word in words)
-    return given if group else ["~model", *given]
+    root, _, show_test = sweep.sweeps[0]
+    failures = report(root, show_test)
+    if failures:
+        raise MuseError(f"{failures} of the jobs of {root} have no result; see above.")
 
 
 def load_config(command: str, overrides: list[str], folder: str = "."):
@@ -105,18 +124,16 @@ def load_config(command: str, overrides: list[str], folder: str = "."):
         folder: the run folder.
     """
     with hydra.initialize_config_dir(str(config_folder()), version_base="1.3"):
-        config = hydra.compose(command, overrides=own_model(overrides))
+        config = hydra.compose(command, overrides=quote_texts(command, own_model(overrides)))
     return to_dataclass(command, config, JobInfo(folder, _command_line(command, overrides)))
 
 
-def checked(command: str, config: DictConfig):
+def checked(command: str, config: DictConfig, line: str):
     """The settings of the job that Hydra is running.
 
     If they are wrong nothing has run, so the folder that Hydra has made for the run goes.
     """
-    job = HydraConfig.get()
-    line = _command_line(command, list(job.overrides.task))
-    folder = Path(job.runtime.output_dir)
+    folder = Path(HydraConfig.get().runtime.output_dir)
     if folder.is_relative_to(Path.cwd()):
         folder = folder.relative_to(Path.cwd())  # short enough to be typed
     info = JobInfo(str(folder), line)
@@ -176,10 +193,9 @@ def _command_line(command: str, overrides: list[str]) -> str:
 
 
 def _remove_unused(folder: Path) -> None:
-    """Remove a run folder in which there is nothing but empty logs."""
-    files = list(folder.iterdir()) if folder != Path() else []
-    if files and all(file.suffix == ".log" and not file.stat().st_size for file in files):
-        shutil.rmtree(folder, ignore_errors=True)
+    """Remove a run folder in which there is nothing."""
+    if folder != Path() and folder.is_dir() and not any(folder.iterdir()):
+        folder.rmdir()
 
 
 def in_words(command: str, error: Exception) -> str:

@@ -27,6 +27,11 @@ COMMANDS = {
         "muse fuse task=stress target=arousal 'select.features=[egemaps,vggface]'",
         "task",
     ),
+    "summary": Command(
+        "The leaderboard of a sweep, and which setting matters.",
+        "muse summary outputs/sweep/SWEEP",
+        "sweep",
+    ),
     "resume": Command(
         "Continue an interrupted training where it stood.",
         "muse resume outputs/train/RUN",

@@ -17,7 +17,7 @@ from muse.config_parts import LOSSES, PARTITIONS
 from muse.help import GROUPS, config_folder, group_files, shipped
 
 OPTIONS = ("--cfg", "--config-dir", "--help", "--multirun")
-FOLDERS = ("run", "resume")  # settings that take a run folder
+FOLDERS = ("run", "resume", "sweep")  # settings that take a folder below outputs/
 
 
 def complete() -> None:
@@ -58,7 +58,8 @@ def candidates(words: list[str], word: str) -> list[str]:
 def _run_folders(start: str) -> list[str]:
     """Run folders that begin with ``start``, else folders on the way to them."""
     folders = [p for p in Path().glob(f"{start}*") if p.is_dir()] if start[:1] != "/" else []
-    runs = [str(file.parent) for file in Path().glob("outputs/*/*/config.yaml")]
+    files = [*Path().glob("outputs/*/*/config.yaml"), *Path().glob("outputs/*/*/*/config.yaml")]
+    runs = [str(file.parent) for file in files]
     matching = [run for run in runs if run.startswith(start)]
     return sorted(matching or [f"{folder}/" for folder in folders])
 
@@ -83,7 +84,7 @@ def _settings(command: str, words: list[str], word: str) -> list[str]:
     os.environ["COMP_LINE"] = " ".join(["muse", *before, word])
     with redirect_stdout(io.StringIO()) as answer:
         _ask_hydra(command, ["-sc", "query=bash", *options])
-    others = {f"{group}=" for group in GROUPS if group not in groups}
+    others = {f"{group}=" for group in GROUPS if group not in groups} | {"debug="}
     return [found for found in answer.getvalue().split() if found not in others]
 
 

@@ -54,6 +54,9 @@ class TrainConfig:
     threads: int = setting("Threads of PyTorch on the CPU; one is fastest.")
     bootstrap: int = setting("Resamples of recordings for the 95 % confidence interval; 0: none.")
     tensorboard: bool = setting("Write TensorBoard events beside metrics.jsonl.")
+    jobs: int = setting("Jobs of a sweep side by side; -1: one per core, never more.")
+    rerun: str = setting("Which jobs a sweep trains again: failed (and missing), all or none.")
+    show_test: bool = setting("Test scores of all jobs in the leaderboard, not of the best alone.")
     data: DataConfig = setting("The packages and the cache.")
     feature_sets: dict[str, FeatureSet] = setting("What is known of the public feature sets.")
     job: JobInfo | None = None
@@ -67,6 +70,7 @@ class TrainConfig:
             one_of("target", self.target, self.task.targets)
         one_of("missing", self.missing, ("zero", "error"))
         one_of("best_on", self.best_on, ("devel", "train"))
+        one_of("rerun", self.rerun, ("failed", "all", "none"))
         one_of("loss", self.loss, LOSSES)
         one_of("ccc", self.ccc, ("sample", "biased"))
         if (self.loss == "cross_entropy") != (self.task.classes > 0):
@@ -206,12 +210,11 @@ class UseConfig:
 
     device: str | None = setting("auto, cpu, cuda or cuda:1; null: as the run.")
     threads: int | None = setting("Threads of PyTorch on the CPU; null: as the run.")
-    trust: list[str] = setting(
-        "Model classes outside muse that may be built: [my_package.MyModel]."
-    )
+    trust: Any = setting("Model classes outside muse that may be built: [my_package.MyModel].")
     data: DataOfUse = setting("The packages and the cache.")
 
     def __post_init__(self):
+        self.trust = names_of("trust", self.trust) if self.trust else []
         if self.threads is not None:
             at_least("threads", self.threads, 1)
 
@@ -251,6 +254,15 @@ class PredictConfig(UseConfig):
         self.partition = _partitions(self.partition)
 
 
+@dataclass
+class SummaryConfig:
+    """Settings of `muse summary`."""
+
+    sweep: str = setting("The folder of the sweep.")
+    show_test: bool = setting("Test scores of all jobs, not only of the one best on devel.")
+    job: JobInfo | None = None
+
+
 def _partitions(value: Any) -> list[str] | None:
     if value is None:
         return None
@@ -270,6 +282,8 @@ def _seeds(value: Any) -> list[int]:
             raise MuseError(f"seeds={value}: a seed is named twice; name each once.")
         return value
     at_least("seeds", value, 1)
+    if value > 1000:
+        raise MuseError(f"seeds={value}: expected at most 1000.")
     return list(range(101, 101 + value))
 
 
@@ -280,5 +294,6 @@ SCHEMAS = {
     "evaluate": EvaluateConfig,
     "predict": PredictConfig,
     "check": CheckConfig,
+    "summary": SummaryConfig,
     "synth": SynthConfig,
 }

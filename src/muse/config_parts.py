@@ -4,6 +4,7 @@ The values stand in configs/*.yaml. Units are part of the help. Nothing heavy is
 """
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from muse.errors import MuseError, did_you_mean
@@ -110,6 +111,11 @@ class JobInfo:
 
     folder: str
     command: str
+
+
+def path_of(text: str) -> Path:
+    """A path as the user wrote it; a `~` alone or before a separator is the home folder."""
+    return Path(text).expanduser() if Path(text).parts[:1] == ("~",) else Path(text)
 
 
 def one_of(key: str, value: str, known) -> None:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from muse import runs
 from muse.config import FuseConfig
+from muse.config_parts import path_of
 from muse.data.predictions import Member, load_predictions
 from muse.data.recordings import Package
 from muse.errors import MuseError
@@ -20,7 +20,8 @@ log = logging.getLogger(__name__)
 def load(config: FuseConfig, folder: Path) -> tuple[FuseConfig, Package]:
     """The predictions of the members, and the settings with the members chosen by name.
 
-    Both are kept in config.yaml, so that the run can be read and continued without choosing again.
+    The settings are kept in config.yaml, so that a run can be read and continued without choosing
+    again.
     """
     chosen = config.runs or [str(_best(config, name)) for name in config.select.features]
     members = members_of(config, chosen)
@@ -35,7 +36,6 @@ def load(config: FuseConfig, folder: Path) -> tuple[FuseConfig, Package]:
         weights = _weights(config, package)
         model = {"_target_": "muse.models.ensemble.WeightedMean", "weights": weights}
         config = replace(config, model=model, seeds=config.seeds[:1])
-    runs.begin(folder, config)
     return config, package
 
 
@@ -76,7 +76,7 @@ def _result(config: FuseConfig, folder: str) -> dict:
 def _best(config: FuseConfig, name: str) -> Path:
     """The folder of the run with this feature set that is best on devel."""
     expanded = config.feature_sets[name].members if name in config.feature_sets else []
-    metric, package = config.task.metric, Path(config.data.root) / config.task.folder
+    metric, package = config.task.metric, path_of(config.data.root) / config.task.folder
     found = []
     for run in finished_runs(Path(config.select.root)):
         target = run.result["targets"].get(config.target)
@@ -86,7 +86,7 @@ def _best(config: FuseConfig, name: str) -> Path:
             and "members" not in run.result
             and target
             and not run.result["debug"]
-            and Path(run.result["data"]["folder"]).absolute() == package.expanduser().absolute()
+            and Path(run.result["data"]["folder"]).absolute() == package.absolute()
         ):
             found.append((target["devel"][metric], str(run.folder)))
     if not found:

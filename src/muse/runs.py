@@ -24,6 +24,7 @@ partition), `seconds` (in epochs, over all sittings), `targets` and, with two ta
 
 import hashlib
 import json
+import logging
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -37,53 +38,102 @@ from filelock import FileLock, Timeout
 
 import muse
 from muse.config import TrainConfig
+from muse.config_parts import path_of
 from muse.errors import MuseError
 
 FORMAT = 2
 READ_LATER = ("config.yaml", "weights", "predictions", "logits", "labels")
 # settings that change no number: where things are, how fast, what is written beside the numbers
-NO_NUMBERS = ("job", "data", "device", "threads", "tensorboard", "feature_sets", "runs", "select")
+NO_NUMBERS = (
+    *("job", "data", "device", "threads", "tensorboard", "feature_sets", "runs", "select"),
+    *("jobs", "rerun", "show_test"),
+)
 NO_NUMBERS_OF_TASK = (
     *("title", "folder", "corpus", "size", "published", "fusion", "step", "targets"),
 )
 
 
-def run_id(config: TrainConfig, features: list[str], standardised: dict, digest: str) -> str:
+def run_id(
+    config: TrainConfig, features: list[str], standardised: dict, digest: str, source: str | None
+) -> str:
     """A name for the numbers of a run: equal settings and equal data give an equal id.
 
     Args:
         features: feature sets, aliases expanded.
         standardised: target -> feature sets that are standardised for it.
         digest: of the data.
+        source: code of the model, if it is not one of muse's.
     """
+    settings = numbers_of(config)
+    settings |= {"target": config.targets, "features": features, "standardise": standardised}
+    text = json.dumps([FORMAT, settings, digest, source], sort_keys=True)
+    return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
+
+
+def settings_key(config: TrainConfig) -> str:
+    """A name for the settings alone: equal settings that change numbers give an equal key."""
+    more = [config.features, config.targets, getattr(config, "runs", None)]
+    text = json.dumps([numbers_of(config), *more], sort_keys=True)
+    return hashlib.blake2b(text.encode(), digest_size=5).hexdigest()
+
+
+def numbers_of(config: TrainConfig) -> dict:
+    """The settings that change numbers."""
     settings = {k: v for k, v in asdict(config).items() if k not in NO_NUMBERS}
     settings["task"] = {k: v for k, v in settings["task"].items() if k not in NO_NUMBERS_OF_TASK}
-    settings |= {"target": config.targets, "features": features, "standardise": standardised}
-    text = json.dumps([FORMAT, settings, digest], sort_keys=True)
-    return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
+    return settings
+
+
+def check_new(folder: Path) -> None:
+    """Raise MuseError if there is anything in the folder that a new run gets."""
+    if folder.is_dir() and any(folder.iterdir()):
+        raise MuseError(
+            f"{folder}: the folder is not empty. A run needs a folder of its own: leave "
+            "hydra.run.dir out, or name a new one."
+        )
 
 
 def begin(folder: Path, config: TrainConfig) -> None:
     """Make the run folder: its settings and the status `running`."""
     settings = {k: v for k, v in asdict(config).items() if k != "job"}
-    settings["data"]["root"] = str(Path(config.data.root).expanduser().absolute())
+    settings["data"]["root"] = str(path_of(config.data.root).absolute())
     text = yaml.safe_dump(settings, sort_keys=False, allow_unicode=True)
     write_text(folder / "config.yaml", f"# {config.job.command}\n{text}")
     set_status(folder, "running")
+
+
+class BusyError(MuseError):
+    """Another process is training the run."""
+
+
+@contextmanager
+def log_file(folder: Path) -> Iterator[None]:
+    """Append what is logged to train.log of a run."""
+    folder.mkdir(parents=True, exist_ok=True)
+    handler = logging.FileHandler(folder / "train.log")
+    root, level = logging.getLogger(), logging.getLogger().level
+    root.addHandler(handler)
+    root.setLevel(min(level, logging.INFO) if level else logging.INFO)
+    try:
+        yield
+    finally:
+        root.setLevel(level)
+        root.removeHandler(handler)
+        handler.close()
 
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
     """Keep the run folder for this process until the end of the block.
 
-    The system lifts the lock when a process dies. Raises MuseError if another process has it.
+    The system lifts the lock when a process dies. Raises BusyError if another process has it.
     """
     lock = FileLock(folder / "checkpoints" / ".lock", timeout=0)
     try:
         (folder / "checkpoints").mkdir(exist_ok=True)
         lock.acquire()
     except Timeout:
-        raise MuseError(f"{folder}: another process is training this run. Wait for it.") from None
+        raise BusyError(f"{folder}: another process is training this run. Wait for it.") from None
     except NotImplementedError:  # a file system without locks
         pass
     try:

@@ -19,7 +19,8 @@ from muse.runs import write_file
 
 def write_tensors(path: Path, tensors: dict[str, Tensor], about: dict) -> None:
     """Write tensors and what is to be known of them (JSON) in one step."""
-    tensors = {name: tensors[name].detach().cpu().contiguous() for name in sorted(tensors)}
+    # clones: layers may share their weights, which safetensors does not write
+    tensors = {name: tensors[name].detach().cpu().contiguous().clone() for name in sorted(tensors)}
     text = json.dumps(about)
     # one entry: safetensors writes several in random order, and equal runs have equal files
     metadata = {"muse": json.dumps({"digest": _digest(tensors, text), "about": text})}

@@ -210,6 +210,17 @@ def test_a_folder_that_is_not_ours_is_left_alone(write, tmp_path, marker, overwr
     assert contents(real) == before
 
 
+@pytest.mark.parametrize("name", ["feature_segments/mine/1.csv", "feature_segments/BPM/1.csv"])
+def test_files_of_others_in_our_package_are_never_deleted(write, name):
+    folder = write(features=["BPM"])
+    write(features=["ECG"])
+    (folder / name).parent.mkdir(exist_ok=True)
+    (folder / name).write_text("timestamp,segment_id,x\n0,1,2\n")
+    with pytest.raises(MuseError, match=rf"{name} was not written by `muse synth`"):
+        write(seed=1, features=["BPM"], overwrite=True)
+    assert (folder / name).read_text().endswith("0,1,2\n")
+
+
 def test_a_failure_leaves_nothing_behind(write, monkeypatch):
     folder = write()
     before = contents(folder)

@@ -1,6 +1,7 @@
 """Models that users bring: found from their folder, tried out before they are trained."""
 
 import json
+import linecache
 import logging
 import subprocess
 import sys
@@ -134,3 +135,21 @@ def test_what_is_no_model_gets_words(module, source, message):
     name = module(source)
     with pytest.raises(MuseError, match=message):
         find_class(f"{name}.Model")
+
+
+def test_layers_may_share_their_weights(train, module):
+    tied = LINEAR.replace("    def forward", "        self.again = self.layers\n\n    def forward")
+    name = module(tied.replace("RESULT", "self.again(features)"))
+    assert train(f"model._target_={name}.Model")["targets"]["valence"]["devel"]
+
+
+def test_other_code_is_another_run(train, module, tmp_path):
+    source = LINEAR.replace("RESULT", "self.layers(features)")
+    name = module(source)
+    one = train(f"model._target_={name}.Model")
+    same = train(f"model._target_={name}.Model")
+    (tmp_path / "own" / f"{name}.py").write_text(source.replace("Tanh", "ReLU"))
+    sys.modules.pop(name)
+    linecache.clearcache()
+    other = train(f"model._target_={name}.Model")
+    assert one["run_id"] == same["run_id"] != other["run_id"]

@@ -5,9 +5,8 @@ from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
-from muse import runs
+from muse import progress, runs
 from muse.config import CheckConfig
 from muse.config_parts import PARTITIONS
 from muse.data.layout import feature_folders, find_package
@@ -75,7 +74,7 @@ def _describe(config: CheckConfig, out: Path, package: Package) -> None:
     }
     features: dict[str, dict[str, FeatureStatistics]] = {}
     total = len(package.features) * sum(size.recordings for size in sizes.values())
-    with tqdm(total=total, desc="features", unit="file", disable=None) as bar:
+    with progress.bar(total=total, desc="features", unit="file") as bar:
         for k, name in enumerate(package.features):
             features[name] = {p: features_of(package, p, k, bar.update) for p in PARTITIONS}
     listed = {r.id for group in package.partitions.values() for r in group}

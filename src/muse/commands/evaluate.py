@@ -58,26 +58,23 @@ def report(used: UsedRun, package: Package, scores: dict) -> str:
         for partition, found in parts.items():
             values = [f"{found[metric]:.4f}", interval_in_words(found)]
             counts = [str(found["recordings"]), str(found[unit])]
-            before = _before(used, package, target, partition)
-            rows.append([target, partition, *values, *counts, _compared(found[metric], before)])
+            before = _compared(used, package, target, partition, found[metric])
+            rows.append([target, partition, *values, *counts, before])
     return f"{title}: {used.saved.folder}\n{in_columns(rows)}"
 
 
-def _before(used: UsedRun, package: Package, target: str, partition: str) -> float | None:
-    """The score that the run has kept for the same data; None if these are other data.
+def _compared(used: UsedRun, package: Package, target: str, partition: str, now: float) -> str:
+    """The score that the run has kept, if the data are the same.
 
     Both are equal to the last digit on the same machine, device and number of threads.
     """
     result = used.saved.result
     if result["data"]["partitions"].get(partition) != package.digests[partition]:
-        return None
-    kept = result["targets"][target].get(partition)
-    return kept and kept[result["metric"]]
-
-
-def _compared(now: float, before: float | None) -> str:
-    if before is None:
         return "other data"
+    kept = result["targets"][target].get(partition)
+    if kept is None:
+        return "no score"
+    before = kept[result["metric"]]
     return f"{before:.4f}, {'equal' if now == before else f'{now - before:+.1e}'}"
 
 

@@ -16,5 +16,6 @@ def run(config: FuseConfig) -> None:
             predictions that do not match in recordings or frames.
     """
     folder = Path(config.job.folder)
+    runs.check_new(folder)
     runs.begin(folder, config)
     train_in(folder, config, load)

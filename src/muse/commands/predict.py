@@ -23,7 +23,9 @@ def run(config: PredictConfig) -> None:
             the run; an `out` that has files of others.
     """
     out = Path(config.out)
-    archive = out.with_name(f"{out.name}.zip")
+    if config.zip and not out.name:
+        raise MuseError(f"out={out}: zip=true needs a folder with a name, for NAME.zip beside it.")
+    archive = out.parent / f"{out.name}.zip"
     _check_free(out, archive, config)
     used = use_run(config, config.run)
     if isinstance(used.config, FuseConfig):

@@ -3,7 +3,7 @@
 import logging
 from pathlib import Path
 
-from muse import fusion
+from muse import fusion, runs
 from muse.commands import train
 from muse.config import FuseConfig, ResumeConfig
 from muse.models import check_trusted
@@ -27,12 +27,7 @@ def run(config: ResumeConfig) -> None:
     settings = read_unfinished(folder)
     check_trusted(folder / "config.yaml", str(settings.model["_target_"]), config.trust)
     settings = settings_here(settings, config)
-    handler = logging.FileHandler(folder / "train.log")
-    logging.getLogger().addHandler(handler)
-    try:
+    with runs.log_file(folder):
         log.info("Continuing %s", folder)
-        load = fusion.load if isinstance(settings, FuseConfig) else train.load
-        train.train_in(folder, settings, load)
-    finally:
-        logging.getLogger().removeHandler(handler)
-        handler.close()
+    load = fusion.load if isinstance(settings, FuseConfig) else train.load
+    train.train_in(folder, settings, load)

@@ -13,7 +13,7 @@ from muse.config_parts import PARTITIONS
 from muse.data.recordings import Package, load_package
 from muse.errors import MuseError
 from muse.training.device import prepare
-from muse.training.jobs import make_jobs, train_job
+from muse.training.jobs import id_of, make_jobs, train_job
 from muse.training.recorder import recording
 from muse.training.save import save_job
 from muse.words import METRIC_NAMES, heading, in_columns, interval_in_words
@@ -26,6 +26,7 @@ Load = Callable[[TrainConfig, Path], tuple[TrainConfig, Package]]
 def run(config: TrainConfig) -> None:
     """Begin a run folder and train in it."""
     folder = Path(config.job.folder)
+    runs.check_new(folder)
     runs.begin(folder, config)
     train_in(folder, config, load)
 
@@ -52,10 +53,17 @@ def train_in(folder: Path, config: TrainConfig, load: Load) -> None:
     Args:
         load: gets settings and run folder, returns the settings completed and the data.
     """
+    with runs.locked(folder), runs.log_file(folder):
+        if (folder / "result.json").exists():
+            log.info("%s was finished by another process meanwhile.", folder)
+        else:
+            _train_locked(folder, config, load)
+
+
+def _train_locked(folder: Path, config: TrainConfig, load: Load) -> None:
     try:
-        with runs.locked(folder):
-            runs.set_status(folder, "running")
-            _train(config, folder, load)
+        runs.set_status(folder, "running")
+        _train(config, folder, load)
     except KeyboardInterrupt:
         runs.set_status(folder, "interrupted", "stopped by the user or the system")
         log.error("Interrupted. Continue where it stood: muse resume %s", folder)
@@ -73,10 +81,12 @@ def train_in(folder: Path, config: TrainConfig, load: Load) -> None:
 
 def _train(config: TrainConfig, folder: Path, load: Load) -> None:
     device = prepare(config.device, config.threads)
+    given = config
     config, package = load(config, folder)
+    if config != given:
+        runs.begin(folder, config)  # what was chosen is kept
     jobs = make_jobs(config, package, device)
-    standardised = {target: job.standardised for job in jobs for target in job.targets}
-    id_ = runs.run_id(config, package.features, standardised, package.digest)
+    id_ = id_of(config, package)
     log.info(heading(config.task.title, config.describe(package.features), package.synthetic))
     log.info("%s, on %s, run %s", _sizes(package), device, id_)
     targets: dict[str, dict] = {}

@@ -21,8 +21,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
+from muse import progress
+from muse.config_parts import path_of
 from muse.data.tables import Table, parse_table
 from muse.errors import STOP, Faults, MuseError
 
@@ -50,7 +51,7 @@ def load_tables(
     where ``faults`` only notes that, the table is None.
     """
     paths = list(paths)
-    home = cache.expanduser() / FORMAT
+    home = path_of(str(cache)) / FORMAT
     memory = {folder: _remembered(home, folder) for folder in {path.parent for path in paths}}
     tables: dict[Path, CachedTable | None] = dict.fromkeys(paths)
     unread = []
@@ -64,7 +65,7 @@ def load_tables(
         pool = ThreadPoolExecutor(readers)
         try:
             reading = [pool.submit(_read, home, path, memory[path.parent]) for path in unread]
-            bar = tqdm(reading, f"reading {what}", unit="file", disable=None)
+            bar = progress.bar(reading, f"reading {what}", unit="file")
             for path, read in zip(unread, bar, strict=True):
                 with faults.noted():
                     tables[path] = read.result()

@@ -3,7 +3,7 @@
 import csv
 from pathlib import Path
 
-from muse.config_parts import PARTITIONS, FeatureSet, TaskConfig
+from muse.config_parts import PARTITIONS, FeatureSet, TaskConfig, path_of
 from muse.errors import STOP, Faults, MuseError, did_you_mean, raise_faults
 
 SYNTHETIC_MARK = "SYNTHETIC.txt"  # a file that `muse synth` puts into its packages
@@ -11,7 +11,7 @@ SYNTHETIC_MARK = "SYNTHETIC.txt"  # a file that `muse synth` puts into its packa
 
 def find_package(task: TaskConfig, root: str) -> Path:
     """Return the package's folder below ``root``, or raise MuseError with the ways to get one."""
-    folder = Path(root).expanduser() / task.folder
+    folder = path_of(root) / task.folder
     if folder.is_dir():
         return folder
     above = ""

@@ -19,7 +19,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from muse import __version__
-from muse.config_parts import FeatureSet, TaskConfig
+from muse.config_parts import FeatureSet, TaskConfig, path_of
 from muse.data.layout import SYNTHETIC_MARK
 from muse.data.synthetic_plan import Recording, choose_sets, gold_standard, plan_recordings
 from muse.data.synthetic_signals import feature_frames
@@ -27,6 +27,7 @@ from muse.errors import MuseError
 
 MAKER = 1  # raise it when the same seed gives other files: sets of two makers must not mix
 BYTES = 7  # of a feature value in a CSV file, about
+MANIFEST = ".synthetic.json"  # of a package: its files and their sizes
 ALONE = 2e7  # feature values up to which one process is done before others have started
 log = logging.getLogger(__name__)
 
@@ -64,7 +65,7 @@ def write_package(
             package, or a synthetic package with other settings and no `overwrite`.
     """
     sets = choose_sets(task, feature_sets, features)
-    folder = Path(out).expanduser() / task.folder
+    folder = path_of(str(out)) / task.folder
     home = folder.resolve()
     marker = _marker(task, scale, seed)
     adding = os.path.lexists(folder) and _grows(folder, marker, overwrite)
@@ -78,10 +79,13 @@ def write_package(
         new = staging / "new"
         _write_sets(new / "feature_segments", task, recordings, sets, seed, processes)
         if adding:
+            written = json.loads((home / MANIFEST).read_text()) | _manifest(new)
+            (home / MANIFEST).write_text(json.dumps(written, sort_keys=True))
             _move_sets(new / "feature_segments", home / "feature_segments")
             return folder
         _write_labels(new, task, recordings, seed)
         (new / SYNTHETIC_MARK).write_text(marker, encoding="utf-8")
+        (new / MANIFEST).write_text(json.dumps(_manifest(new), sort_keys=True))
         if home.exists():
             home.rename(staging / "old")
         _move(new, home)
@@ -110,6 +114,7 @@ def _grows(folder: Path, marker: str, overwrite: bool) -> bool:
             "it is left alone, overwrite or not. Give another out=."
         )
     if overwrite:
+        _check_ours(folder)
         return False
     asked = _fields(marker)
     differ = [key for key in asked if key != "muse" and there[key] != asked[key]]
@@ -120,6 +125,27 @@ def _grows(folder: Path, marker: str, overwrite: bool) -> bool:
             "to replace it; feature sets are added only with the same settings."
         )
     return True
+
+
+def _check_ours(folder: Path) -> None:
+    """Raise MuseError if the package has a file that muse has not written, or not like that."""
+    try:
+        written = json.loads((folder / MANIFEST).read_text())
+    except (OSError, ValueError):
+        written = {}
+    for path in sorted(folder.rglob("*")):
+        name = path.relative_to(folder).as_posix()
+        if path.is_file() and name != MANIFEST and path.stat().st_size != written.get(name):
+            raise MuseError(
+                f"{path} was not written by `muse synth`, so {folder} is left alone. Move your "
+                "files elsewhere, or give another out=."
+            )
+
+
+def _manifest(folder: Path) -> dict[str, int]:
+    """Path -> bytes of each file of a package."""
+    files = [path for path in sorted(folder.rglob("*")) if path.is_file()]
+    return {path.relative_to(folder).as_posix(): path.stat().st_size for path in files}
 
 
 def _fields(text: str) -> dict[str, str]:

@@ -76,6 +76,16 @@ def is_of_muse(target: str) -> bool:
         return False
 
 
+def source_of(target: str) -> str | None:
+    """The source of the module of a class that is not muse's: its code changes the numbers."""
+    if is_of_muse(target):
+        return None
+    try:
+        return inspect.getsource(sys.modules[find_class(target).__module__])
+    except (OSError, TypeError):
+        return None
+
+
 def check_trusted(path: Path, target: str, trust: list[str]) -> None:
     """Raise MuseError unless a class named in a file is one of muse's models or in ``trust``."""
     if target not in trust and not is_of_muse(target):

@@ -7,12 +7,14 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from muse import runs
 from muse.config import TrainConfig
 from muse.config_parts import PARTITIONS
 from muse.data.layout import expand_features, is_standardised
 from muse.data.recordings import Package
 from muse.data.windows import Frames, Scaling, fit_scaling, to_frames
 from muse.errors import MuseError
+from muse.models import source_of
 from muse.training.checkpoint import Checkpoint
 from muse.training.evaluate import mean_score, score_target
 from muse.training.loop import SeedResult, new_model, predict, train_seed
@@ -26,7 +28,7 @@ class Job:
     standardised: list[str]  # feature sets
     scaling: Scaling
     frames: dict[str, Frames]  # per partition; labels of the job's targets only
-    labelled: list[str]  # partitions in which every recording has all labels
+    labelled: dict[str, list[str]]  # target -> partitions in which every recording has labels
 
     @property
     def name(self) -> str:
@@ -43,8 +45,13 @@ class JobResult:
     seeds: list[dict]  # seed, best_epoch, epochs, devel and test: target -> score or None
 
 
-def make_jobs(config: TrainConfig, package: Package, device: torch.device) -> list[Job]:
-    """The models to train, with their data on the device (shared where the scaling is the same).
+def groups_of(config: TrainConfig) -> list[list[str]]:
+    """The targets of each model."""
+    return [config.targets] if config.joint else [[target] for target in config.targets]
+
+
+def standardised_sets(config: TrainConfig, package: Package) -> dict[str, list[str]]:
+    """Target -> feature sets that are standardised for it.
 
     Raises MuseError if `standardise` names a feature set that is not used.
     """
@@ -55,15 +62,34 @@ def make_jobs(config: TrainConfig, package: Package, device: torch.device) -> li
             if name not in package.features:
                 used = ", ".join(package.features)
                 raise MuseError(f"standardise: {name} is not among the features ({used}).")
-    groups = [config.targets] if config.joint else [[target] for target in config.targets]
-    shared: dict[tuple, tuple] = {}
-    jobs = []
-    for group in groups:
-        chosen = tuple(
+    return {
+        target: [
             name
             for name in package.features
             if is_standardised(name, config.task.name, group, config.feature_sets, override)
-        )
+        ]
+        for group in groups_of(config)
+        for target in group
+    }
+
+
+def id_of(config: TrainConfig, package: Package) -> str:
+    """The run id of settings and data, see `muse.runs.run_id`."""
+    standardised = standardised_sets(config, package)
+    source = source_of(str(config.model["_target_"]))
+    return runs.run_id(config, package.features, standardised, package.digest, source)
+
+
+def make_jobs(config: TrainConfig, package: Package, device: torch.device) -> list[Job]:
+    """The models to train, with their data on the device (shared where the scaling is the same).
+
+    Raises MuseError as `standardised_sets`.
+    """
+    standardised = standardised_sets(config, package)
+    shared: dict[tuple, tuple] = {}
+    jobs = []
+    for group in groups_of(config):
+        chosen = tuple(standardised[group[0]])
         if chosen not in shared:
             scaling = fit_scaling(package, list(chosen))
             frames = {p: to_frames(package, p, config.targets, scaling, device) for p in PARTITIONS}
@@ -71,7 +97,7 @@ def make_jobs(config: TrainConfig, package: Package, device: torch.device) -> li
         scaling, frames = shared[chosen]
         columns = [config.targets.index(target) for target in group]
         own = {p: replace(f, labels=f.labels[:, columns]) for p, f in frames.items()}
-        labelled = [p for p in PARTITIONS if all(package.labelled(p, t) for t in group)]
+        labelled = {t: [p for p in PARTITIONS if package.labelled(p, t)] for t in group}
         jobs.append(Job(group, list(chosen), scaling, own, labelled))
     return jobs
 
@@ -114,7 +140,7 @@ def train_job(
         for partition in ("devel", "test"):
             row[partition] = {
                 target: score_target(config, frames[partition], predicted[partition], k)[metric]
-                if partition in job.labelled
+                if partition in job.labelled[target]
                 else None
                 for k, target in enumerate(job.targets)
             }

@@ -4,12 +4,12 @@ import json
 import logging
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
-from tqdm import tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
+from muse import progress
 from muse.config import TrainConfig
 from muse.training.jobs import Job
 
@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 class Recorder:
     """Writes each epoch where people look; `of` names the model that is being trained."""
 
-    def __init__(self, config: TrainConfig, folder: Path, bar: tqdm):
+    def __init__(self, config: TrainConfig, folder: Path, bar):
         self.config, self.folder, self.bar = config, folder, bar
         self.job: Job | None = None
         self.writer = None  # TensorBoard's, of the current target and seed
@@ -84,7 +84,8 @@ class Recorder:
 def recording(config: TrainConfig, folder: Path, jobs: int) -> Iterator[Recorder]:
     """A recorder with a bar over all epochs of ``jobs`` jobs; its files are closed in any case."""
     total = jobs * len(config.seeds) * config.epochs
-    with logging_redirect_tqdm(), tqdm(total=total, unit="epoch", disable=None) as bar:
+    above_the_bar = nullcontext() if progress.quiet else logging_redirect_tqdm()
+    with above_the_bar, progress.bar(total=total, unit="epoch") as bar:
         recorder = Recorder(config, folder, bar)
         try:
             yield recorder

@@ -32,7 +32,7 @@ def save_job(
             partition: score_target(
                 config, job.frames[partition], done.outputs[partition], k, config.bootstrap
             )
-            if partition in job.labelled
+            if partition in job.labelled[target]
             else None
             for partition in PARTITIONS
         }

@@ -1,0 +1,85 @@
+"""The words of a command line, as Hydra wants them."""
+
+import re
+import types
+import typing
+from dataclasses import fields, is_dataclass
+
+from muse.cli import COMMANDS
+from muse.config import SCHEMAS
+
+MULTIRUN = ("-m", "--multirun")
+WITH_A_FOLDER = ("--config-dir", "-cd")
+
+
+def for_hydra(command: str, words: list[str]) -> list[str]:
+    """Expand, quote and order the words after `muse COMMAND`."""
+    words = quote_texts(command, own_model(expand_bare_word(command, words)))
+    return overrides_first(words)
+
+
+def expand_bare_word(command: str, words: list[str]) -> list[str]:
+    """Turn one bare word after the command into the key that the command declares for it."""
+    key = COMMANDS[command].bare_word
+    at = 1 if words[:1] in (["-m"], ["--multirun"]) else 0
+    word = words[at] if at < len(words) else "-"
+    if key and "=" not in word and word[:1] not in ("-", "+", "~"):
+        return [*words[:at], f"{key}={word}", *words[at + 1 :]]
+    return words
+
+
+def overrides_first(words: list[str]) -> list[str]:
+    """Settings before options: argparse refuses settings on both sides of `--config-dir FOLDER`."""
+    is_setting = [
+        ("=" in word or word[:1] == "~") and word[:1] != "-" and before not in WITH_A_FOLDER
+        for before, word in zip(["", *words], words, strict=False)
+    ]
+    settings = [word for word, yes in zip(words, is_setting, strict=True) if yes]
+    return settings + [word for word, yes in zip(words, is_setting, strict=True) if not yes]
+
+
+def own_model(words: list[str]) -> list[str]:
+    """With `model._target_=` the model has the settings beside it, not those of the default model.
+
+    They need no `+`: which ones there are is known to the class alone.
+    """
+    if not any(word.lstrip("+").startswith("model._target_=") for word in words):
+        return words
+    given = ["++" + word.lstrip("+") if word.startswith("model.") else word for word in words]
+    group = any(word.startswith("model=") for word in words)
+    return given if group else ["~model", *given]
+
+
+def quote_texts(command: str, words: list[str]) -> list[str]:
+    """Quote the values of settings that are a text, such as a path: `out=2026_11` is no number.
+
+    What Hydra's grammar has for texts is left alone: quotes, null, ${...}, and in a sweep commas.
+    """
+    several = bool(set(MULTIRUN) & set(words))
+    return [_quoted(command, word, several) for word in words]
+
+
+def _quoted(command: str, word: str, several: bool) -> str:
+    match = re.fullmatch(r"([A-Za-z_][\w.]*)=(.+)", word, re.DOTALL)
+    if not match or not _is_text(SCHEMAS[command], match[1].split(".")):
+        return word
+    key, value = match[1], match[2]
+    if value[0] in "'\"" or value == "null" or "${" in value or (several and _sweeps(value)):
+        return word
+    # in quotes a backslash counts only before a quote
+    escaped = re.sub(r"(\\*)('|$)", lambda m: m[1] * 2 + ("\\'" if m[2] else ""), value)
+    return f"{key}='{escaped}'"
+
+
+def _sweeps(value: str) -> bool:
+    return bool("," in value or re.match(r"(choice|range|glob|interval|shuffle|sort)\(", value))
+
+
+def _is_text(schema: type, path: list[str]) -> bool:
+    """Whether a setting, by the dataclass of the command, is a str or null."""
+    known = {field.name: field.type for field in fields(schema)}
+    kind = known.get(path[0])
+    if len(path) > 1:
+        return is_dataclass(kind) and path[0] != "task" and _is_text(kind, path[1:])
+    options = typing.get_args(kind) if isinstance(kind, types.UnionType) else (kind,)
+    return str in options and set(options) <= {str, type(None)}

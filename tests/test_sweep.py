@@ -1,0 +1,199 @@
+"""Sweeps: what is done is not done again, failures stop nobody, the end tells what came out."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import muse.commands.train
+import muse.training.save
+from muse import runs, sweep
+from muse.leaderboard import report
+from tests.conftest import edit, stress_package
+
+SMALL = ["task=stress", "epochs=2", "seeds=2", "model.hidden=4", "model.layers=1", "batch_size=4",
+         "bootstrap=0", "tensorboard=false", "standardise=true", "target=valence",
+         "features=a"]  # fmt: skip
+
+
+@pytest.fixture
+def job(make_config, tmp_path, monkeypatch):
+    """job("lr=0.1") -> the folder of this job of a sweep, run if need be."""
+    stress_package(tmp_path / "data")
+    monkeypatch.chdir(tmp_path)
+
+    def job(*words: str, root: str = "outputs/sweep/one") -> Path:
+        config = make_config("train", *SMALL, *words)
+        sweep.run_job(config, Path(root), muse.commands.train.load)
+        return Path(root) / runs.settings_key(config)
+
+    return job
+
+
+def stamp(folder: Path) -> int:
+    return (folder / "result.json").stat().st_mtime_ns
+
+
+def test_a_finished_job_is_not_trained_again(job):
+    folder = job()
+    before = stamp(folder)
+    assert job() == folder and stamp(folder) == before
+    job("rerun=all")
+    assert stamp(folder) != before and job("jobs=1", "device=cpu") == folder
+
+
+def test_a_job_that_another_run_has_done_refers_to_it(job, tmp_path):
+    one, two = job(), job(root="outputs/sweep/two")
+    assert json.loads((two / sweep.ELSEWHERE).read_text()) == {"run": str(one.absolute())}
+    assert not (two / "result.json").exists() and sweep.state_of(two) == "finished"
+    assert report(Path("outputs/sweep/two"), show_test=False) == 0
+
+
+def test_other_data_are_other_numbers_and_nothing_is_lost(job, tmp_path):
+    folder = job()
+    old = json.loads((folder / "result.json").read_text())
+    edit(tmp_path / "data/c3_muse_stress/label_segments/valence/3.csv", 2, "0,1,0.5")
+    assert job() == folder
+    new = json.loads((folder / "result.json").read_text())
+    assert new["run_id"] != old["run_id"]
+    kept = folder.with_name(f"{folder.name}_{old['run_id']}")
+    assert json.loads((kept / "result.json").read_text()) == old
+
+
+def test_a_failure_keeps_its_reason_and_is_tried_again(job, tmp_path, capsys):
+    folder = job("features=c")
+    assert sweep.state_of(folder) == "failed"
+    assert report(folder.parent, show_test=False) == 1
+    text = capsys.readouterr().out
+    assert "no feature set 'c'" in text and "muse train " in text and "features=c" in text
+    (tmp_path / "data/c3_muse_stress/feature_segments/b").rename(
+        tmp_path / "data/c3_muse_stress/feature_segments/c"
+    )
+    job("features=c", "rerun=none")
+    assert sweep.state_of(folder) == "failed"
+    job("features=c")
+    assert sweep.state_of(folder) == "finished"
+
+
+def test_a_bug_keeps_its_traceback(job, monkeypatch):
+    def broken(*_):
+        return 1 / 0
+
+    with monkeypatch.context() as patch:
+        patch.setattr("muse.commands.train.save_job", broken)
+        folder = job()
+    status = json.loads((folder / "status.json").read_text())
+    assert status["reason"] == "ZeroDivisionError: division by zero"
+    assert "in broken" in (folder / "train.log").read_text()
+    job()
+    assert sweep.state_of(folder) == "finished"
+
+
+def test_an_interrupted_job_goes_on_where_it_stood(job, monkeypatch):
+    whole = job(root="elsewhere")
+
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("muse.commands.train.save_job", stop)
+        with pytest.raises(KeyboardInterrupt):
+            job()
+    with monkeypatch.context() as patch:  # nothing is trained again
+        patch.setattr("muse.training.loop.train_epoch", stop)
+        folder = job()
+    one, two = (json.loads((f / "result.json").read_text())["targets"] for f in (whole, folder))
+    assert one == two
+
+
+def test_the_leaderboard(job, capsys):
+    windows = {0.1: 8, 0.01: 8, 0.001: 9}
+    folders = {lr: job(f"lr={lr}", f"window={w}", "hop=4") for lr, w in windows.items()}
+    root = folders[0.1].parent
+    assert report(root, show_test=False) == 0
+    rows = list(csv.DictReader((root / "leaderboard.csv").read_text().splitlines()))
+    results = {
+        lr: json.loads((f / "result.json").read_text())["targets"]["valence"]
+        for lr, f in folders.items()
+    }
+    order = sorted(folders, key=lambda lr: -results[lr]["devel"]["ccc"])
+    assert [float(row["lr"]) for row in rows] == order
+    assert [float(row["devel"]) for row in rows] == [results[k]["devel"]["ccc"] for k in order]
+    assert [row["test"] != "" for row in rows] == [True, False, False]
+    assert list(rows[0])[:3] == ["target", "window", "lr"]
+    means = {lr: result["over_seeds"]["devel"]["mean"] for lr, result in results.items()}
+    text = capsys.readouterr().out
+    assert (
+        f"8: {np.mean([means[0.1], means[0.01]]):.4f}" in text and f"9: {means[0.001]:.4f}" in text
+    )
+    report(root, show_test=True)
+    lines = (root / "leaderboard.csv").read_text().splitlines()
+    assert all(row["test"] for row in csv.DictReader(lines))
+
+
+def test_the_folder_of_a_sweep_follows_its_words():
+    one = sweep.name_of(["task=stress", "lr=1,2", "-m", "jobs=2"])
+    assert one.startswith("stress_") and one == sweep.name_of(["lr=1,2", "task=stress", "-m"])
+    assert one != sweep.name_of(["lr=1,3", "task=stress", "-m"])
+    assert sweep.name_of(["task=stress,sent"]).startswith("stress-sent_")
+
+
+def test_never_more_jobs_than_cores():
+    cores = sweep.cores(-1)
+    assert 1 <= cores <= os.cpu_count() and sweep.cores(1) == 1 and sweep.cores(999) == cores
+
+
+def muse_command(folder: Path, *words: str) -> subprocess.Popen:
+    return subprocess.Popen(
+        [sys.executable, "-m", "muse", *words],
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def test_a_sweep_killed_in_the_middle_is_continued_by_the_same_command(tmp_path):
+    stress_package(tmp_path / "data", frames=200)
+    words = ["train", "-m", *SMALL, "epochs=30", "patience=30", "lr=0.01,0.02,0.03,0.04",
+             "features=a,c"]  # fmt: skip
+    process = muse_command(tmp_path, *words)
+    deadline = time.time() + 60
+    while not list(tmp_path.glob("outputs/sweep/*/*/result.json")):
+        assert process.poll() is None and time.time() < deadline
+        time.sleep(0.05)
+    (worker, *_) = children(process.pid)
+    os.kill(worker, signal.SIGKILL)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 1 and "a job was killed from outside" in err
+    results = tmp_path.glob("outputs/sweep/*/*/result.json")
+    done = {path: path.stat().st_mtime_ns for path in results}
+    assert 0 < len(done) < 4
+    process = muse_command(tmp_path, *words)
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == 1 and "4 of the jobs" in err  # those of the feature set c
+    assert "CCC, 4 jobs" in out and out.count("no feature set 'c'") == 4
+    assert all(path.stat().st_mtime_ns == before for path, before in done.items())
+    (root,) = (tmp_path / "outputs/sweep").iterdir()
+    assert len(list(root.glob("*/result.json"))) == 4
+
+
+def children(pid: int) -> list[int]:
+    """The worker processes of a sweep: those that have torch loaded."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = path.read_text().rpartition(")")[2].split()
+            line = (path.parent / "cmdline").read_text()
+        except OSError:
+            continue
+        if int(fields[1]) == pid and "popen_loky" in line:
+            found.append(int(path.parent.name))
+    return found
