@@ -1,5 +1,7 @@
 """Every shipped config composes, passes the checks and builds its model; wrong values do not."""
 
+import math
+
 import pytest
 import yaml
 
@@ -96,6 +98,25 @@ def test_wrong_values_are_refused_before_anything_runs(make_config, override, me
             "train", "task=stress", *([] if "features" in override else ["features=a"]), override
         )
     assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("task", "sets", "rates", "more"),
+    [
+        ("wilder", 7, ["0.0001", "0.001", "0.005"], 1),
+        ("sent", 7, ["0.001", "0.005", "0.01"], 1),
+        ("stress", 7, ["0.0001", "0.0002", "0.0005", "0.001", "0.002"], 1),
+        ("physio", 7, ["0.0001", "0.0002", "0.0005", "0.001", "0.002"], 2),
+    ],
+)
+def test_experiments_are_the_published_grids(task, sets, rates, more):
+    file = config_folder() / "experiment" / "muse2021" / f"{task}.yaml"
+    axes = yaml.safe_load(file.read_text())["hydra"]["sweeper"]["params"]
+    values = {name: str(value).split(",") for name, value in axes.items()}
+    assert values["model.hidden"] == ["32", "64", "128"] and values["lr"] == rates
+    assert values["model.layers"] == ["1", "2", "4"] and len(values["features"]) == sets
+    assert values["model.bidirectional"] == ["true", "false"]
+    assert math.prod(map(len, values.values())) == sets * 3 * 3 * 2 * len(rates) * more
 
 
 def test_every_config_begins_with_what_it_is():

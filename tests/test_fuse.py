@@ -165,6 +165,46 @@ def test_predictions_made_elsewhere(train, fuse):
     assert result["targets"]["valence"]["devel"] == expected["targets"]["valence"]["devel"]
 
 
+def test_out_of_fold_predictions_are_of_models_that_have_not_seen_the_recording(train, home):
+    plain = ["features=a", "standardise=false", "seeds=[7]"]
+    folder = train(*plain, "crossfit=2", name="folds")
+    for held_out in "31":  # the training recordings; move one to test and train on the other
+        path = home / "data/c3_muse_stress/metadata/partition.csv"
+        before = path.read_text()
+        moved = before.replace("2,test\n", "").replace(f"{held_out},train", f"{held_out},test")
+        path.write_text(moved)
+        other = train(*plain, name=f"without_{held_out}")
+        path.write_text(before)
+        for target in ("valence", "arousal"):
+            expected = other / f"predictions/{target}/test/{held_out}.csv"
+            found = folder / f"crossfit/predictions/{target}/train/{held_out}.csv"
+            assert found.read_bytes() == expected.read_bytes()
+    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    assert [line.get("fold") for line in lines[:9]] == [None] * 3 + [1] * 3 + [2] * 3
+
+
+@pytest.mark.parametrize("task", ["stress", "sent"])
+def test_a_fusion_can_be_fitted_on_out_of_fold_predictions(train, fuse, make_config, task):
+    words = [f"task={task}", "features=a", "crossfit=2"]
+    one, two = (train(*words, f"seeds=[{s}]", name=f"s{s}") for s in (1, 2))
+    _, plain = fuse(f"task={task}", f"runs=[{one},{two}]")
+    folder, result = fuse(f"task={task}", f"runs=[{one},{two}]", "out_of_fold=true")
+    assert result["run_id"] != plain["run_id"]
+    score = result["targets"]["valence"]["train"]
+    if task == "stress":
+        assert score != plain["targets"]["valence"]["train"]
+    muse.commands.evaluate.run(make_config("evaluate", f"run={folder}", "out=scores.json"))
+    assert json.loads(Path("scores.json").read_text())["targets"]["valence"]["train"] == score
+    three = train(f"task={task}", "features=a", "seeds=[3]", name="three")
+    with pytest.raises(MuseError, match="three: has no out-of-fold predictions"):
+        fuse(f"task={task}", f"runs=[{one},{three}]", "out_of_fold=true")
+
+
+def test_more_folds_than_recordings(train):
+    with pytest.raises(MuseError, match="crossfit=3: train has 2 recordings"):
+        train("features=a", "crossfit=3", name="folds")
+
+
 def test_an_interrupted_fusion_is_continued(train, fuse, make_config, monkeypatch):
     one, two = train("features=a", name="one"), train("features=b", name="two")
     _, whole = fuse(f"runs=[{one},{two}]")

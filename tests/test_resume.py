@@ -33,6 +33,7 @@ SETTINGS = [
     "model.hidden=6",
     "model.layers=2",
     "model.dropout=0.4",
+    "crossfit=2",
 ]
 
 

@@ -7,6 +7,7 @@ import shlex
 import signal
 import sys
 from collections.abc import Iterator
+from dataclasses import fields
 from importlib import import_module
 from pathlib import Path
 
@@ -20,11 +21,11 @@ from omegaconf.errors import OmegaConfBaseException
 
 from muse import progress, sweep
 from muse.cli import COMMANDS
-from muse.command_line import MULTIRUN, for_hydra, own_model, quote_texts
+from muse.command_line import MULTIRUN, for_hydra, own_model, quote_texts, unquoted
 from muse.config import SCHEMAS
 from muse.config_parts import JobInfo
 from muse.errors import MuseError, did_you_mean
-from muse.help import config_folder, help_text, known_keys
+from muse.help import config_folder, help_text, known_keys, shipped
 
 SWEPT = ("train", "fuse")  # the commands whose jobs leave run folders
 
@@ -97,7 +98,7 @@ def _job_of_sweep(command: str, config: DictConfig) -> None:
     progress.quiet = True
     logging.getLogger().handlers.clear()  # each run has its log, and the sweep its bar
     job = HydraConfig.get()
-    root, line = Path(job.sweep.dir), _command_line(command, list(job.overrides.task))
+    root, line = Path(job.sweep.dir), _command_line(command, unquoted(job.overrides.task))
     try:
         settings = to_dataclass(command, config, JobInfo("", line))
     except MuseError as error:
@@ -166,6 +167,8 @@ def to_dataclass(command: str, config: DictConfig, info: JobInfo):
 def from_data(command: str, data: object, where: Path, info: JobInfo):
     """Return the dataclass of a command from a file's plain data: nothing in it is interpolated.
 
+    Settings that the file does not have are those that came later: they get their default.
+
     Raises MuseError, which names the file ``where``, as `to_dataclass`.
     """
     if not isinstance(data, dict):
@@ -173,8 +176,12 @@ def from_data(command: str, data: object, where: Path, info: JobInfo):
     for text in _texts(data):
         if "${" in text or text == "???":
             raise MuseError(f"{where}: {text!r}: expected plain values, nothing to be filled in.")
+    known = {field.name for field in fields(SCHEMAS[command])}
+    later = {key: value for key, value in shipped(command).items()
+             if key in known and not isinstance(value, dict) and "$" not in str(value)
+             and value != "???"}  # fmt: skip
     try:
-        return to_dataclass(command, OmegaConf.create(data), info)
+        return to_dataclass(command, OmegaConf.create(later | data), info)
     except (MuseError, OmegaConfBaseException) as error:
         raise MuseError(f"{where}: {error}") from None
 

@@ -3,6 +3,7 @@
 import re
 import types
 import typing
+from collections.abc import Iterable
 from dataclasses import fields, is_dataclass
 
 from muse.cli import COMMANDS
@@ -55,7 +56,7 @@ def quote_texts(command: str, words: list[str]) -> list[str]:
 
     What Hydra's grammar has for texts is left alone: quotes, null, ${...}, and in a sweep commas.
     """
-    several = bool(set(MULTIRUN) & set(words))
+    several = any(w in MULTIRUN or w.startswith("+experiment=") for w in words)
     return [_quoted(command, word, several) for word in words]
 
 
@@ -69,6 +70,12 @@ def _quoted(command: str, word: str, several: bool) -> str:
     # in quotes a backslash counts only before a quote
     escaped = re.sub(r"(\\*)('|$)", lambda m: m[1] * 2 + ("\\'" if m[2] else ""), value)
     return f"{key}='{escaped}'"
+
+
+def unquoted(words: Iterable[str]) -> list[str]:
+    """The words as a user types them: `out='x'` is out=x, which is quoted again when it is read."""
+    plain = [re.fullmatch(r"([A-Za-z_][\w.]*=)'([^'\\]+)'", word) for word in words]
+    return [f"{m[1]}{m[2]}" if m else word for m, word in zip(plain, words, strict=True)]
 
 
 def _sweeps(value: str) -> bool:

@@ -52,6 +52,7 @@ class TrainConfig:
     seeds: Any = setting("Number of seeds (101, 102, ...), or a list of them: [101,107].")
     device: str = setting("auto (a GPU where there is one), cpu, cuda or cuda:1.")
     threads: int = setting("Threads of PyTorch on the CPU; one is fastest.")
+    crossfit: int = setting("Folds for out-of-fold predictions of train, for `muse fuse`; 0: none.")
     bootstrap: int = setting("Resamples of recordings for the 95 % confidence interval; 0: none.")
     tensorboard: bool = setting("Write TensorBoard events beside metrics.jsonl.")
     jobs: int = setting("Jobs of a sweep side by side; -1: one per core, never more.")
@@ -81,8 +82,10 @@ class TrainConfig:
             )
         for name in ("window", "hop", "batch_size", "epochs", "patience", "threads"):
             at_least(name, getattr(self, name), 1)
-        for name in ("weight_decay", "lr_patience", "lr_floor", "bootstrap"):
+        for name in ("weight_decay", "lr_patience", "lr_floor", "bootstrap", "crossfit"):
             at_least(name, getattr(self, name), 0)
+        if self.crossfit == 1:
+            raise MuseError("crossfit=1: expected two folds or more, or 0 for none.")
         if self.recordings is not None:
             at_least("recordings", self.recordings, 1)
         if self.data.root is None:
@@ -130,6 +133,7 @@ class FuseConfig(TrainConfig):
     runs: Any = setting("Run folders, or folders of predictions made elsewhere: [RUN,RUN].")
     select: SelectConfig = setting("Choose the runs instead of naming them.")
     method: str = setting("lstm (trained), mean, or weighted (mean by devel score).")
+    out_of_fold: bool = setting("Fit on out-of-fold predictions of train (runs with crossfit=5).")
 
     def __post_init__(self):
         one_of("method", self.method, ("lstm", "mean", "weighted"))

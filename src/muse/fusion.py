@@ -31,7 +31,7 @@ def load(config: FuseConfig, folder: Path) -> tuple[FuseConfig, Package]:
         features=[member.name for member in members],
         select=replace(config.select, features=None),
     )
-    package = load_predictions(config.task, config.target, members, config.data)
+    package = load_predictions(config.task, config.target, members, config.data, config.out_of_fold)
     if config.method != "lstm":
         weights = _weights(config, package)
         model = {"_target_": "muse.models.ensemble.WeightedMean", "weights": weights}
@@ -68,7 +68,7 @@ def _result(config: FuseConfig, folder: str) -> dict:
         raise MuseError(f"{folder}: has no target {config.target}; it was trained on {known}.")
     for name in run.result["files"]:
         parts = Path(name).parts
-        if parts[0] in ("predictions", "logits", "labels") and parts[1] == config.target:
+        if parts[0] != "weights" and config.target in parts:
             run.file(name)
     return run.result
 

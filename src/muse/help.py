@@ -30,7 +30,7 @@ def group_files(group: str) -> list[Path]:
     return [
         file
         for folder in (config_folder(), *map(Path, own))
-        for file in sorted((folder / group).glob("*.yaml"))
+        for file in sorted(folder.glob(f"{group}/*.yaml"))
     ]
 
 
@@ -68,6 +68,8 @@ def help_text(command: str) -> str:
         lines.append(f"  {group:14} {', '.join(file.stem for file in group_files(group))}")
     if command == "train":
         lines.append(f"  +debug         {', '.join(file.stem for file in group_files('debug'))}")
+        experiments = [f"{p.parent.name}/{p.stem}" for p in group_files("experiment/*")]
+        lines.append(f"  +experiment    {', '.join(experiments)}")
     lines += ["", "settings (default)"]
     lines += settings(SCHEMAS[command], defaults)
     if "model" in choices:

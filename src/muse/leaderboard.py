@@ -18,6 +18,7 @@ from muse.words import METRIC_NAMES, in_columns
 
 log = logging.getLogger(__name__)
 
+SHOWN = 20  # failures on the terminal
 NOT_COMPARED = {*runs.NO_NUMBERS, "target"}
 
 
@@ -89,8 +90,10 @@ def report(root: Path, show_test: bool) -> int:
     csv.writer(text, lineterminator="\n").writerows(lines)
     runs.write_text(root / "leaderboard.csv", text.getvalue())
     print(f"\n{root / 'leaderboard.csv'}")
-    for failure in failures:
+    for failure in failures[:SHOWN]:
         print(f"\n{failure.state}: {failure.folder}\n  {failure.reason}\n  {failure.command}")
+    if len(failures) > SHOWN:
+        print(f"\nand {len(failures) - SHOWN} more without a result")
     return len(failures)
 
 

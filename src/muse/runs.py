@@ -6,6 +6,7 @@ metrics.jsonl        one line per target, seed and epoch: the source of TensorBo
 weights/TARGET.safetensors       weights of the best seed, scaling, and how to build the model
 predictions/TARGET/PARTITION/ID.csv   timestamp, segment_id, value; the challenge's format
 logits/…             with classes: one row per frame, c_0, c_1, …
+crossfit/…           predictions/ (logits/) of train by models that have not seen the recording
 labels/…             the gold standard in the shape of predictions/, where there is one
 plots/TARGET.png     gold standard and prediction, or the confusion matrix
 result.json          scores; written last: without it a run is not finished
@@ -42,7 +43,7 @@ from muse.config_parts import path_of
 from muse.errors import MuseError
 
 FORMAT = 2
-READ_LATER = ("config.yaml", "weights", "predictions", "logits", "labels")
+READ_LATER = ("config.yaml", "weights", "predictions", "logits", "labels", "crossfit")
 # settings that change no number: where things are, how fast, what is written beside the numbers
 NO_NUMBERS = (
     *("job", "data", "device", "threads", "tensorboard", "feature_sets", "runs", "select"),
@@ -109,8 +110,12 @@ class BusyError(MuseError):
 @contextmanager
 def log_file(folder: Path) -> Iterator[None]:
     """Append what is logged to train.log of a run."""
-    folder.mkdir(parents=True, exist_ok=True)
-    handler = logging.FileHandler(folder / "train.log")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        handler = logging.FileHandler(folder / "train.log")
+    except OSError as error:
+        path = folder / "train.log"
+        raise MuseError(f"{path}: cannot be written ({error.strerror}).") from None
     root, level = logging.getLogger(), logging.getLogger().level
     root.addHandler(handler)
     root.setLevel(min(level, logging.INFO) if level else logging.INFO)
@@ -136,6 +141,8 @@ def locked(folder: Path) -> Iterator[None]:
         raise BusyError(f"{folder}: another process is training this run. Wait for it.") from None
     except NotImplementedError:  # a file system without locks
         pass
+    except OSError as error:
+        raise MuseError(f"{folder}: cannot be written ({error.strerror}).") from None
     try:
         yield
     finally:

@@ -13,9 +13,9 @@ from muse.config_parts import PARTITIONS
 from muse.data.recordings import Package, load_package
 from muse.errors import MuseError
 from muse.training.device import prepare
-from muse.training.jobs import id_of, make_jobs, train_job
+from muse.training.jobs import id_of, make_jobs, out_of_fold, train_job
 from muse.training.recorder import recording
-from muse.training.save import save_job
+from muse.training.save import save_job, save_out_of_fold
 from muse.words import METRIC_NAMES, heading, in_columns, interval_in_words
 
 log = logging.getLogger(__name__)
@@ -96,6 +96,10 @@ def _train(config: TrainConfig, folder: Path, load: Load) -> None:
             checkpoints = folder / "checkpoints", id_
             done = train_job(config, job, recorder.on_epoch, recorder.on_seed, checkpoints)
             targets |= save_job(config, folder, package, job, done)
+            if config.crossfit:
+                fold = recorder.on_epoch, recorder.on_fold, checkpoints
+                output = out_of_fold(config, job, done.best.seed, *fold)
+                save_out_of_fold(config, folder, package, job, output)
     result = {
         "run_id": id_,
         "command": config.job.command,

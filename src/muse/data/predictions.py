@@ -23,24 +23,29 @@ class Member:
 
 
 def load_predictions(
-    task: TaskConfig, target: str, members: list[Member], data: DataConfig
+    task: TaskConfig,
+    target: str,
+    members: list[Member],
+    data: DataConfig,
+    out_of_fold: bool = False,
 ) -> Package:
     """Read the predictions of a target, frame by frame, with the labels beside them.
 
     Labels are those that the first run of muse has kept, or without one those of the package.
+    With ``out_of_fold`` the predictions of train are those by models that have not seen them.
 
     Raises MuseError for predictions that are missing or do not match in recordings or frames, and
     for runs whose labels differ.
     """
     cache, readers = Path(data.cache), data.readers or os.cpu_count() or 1
-    homes = [_home(task, target, member) for member in members]
+    homes = [_homes(task, target, member, out_of_fold) for member in members]
     ids = _common_ids(homes)
     where = [(partition, id_) for partition in PARTITIONS for id_ in ids[partition]]
     names = [member.name for member in members]
     tables: dict[tuple[str, str], CachedTable] = {}
     columns = {}
     for name, home in zip(names, homes, strict=True):
-        paths = [home / partition / f"{id_}.csv" for partition, id_ in where]
+        paths = [home[partition] / f"{id_}.csv" for partition, id_ in where]
         read = load_tables(paths, cache, readers, f"predictions of {name}")
         tables |= {(name, id_): table for (_, id_), table in zip(where, read, strict=True)}
         columns[name] = common_columns(read)
@@ -70,33 +75,44 @@ def load_predictions(
     return Package(folder, names, columns, loaded, digests, synthetic)
 
 
-def _home(task: TaskConfig, target: str, member: Member) -> Path:
-    """The folder with train/, devel/ and test/ of a member."""
+def _homes(task: TaskConfig, target: str, member: Member, out_of_fold: bool) -> dict[str, Path]:
+    """Partition -> the folder with a member's CSV files."""
     kind = "logits" if task.classes else "predictions"
-    homes = [member.folder / kind / target, member.folder / target, member.folder]
-    for home in homes:
-        if (home / "devel").is_dir():
-            return home
-    raise MuseError(
-        f"{member.folder}: no {kind} of {target}; expected {homes[0]} or {homes[1]} with the "
-        f"folders {', '.join(PARTITIONS)}, a CSV file per recording."
-    )
+    places = [member.folder / kind / target, member.folder / target, member.folder]
+    home = next((place for place in places if (place / "devel").is_dir()), None)
+    if home is None:
+        raise MuseError(
+            f"{member.folder}: no {kind} of {target}; expected {places[0]} or {places[1]} with the "
+            f"folders {', '.join(PARTITIONS)}, a CSV file per recording."
+        )
+    homes = {partition: home / partition for partition in PARTITIONS}
+    if out_of_fold:
+        homes["train"] = member.folder / "crossfit" / kind / target / "train"
+        if not homes["train"].is_dir():
+            raise MuseError(
+                f"{member.folder}: has no out-of-fold predictions. Train it with crossfit=5, or "
+                "fuse with out_of_fold=false."
+            )
+    return homes
 
 
-def _common_ids(homes: list[Path]) -> dict[str, list[str]]:
+def _common_ids(homes: list[dict[str, Path]]) -> dict[str, list[str]]:
     """Partition -> recordings, which must be the same in all folders."""
     common = {}
     for partition in PARTITIONS:
-        found = [{path.stem for path in (home / partition).glob("*.csv")} for home in homes]
-        for home, ids in zip(homes, found, strict=True):
+        folders = [home[partition] for home in homes]
+        found = [{path.stem for path in folder.glob("*.csv")} for folder in folders]
+        for folder, ids in zip(folders, found, strict=True):
             if not ids:
-                raise MuseError(f"{home / partition}: no CSV files; expected one per recording.")
+                raise MuseError(f"{folder}: no CSV files; expected one per recording.")
             if ids != found[0]:
                 name = sorted(ids ^ found[0])[0]
-                here, there = (home, homes[0]) if name in ids else (homes[0], home)
+                here, there = folder, folders[0]
+                if name not in ids:
+                    here, there = there, here
                 raise MuseError(
-                    f"{here / partition / name}.csv: {there / partition} has no such recording. "
-                    "Fuse predictions of the same recordings."
+                    f"{here / name}.csv: {there} has no such recording. Fuse predictions of the "
+                    "same recordings."
                 )
         common[partition] = sorted(found[0], key=lambda id_: (len(id_), id_))  # 2 before 10
     return common

@@ -81,7 +81,9 @@ class UsedRun:
     def _predictions_of_members(self) -> Package:
         config = self.config
         members = members_of(config, config.runs)
-        return load_predictions(config.task, config.target, members, config.data)
+        return load_predictions(
+            config.task, config.target, members, config.data, config.out_of_fold
+        )
 
     def apply(self, package: Package) -> Iterator[Applied]:
         """Predict each partition with each model: an element per target and partition."""

@@ -31,7 +31,7 @@ class Checkpoint:
     path: Path
     run_id: str
     model: str  # the targets of the job
-    seed: int
+    name: str  # of the seed, and of the fold if it is one
 
     def save(self, progress: Progress, device: torch.device) -> None:
         """Write weights, optimiser, scheduler, generators and history in one step."""
@@ -43,7 +43,7 @@ class Checkpoint:
             tensors |= {f"optimiser.{number}.{k}": torch.as_tensor(v) for k, v in values.items()}
         about = {
             "run": self.run_id,
-            "of": [self.model, self.seed],
+            "of": [self.model, self.name],
             "lr": [group["lr"] for group in state["param_groups"]],
             "plateau": progress.plateau.state_dict(),
             "history": progress.history,
@@ -63,10 +63,10 @@ class Checkpoint:
                 f"{self.path}: made with other settings or data (run id {about.get('run')}, now "
                 f"{self.run_id}). Restore them, or train anew without resume."
             )
-        if about.get("of") != [self.model, self.seed]:
+        if about.get("of") != [self.model, self.name]:
             raise MuseError(
                 f"{self.path}: the checkpoint of another target or seed ({about.get('of')}). Put "
-                f"that of {self.model}, seed {self.seed} in its place, or delete it to train this "
+                f"that of {self.model}, {self.name} in its place, or delete it to train this "
                 "seed from its first epoch."
             )
         try:

@@ -127,11 +127,7 @@ def train_job(
         return mean_score(config, watched, output)
 
     for seed in config.seeds:
-        checkpoint = None
-        if checkpoints:
-            folder, run_id = checkpoints
-            path = folder / job.name / f"seed_{seed}.safetensors"
-            checkpoint = Checkpoint(path, run_id, job.name, seed)
+        checkpoint = _checkpoint(checkpoints, job, f"seed_{seed}")
         result = train_seed(config, frames["train"], watched, score, seed, on_epoch, checkpoint)
         model = new_model(config, frames["train"])
         model.load_state_dict(result.weights)
@@ -149,3 +145,60 @@ def train_job(
         if best is None or result.devel > best.devel:
             best, outputs = result, predicted
     return JobResult(best, outputs, seeds)
+
+
+def out_of_fold(
+    config: TrainConfig,
+    job: Job,
+    seed: int,
+    on_epoch: Callable[[dict], None],
+    on_fold: Callable[[int, SeedResult], None],
+    checkpoints: tuple[Path, str] | None = None,
+) -> np.ndarray:
+    """Predict each training recording by a model that was trained without it.
+
+    Args:
+        seed: of all models; their epoch is picked as that of any other.
+        on_epoch: gets the record of each epoch, see train_seed, with its `fold`.
+        on_fold: gets the number of each fold (from 1) and how its training went.
+        checkpoints: see train_job.
+
+    Returns:
+        (frames, outputs) of train.
+
+    Raises MuseError if there are more folds than recordings.
+    """
+    train, watched = job.frames["train"], job.frames[config.best_on]
+    count = len(train.recordings)
+    if config.crossfit > count:
+        raise MuseError(
+            f"crossfit={config.crossfit}: train has {count} recordings; expected at most one fold "
+            "for each."
+        )
+    starts = [start for _, start, _ in train.recordings]
+    recording_of = np.searchsorted(starts, train.samples[:, 0], side="right") - 1
+    outputs: list[np.ndarray] = []
+    for fold in range(1, config.crossfit + 1):
+        held_out = recording_of % config.crossfit == fold - 1
+        rest = replace(train, samples=train.samples[~held_out])
+        result = train_seed(
+            config,
+            rest,
+            watched,
+            lambda output: mean_score(config, watched, output),
+            seed,
+            lambda record, fold=fold: on_epoch({**record, "fold": fold}),
+            _checkpoint(checkpoints, job, f"seed_{seed}_fold_{fold}"),
+        )
+        model = new_model(config, train)
+        model.load_state_dict(result.weights)
+        outputs.append(predict(model, replace(train, samples=train.samples[held_out])))
+        on_fold(fold, result)
+    return np.sum(outputs, axis=0)  # each frame is predicted once and 0 in the other folds
+
+
+def _checkpoint(checkpoints: tuple[Path, str] | None, job: Job, name: str) -> Checkpoint | None:
+    if not checkpoints:
+        return None
+    folder, run_id = checkpoints
+    return Checkpoint(folder / job.name / f"{name}.safetensors", run_id, job.name, name)

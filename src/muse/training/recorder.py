@@ -12,6 +12,7 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 from muse import progress
 from muse.config import TrainConfig
 from muse.training.jobs import Job
+from muse.training.loop import SeedResult
 
 log = logging.getLogger(__name__)
 
@@ -38,7 +39,8 @@ class Recorder:
         self.seconds += record["seconds"]
         print(json.dumps({"target": self.job.name, **record}), file=self.metrics, flush=True)
         if self.config.tensorboard:
-            writer = self._writer(record["seed"])
+            fold = f"_fold_{record['fold']}" if "fold" in record else ""
+            writer = self._writer(f"seed_{record['seed']}{fold}")
             for name in ("loss", "devel", "lr"):
                 writer.add_scalar(name, record[name], record["epoch"])
         self.bar.set_description(f"{self.job.name} seed {record['seed']}", refresh=False)
@@ -61,16 +63,28 @@ class Recorder:
                 "" if test is None else f", test {test:.4f}",
             )
 
-    def _writer(self, seed: int):
-        if self.writer_of != (self.job.name, seed):
+    def on_fold(self, fold: int, result: SeedResult) -> None:
+        """As on_seed, for a model that leaves recordings out."""
+        self.bar.update(self.config.epochs - result.epochs)
+        log.info(
+            "%s fold %d of %d: %s %.4f in epoch %d of %d",
+            self.job.name,
+            fold,
+            self.config.crossfit,
+            self.config.best_on,
+            result.devel,
+            result.best_epoch,
+            result.epochs,
+        )
+
+    def _writer(self, name: str):
+        if self.writer_of != (self.job.name, name):
             from torch.utils.tensorboard import SummaryWriter
 
             if self.writer:
                 self.writer.close()
-            self.writer_of = (self.job.name, seed)
-            self.writer = SummaryWriter(
-                self.folder / "tensorboard" / self.job.name / f"seed_{seed}"
-            )
+            self.writer_of = (self.job.name, name)
+            self.writer = SummaryWriter(self.folder / "tensorboard" / self.job.name / name)
         return self.writer
 
     def close(self) -> None:
@@ -83,7 +97,7 @@ class Recorder:
 @contextmanager
 def recording(config: TrainConfig, folder: Path, jobs: int) -> Iterator[Recorder]:
     """A recorder with a bar over all epochs of ``jobs`` jobs; its files are closed in any case."""
-    total = jobs * len(config.seeds) * config.epochs
+    total = jobs * (len(config.seeds) + config.crossfit) * config.epochs
     above_the_bar = nullcontext() if progress.quiet else logging_redirect_tqdm()
     with above_the_bar, progress.bar(total=total, unit="epoch") as bar:
         recorder = Recorder(config, folder, bar)

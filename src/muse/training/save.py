@@ -51,6 +51,16 @@ def save_job(
     return result
 
 
+def save_out_of_fold(
+    config: TrainConfig, folder: Path, package: Package, job: Job, output: np.ndarray
+) -> None:
+    """crossfit/: predictions of train, in the shape of predictions/ and logits/."""
+    for k, target in enumerate(job.targets):
+        values = of_target(config, output, k)
+        recordings = package.partitions["train"]
+        save_predictions(config, folder / "crossfit", recordings, target, "train", values)
+
+
 def _save_labels(
     config: TrainConfig, folder: Path, recordings: list[Recording], target: str, partition: str
 ) -> None:
