@@ -214,7 +214,7 @@ def test_a_finished_run_is_left_as_it_is(whole, resume):
 
 def test_after_a_kill_from_outside(whole, tmp_path):
     words = [sys.executable, "-m", "muse", "train"]
-    settings = [*SETTINGS, f"data.root={tmp_path}", "epochs=200", "patience=200", "target=valence"]
+    settings = [*SETTINGS, f"data.root={tmp_path}", "epochs=80", "patience=80", "target=valence"]
     process = subprocess.Popen([*words, *settings], cwd=tmp_path, env=os.environ)
     try:
         deadline = time.time() + 60

@@ -32,6 +32,11 @@ COMMANDS = {
         "muse summary outputs/sweep/SWEEP",
         "sweep",
     ),
+    "table": Command(
+        "A table of a paper: published numbers beside those of your runs.",
+        "muse table muse2021 'tasks=[stress]'",
+        "table",
+    ),
     "resume": Command(
         "Continue an interrupted training where it stood.",
         "muse resume outputs/train/RUN",

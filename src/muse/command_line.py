@@ -67,9 +67,18 @@ def _quoted(command: str, word: str, several: bool) -> str:
     key, value = match[1], match[2]
     if value[0] in "'\"" or value == "null" or "${" in value or (several and _sweeps(value)):
         return word
-    # in quotes a backslash counts only before a quote
+    return f"{key}={_in_quotes(value)}"
+
+
+def _in_quotes(value: str) -> str:
+    """In quotes a backslash counts only before a quote."""
     escaped = re.sub(r"(\\*)('|$)", lambda m: m[1] * 2 + ("\\'" if m[2] else ""), value)
-    return f"{key}='{escaped}'"
+    return f"'{escaped}'"
+
+
+def quoted_list(values: Iterable[str]) -> str:
+    """A list for the command line, whatever is in its texts."""
+    return f"[{','.join(map(_in_quotes, values))}]"
 
 
 def unquoted(words: Iterable[str]) -> list[str]:

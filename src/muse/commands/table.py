@@ -1,0 +1,215 @@
+"""`muse table`: published numbers beside those of finished runs, and how each came about."""
+
+import csv
+import io
+import json
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from muse import runs
+from muse.command_line import quoted_list
+from muse.config import TableConfig
+from muse.config_parts import one_of
+from muse.errors import MuseError
+from muse.published import Table, read_table
+from muse.saved import finished_runs
+from muse.table import Cell, Line, Runs, combine, feature_lines, fusions_of
+from muse.words import in_columns
+
+NOTE = (
+    "The preprint calls the published numbers preliminary; later papers of the challenge quote "
+    "higher baselines (Cai et al. 2021, Table 6; Hamieh et al. 2021, Table 9)."
+)
+
+
+@dataclass(frozen=True)
+class Block:
+    """A task of a table: its rows in order, and what is published of them."""
+
+    task: str
+    targets: list[str]  # `combined` last, if there are several
+    lines: list[Line]
+    synthetic: bool
+    decimals: int
+
+
+def run(config: TableConfig) -> None:
+    """Print the table, or write it to `out`.
+
+    Raises:
+        MuseError: an unknown task or row; a run of `train=missing` that has failed; an `out` that
+            is there already.
+    """
+    if config.out and Path(config.out).exists():
+        raise MuseError(f"out={config.out}: the file is there already. Give another name.")
+    table = read_table(config.table)
+    tasks = config.tasks or list(table.targets)
+    for task in tasks:
+        one_of("tasks", task, list(table.targets))
+    blocks = [_block(config, table, task) for task in tasks]
+    render = {"terminal": _terminal, "markdown": _markdown, "latex": _latex, "csv": _csv}
+    text = render[config.format](table, blocks)
+    if config.out:
+        runs.write_text(Path(config.out), text)
+        print(config.out)
+    else:
+        print(text, end="")
+
+
+def _block(config: TableConfig, table: Table, task: str) -> Block:
+    known, targets = config.feature_sets, table.targets[task]
+    rows = [row.features for row in table.rows[task] if len(row.modalities) == 1]
+    names = config.features or rows
+
+    def read() -> tuple[Runs, list[Line]]:
+        found = Runs(list(finished_runs(Path(config.root))), task, config.synthetic)
+        return found, feature_lines(names, targets, found, known)
+
+    found, lines = read()
+    if config.train == "missing":
+        missing = [line.name for line in lines if set(line.cells) != set(targets)]
+        if missing:
+            _call(config, ["train", "-m", f"+experiment={config.table}/{task}",
+                           f"features={','.join(missing)}"])  # fmt: skip
+            found, lines = read()
+        for fusion in fusions_of(table, task, lines, known, config.fusions):
+            for target, members in fusion.members.items():
+                if not found.fused(members, target):
+                    chosen = quoted_list([str(cell.run) for cell in members])
+                    _call(config, ["fuse", f"task={task}", f"target={target}", f"runs={chosen}"])
+        found, lines = read()
+    fused = []
+    for fusion in fusions_of(table, task, lines, known, config.fusions):
+        cells = {t: found.fused(members, t) for t, members in fusion.members.items()}
+        fused.append(Line(fusion.name, {t: cell for t, cell in cells.items() if cell}))
+    for line in [*lines, *fused]:
+        combine(line, targets)
+    shown = [*targets, "combined"] if len(targets) > 1 else targets
+    return Block(task, shown, lines + fused, found.synthetic, 2 if table.is_percent(task) else 4)
+
+
+def _call(config: TableConfig, words: list[str]) -> None:
+    """Run another command of muse; what it has finished is not lost if it is stopped."""
+    where = [f"data.root={config.data.root}", f"data.cache={config.data.cache}"]
+    more = [f"{name}={json.dumps(value)}" for name, value in (config.settings or {}).items()]
+    command = [sys.executable, "-m", "muse", *words, *where, *more]
+    done = subprocess.run(command, stdout=2)  # stdout is for the table
+    if done.returncode:
+        raise MuseError(
+            f"train=missing: a command has failed (see above): muse {' '.join(words)}. The same "
+            "table command goes on where this one stopped."
+        )
+
+
+def _title(block: Block) -> str:
+    mark = ", SYNTHETIC data: no comparison with the published numbers" if block.synthetic else ""
+    unit = "macro F1 in %" if block.decimals == 2 else "CCC"
+    return f"MuSe 2021, Table 3, {block.task}: {unit}, devel / test{mark}"
+
+
+def _pair(devel: float | None, test: float | None, decimals: int, sign: bool = False) -> str:
+    form = f"{'+' if sign else ''}.{decimals}f"
+    return " / ".join("-" if value is None else f"{value:{form}}" for value in (devel, test))
+
+
+def _cells(table: Table, block: Block, line: Line) -> list[list[str]]:
+    """For each target: ours, published, difference."""
+    groups = []
+    for target in block.targets:
+        ours = line.cells.get(target) or Cell(None, None, None)
+        there = [table.value(block.task, line.name, target, p) for p in ("devel", "test")]
+        group = [_pair(ours.devel, ours.test, block.decimals), _pair(*there, block.decimals)]
+        if not block.synthetic:
+            gaps = [None if None in pair else pair[0] - pair[1]
+                    for pair in zip((ours.devel, ours.test), there, strict=True)]  # fmt: skip
+            group.append(_pair(*gaps, block.decimals, sign=True))
+        groups.append(group)
+    return groups
+
+
+def _head(block: Block) -> list[str]:
+    parts = ["muse", "published", *([] if block.synthetic else ["difference"])]
+    return [f"{target} {part}" for target in block.targets for part in parts]
+
+
+def _sources(block: Block) -> list[str]:
+    """The run behind each cell."""
+    return [
+        f"{line.name}, {target}: {line.cells[target].run}"
+        for line in block.lines
+        for target in block.targets
+        if target in line.cells and line.cells[target].run
+    ]
+
+
+def _rows(table: Table, block: Block) -> list[list[str]]:
+    return [
+        [line.name, *(cell for group in _cells(table, block, line) for cell in group)]
+        for line in block.lines
+    ]
+
+
+def _terminal(table: Table, blocks: list[Block]) -> str:
+    parts = []
+    for block in blocks:
+        rows = [["", *_head(block)], *_rows(table, block)]
+        parts.append("\n".join([_title(block), in_columns(rows), *_sources(block)]))
+    return "\n\n".join([*parts, NOTE]) + "\n"
+
+
+def _markdown(table: Table, blocks: list[Block]) -> str:
+    parts = []
+    for block in blocks:
+        head = ["system", *_head(block)]
+        lines = [head, ["---"] * len(head), *_rows(table, block)]
+        body = "\n".join(f"| {' | '.join(line)} |" for line in lines)
+        sources = "\n".join(f"- {source}" for source in _sources(block))
+        parts.append(f"## {_title(block)}\n\n{body}\n\n{sources}".rstrip())
+    return "\n\n".join([*parts, NOTE]) + "\n"
+
+
+def _latex(table: Table, blocks: list[Block]) -> str:
+    def escaped(text: str) -> str:
+        for sign in "_%&#":
+            text = text.replace(sign, f"\\{sign}")
+        return text
+
+    parts = []
+    for block in blocks:
+        head = ["system", *_head(block)]
+        rows = [" & ".join(map(escaped, row)) + r" \\" for row in [head, *_rows(table, block)]]
+        lines = [
+            *(f"% {source}" for source in _sources(block)),
+            r"\begin{table}",
+            rf"\caption{{{escaped(_title(block))}. {escaped(NOTE)}}}",
+            rf"\begin{{tabular}}{{l{'c' * (len(head) - 1)}}}",
+            r"\toprule",
+            rows[0],
+            r"\midrule",
+            *rows[1:],
+            r"\bottomrule",
+            r"\end{tabular}",
+            r"\end{table}",
+        ]
+        parts.append("\n".join(lines))
+    return "\n\n".join(parts) + "\n"
+
+
+def _csv(table: Table, blocks: list[Block]) -> str:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    head = ["task", "system", "target", "partition", "muse", "published", "difference"]
+    writer.writerow([*head, "synthetic", "run"])
+    for block in blocks:
+        for line in block.lines:
+            for target in block.targets:
+                cell = line.cells.get(target) or Cell(None, None, None)
+                for partition, ours in (("devel", cell.devel), ("test", cell.test)):
+                    there = table.value(block.task, line.name, target, partition)
+                    gap = None if None in (ours, there) or block.synthetic else ours - there
+                    numbers = ["" if v is None else repr(v) for v in (ours, there, gap)]
+                    writer.writerow([block.task, line.name, target, partition, *numbers,
+                                     str(block.synthetic).lower(), cell.run or ""])  # fmt: skip
+    return text.getvalue()
