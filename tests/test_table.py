@@ -92,7 +92,8 @@ def test_each_cell_is_the_best_run_on_devel(train, table):
     assert combined == pytest.approx(np.mean([c["devel"]["ccc"] for c in chosen.values()]))
     assert found["vggface", "valence", "devel"]["muse"] == ""
     text = table()
-    assert "0.5845 / 0.5019" in text and "preliminary" in text and "SYNTHETIC" not in text
+    assert "0.5845 / 0.5019" in text and "SYNTHETIC" not in text
+    assert "preliminary" in text and "stress valence test 0.5614 (cai2021)" in text
     assert f"egemaps, valence: {found['egemaps', 'valence', 'devel']['run']}" in text
     line = next(line for line in text.splitlines() if line.startswith("vggface"))
     assert line.split()[1:4] == ["-", "/", "-"]

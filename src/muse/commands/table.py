@@ -18,11 +18,6 @@ from muse.saved import finished_runs
 from muse.table import Cell, Line, Runs, combine, feature_lines, fusions_of
 from muse.words import in_columns
 
-NOTE = (
-    "The preprint calls the published numbers preliminary; later papers of the challenge quote "
-    "higher baselines (Cai et al. 2021, Table 6; Hamieh et al. 2021, Table 9)."
-)
-
 
 @dataclass(frozen=True)
 class Block:
@@ -109,6 +104,18 @@ def _title(block: Block) -> str:
     return f"MuSe 2021, Table 3, {block.task}: {unit}, devel / test{mark}"
 
 
+def _note(table: Table, blocks: list[Block]) -> str:
+    text = "The preprint calls the published numbers preliminary."
+    quoted = [
+        f"{block.task} {target} {partition} {value:.4f} ({paper})"
+        for block in blocks
+        for (task, target, partition), papers in table.quoted.items()
+        if task == block.task
+        for paper, value in papers.items()
+    ]
+    return f"{text} Later papers quote higher baselines: {', '.join(quoted)}." if quoted else text
+
+
 def _pair(devel: float | None, test: float | None, decimals: int, sign: bool = False) -> str:
     form = f"{'+' if sign else ''}.{decimals}f"
     return " / ".join("-" if value is None else f"{value:{form}}" for value in (devel, test))
@@ -156,7 +163,7 @@ def _terminal(table: Table, blocks: list[Block]) -> str:
     for block in blocks:
         rows = [["", *_head(block)], *_rows(table, block)]
         parts.append("\n".join([_title(block), in_columns(rows), *_sources(block)]))
-    return "\n\n".join([*parts, NOTE]) + "\n"
+    return "\n\n".join([*parts, _note(table, blocks)]) + "\n"
 
 
 def _markdown(table: Table, blocks: list[Block]) -> str:
@@ -167,7 +174,7 @@ def _markdown(table: Table, blocks: list[Block]) -> str:
         body = "\n".join(f"| {' | '.join(line)} |" for line in lines)
         sources = "\n".join(f"- {source}" for source in _sources(block))
         parts.append(f"## {_title(block)}\n\n{body}\n\n{sources}".rstrip())
-    return "\n\n".join([*parts, NOTE]) + "\n"
+    return "\n\n".join([*parts, _note(table, blocks)]) + "\n"
 
 
 def _latex(table: Table, blocks: list[Block]) -> str:
@@ -183,7 +190,7 @@ def _latex(table: Table, blocks: list[Block]) -> str:
         lines = [
             *(f"% {source}" for source in _sources(block)),
             r"\begin{table}",
-            rf"\caption{{{escaped(_title(block))}. {escaped(NOTE)}}}",
+            rf"\caption{{{escaped(_title(block))}. {escaped(_note(table, [block]))}}}",
             rf"\begin{{tabular}}{{l{'c' * (len(head) - 1)}}}",
             r"\toprule",
             rows[0],

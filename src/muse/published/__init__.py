@@ -23,6 +23,7 @@ class Table:
     rows: dict[str, list[Row]]  # task -> rows, as published
     values: dict[tuple[str, str, str, str], float]  # task, features, target, partition
     percent: set[str]  # tasks with F1 in per cent
+    quoted: dict[tuple[str, str, str], dict[str, float]]  # task, target, partition -> paper -> CCC
 
     def is_percent(self, task: str) -> bool:
         """Whether the numbers of a task are F1 in per cent, not CCC."""
@@ -36,7 +37,8 @@ class Table:
 def read_table(name: str) -> Table:
     """Read the numbers of a table that ships with muse."""
     with (Path(__file__).parent / f"{name}.csv").open(newline="") as file:
-        lines = [line for line in csv.DictReader(file) if line["paper"] == name]
+        everything = list(csv.DictReader(file))
+    lines = [line for line in everything if line["paper"] == name]
     targets: dict[str, list[str]] = {}
     rows: dict[str, list[Row]] = {}
     values = {}
@@ -49,4 +51,9 @@ def read_table(name: str) -> Table:
             targets[task].append(line["target"])
         values[task, features, line["target"], line["partition"]] = float(line["value"])
     percent = {line["task"] for line in lines if "%" in line["metric"]}
-    return Table(targets, rows, values, percent)
+    quoted: dict[tuple[str, str, str], dict[str, float]] = {}
+    for line in everything:
+        if line["paper"] != name:  # a baseline that a later paper gives for this table
+            key = line["task"], line["target"], line["partition"]
+            quoted.setdefault(key, {})[line["paper"]] = float(line["value"])
+    return Table(targets, rows, values, percent, quoted)
