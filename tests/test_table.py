@@ -153,7 +153,8 @@ def test_what_is_missing_is_trained_once(table, home):
     settings = ["model.layers=1", "model.bidirectional=false", "standardise=true", *SMALL]
     settings = ",".join(settings).replace("=", ":")
     words = ["features=[egemaps,vggface]", "train=missing", "fusions=[[egemaps,vggface]]",
-             f"settings={{{settings}}}", "format=csv"]  # fmt: skip
+             f"settings={{{settings}}}", f"fusion_settings={{{settings}}}",
+             "format=csv"]  # fmt: skip
     found = cells(table(*words))
     name = "late fusion: egemaps + vggface"
     for system in ("egemaps", "vggface", name):

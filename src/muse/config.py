@@ -277,7 +277,8 @@ class TableConfig:
     fusions: Any = setting("Rows, late fusions: null (those of the table) or [[a,b],[a,b,c]].")
     root: str = setting("Folder below which runs are looked for.")
     train: str = setting("no, or missing: train and fuse what no run has done.")
-    settings: Any = setting("With train=missing: settings of the runs: {epochs:20,model.layers:1}.")
+    settings: Any = setting("With train=missing: settings of the runs, {epochs:20,model.layers:1}.")
+    fusion_settings: Any = setting("The same for the fusions; null: the published ones.")
     synthetic: bool | None = setting("Runs on synthetic data; null: where there are no others.")
     format: str = setting("terminal, markdown, latex or csv.")
     out: str | None = setting("File for the table; null: it is printed.")
@@ -289,8 +290,10 @@ class TableConfig:
         one_of("table", self.table, ("muse2021",))
         one_of("train", self.train, ("no", "missing"))
         one_of("format", self.format, ("terminal", "markdown", "latex", "csv"))
-        if self.settings is not None and not isinstance(self.settings, dict):
-            raise MuseError(f"settings={self.settings}: expected such as {{epochs:20,lr:0.002}}.")
+        for name in ("settings", "fusion_settings"):
+            value = getattr(self, name)
+            if value is not None and not isinstance(value, dict):
+                raise MuseError(f"{name}={value}: expected such as {{epochs:20,lr:0.002}}.")
         for name in ("tasks", "features"):
             if getattr(self, name) is not None:
                 setattr(self, name, names_of(name, getattr(self, name)))

@@ -88,7 +88,8 @@ def _block(config: TableConfig, table: Table, task: str) -> Block:
 def _call(config: TableConfig, words: list[str]) -> None:
     """Run another command of muse; what it has finished is not lost if it is stopped."""
     where = [f"data.root={config.data.root}", f"data.cache={config.data.cache}"]
-    more = [f"{name}={json.dumps(value)}" for name, value in (config.settings or {}).items()]
+    settings = config.fusion_settings if words[0] == "fuse" else config.settings
+    more = [f"{name}={json.dumps(value)}" for name, value in (settings or {}).items()]
     command = [sys.executable, "-m", "muse", *words, *where, *more]
     done = subprocess.run(command, stdout=2)  # stdout is for the table
     if done.returncode:
