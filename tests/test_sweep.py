@@ -185,6 +185,18 @@ def test_a_sweep_killed_in_the_middle_is_continued_by_the_same_command(tmp_path)
     assert len(list(root.glob("*/result.json"))) == 4
 
 
+def test_another_launcher_of_hydra(tmp_path):
+    stress_package(tmp_path / "data")
+    words = ["train", "-m", *SMALL, "lr=0.01,0.02", "hydra/launcher=basic"]
+    before = {}
+    for _ in range(2):
+        out, err = muse_command(tmp_path, *words).communicate(timeout=60)
+        assert "CCC, 2 jobs" in out, err
+        results = {p: p.stat().st_mtime_ns for p in tmp_path.glob("outputs/sweep/*/*/result.json")}
+        assert len(results) == 2 and before in ({}, results)
+        before = results
+
+
 def children(pid: int) -> list[int]:
     """The worker processes of a sweep: those that have torch loaded."""
     found = []

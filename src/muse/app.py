@@ -21,13 +21,11 @@ from omegaconf.errors import OmegaConfBaseException
 
 from muse import progress, sweep
 from muse.cli import COMMANDS
-from muse.command_line import MULTIRUN, for_hydra, own_model, quote_texts, unquoted
+from muse.command_line import MULTIRUN, SWEPT, for_hydra, own_model, quote_texts, unquoted
 from muse.config import SCHEMAS
 from muse.config_parts import JobInfo
 from muse.errors import MuseError, did_you_mean
 from muse.help import config_folder, help_text, known_keys, shipped
-
-SWEPT = ("train", "fuse")  # the commands whose jobs leave run folders
 
 
 def run(command: str) -> None:

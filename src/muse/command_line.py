@@ -10,12 +10,16 @@ from muse.cli import COMMANDS
 from muse.config import SCHEMAS
 
 MULTIRUN = ("-m", "--multirun")
+SWEPT = ("train", "fuse")  # the commands whose jobs leave run folders
+LAUNCHER = ("hydra/launcher=", "hydra.launcher.n_jobs=")
 WITH_A_FOLDER = ("--config-dir", "-cd")
 
 
 def for_hydra(command: str, words: list[str]) -> list[str]:
     """Expand, quote and order the words after `muse COMMAND`."""
     words = quote_texts(command, own_model(expand_bare_word(command, words)))
+    if command in SWEPT and not any(word.startswith(LAUNCHER) for word in words):
+        words = [*words, "hydra.launcher.n_jobs='${cores:${jobs}}'"]  # of the default launcher
     return overrides_first(words)
 
 
