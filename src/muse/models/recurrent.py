@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from muse.errors import MuseError
 from muse.models.checks import check_dropout, check_sizes
+from muse.models.products import Turn, in_parts, linear
 
 CELLS = {"lstm": nn.LSTM, "gru": nn.GRU}
 
@@ -18,6 +19,9 @@ class Recurrent(nn.Module):
     The architecture of the published baseline (Stappen et al. 2021, section 3.6). A recording gets
     the same outputs alone and padded in a batch; nothing is packed, since the backward pass through
     packed sequences of unequal length is quadratic in the number of frames on the CPU.
+
+    Nothing lies between the projection and the weights of the first layer, so their product does
+    the same in one step; that is what is computed where the features are few.
 
     Args:
         inputs: features per frame.
@@ -66,10 +70,14 @@ class Recurrent(nn.Module):
 
     def forward(self, features: Tensor, lengths: Tensor) -> Tensor:
         """features (B, T, F), lengths (B,) -> (B, T, O), of no meaning behind a length."""
-        x = self.project(features.transpose(0, 1))  # (T, B, H)
-        # (T, B, H or 2H); in one direction the padding on the right never reaches back
-        x = self.encoder(x, lengths) if self.bidirectional else self.encoder(x)[0]
-        return self.head(x).transpose(0, 1)  # (B, T, O)
+        x, project = features.transpose(0, 1), self.project.weight  # (T, B, F), (H, F)
+        if x.device.type != "cpu" or x.shape[2] > len(project):
+            x, project = linear(self.project, x), None  # (T, B, H)
+        if self.bidirectional:
+            x = self.encoder(x, lengths, project)  # (T, B, 2H)
+        else:  # the padding on the right never reaches back
+            x = recur(self.encoder, x, project)  # (T, B, H)
+        return in_parts(self.head, x).transpose(0, 1)  # (B, T, O)
 
 
 class Bidirectional(nn.Module):
@@ -82,15 +90,31 @@ class Bidirectional(nn.Module):
         self.back = nn.ModuleList(cell(size, hidden) for size in sizes)
         self.dropout = nn.Dropout(dropout)
 
-    def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
-        """x (T, B, H), lengths (B,) -> (T, B, 2H)."""
+    def forward(self, x: Tensor, lengths: Tensor, project: Tensor | None = None) -> Tensor:
+        """x (T, B, H), or (T, B, F) with ``project`` (H, F); lengths (B,) -> (T, B, 2H)."""
         steps = torch.arange(len(x), device=x.device)[:, None]
         turned = lengths - 1 - steps  # (T, B)
-        turned = torch.where(turned >= 0, turned, steps)[:, :, None]  # padding stays in place
+        turned = torch.where(turned >= 0, turned, steps)  # padding stays in place
         for k, (ahead, back) in enumerate(zip(self.ahead, self.back, strict=True)):
             if k:
-                x = self.dropout(x)
-            reverse = x.gather(0, turned.expand_as(x))
-            reverse = back(reverse)[0]
-            x = torch.cat([ahead(x)[0], reverse.gather(0, turned.expand_as(reverse))], dim=2)
+                x, project = self.dropout(x), None
+            reverse = recur(back, Turn.apply(x, turned), project)
+            x = torch.cat([recur(ahead, x, project), Turn.apply(reverse, turned)], dim=2)
         return x
+
+
+def recur(cell: nn.RNNBase, x: Tensor, project: Tensor | None = None) -> Tensor:
+    """What a recurrent module in one direction gives for x: (T, B, H).
+
+    Args:
+        x: (T, B, H), or (T, B, F) with ``project`` (H, F), the weights of a layer in front.
+    """
+    if project is None:
+        return cell(x)[0]
+    weights = [weight for layer in cell.all_weights for weight in layer]
+    weights[0] = weights[0] @ project
+    start = x.new_zeros(cell.num_layers, x.shape[1], cell.hidden_size)
+    settings = True, cell.num_layers, cell.dropout, cell.training, False, False
+    if isinstance(cell, nn.LSTM):
+        return torch.lstm(x, (start, start), weights, *settings)[0]
+    return torch.gru(x, start, weights, *settings)[0]
