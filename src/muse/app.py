@@ -7,7 +7,8 @@ import shlex
 import signal
 import sys
 from collections.abc import Iterator
-from dataclasses import fields
+from contextlib import nullcontext
+from dataclasses import fields, replace
 from importlib import import_module
 from pathlib import Path
 
@@ -24,6 +25,7 @@ from muse.cli import COMMANDS
 from muse.command_line import MULTIRUN, SWEPT, for_hydra, own_model, quote_texts, unquoted
 from muse.config import SCHEMAS
 from muse.config_parts import JobInfo
+from muse.cores import cores
 from muse.errors import MuseError, did_you_mean
 from muse.help import config_folder, help_text, known_keys, shipped
 
@@ -42,7 +44,7 @@ def run(command: str) -> None:
     os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come here and are put into words below
     name = sweep.name_of(sys.argv[1:])
     for resolver, answer in (("unique", lambda: secrets.token_hex(3)), ("sweep", lambda: name),
-                             ("cores", sweep.cores)):  # fmt: skip
+                             ("cores", sweep.side_by_side)):  # fmt: skip
         OmegaConf.register_new_resolver(resolver, answer, use_cache=True, replace=True)
 
     line = _command_line(command, words)  # as it was typed, to be typed again
@@ -63,7 +65,7 @@ def run(command: str) -> None:
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a cluster's stop is a Ctrl-C
     try:
-        with sweep.watched():
+        with sweep.watched() if set(MULTIRUN) & set(words) else nullcontext():
             job()
         if sweep.sweeps:
             _end_of_sweep()
@@ -102,6 +104,8 @@ def _job_of_sweep(command: str, config: DictConfig) -> None:
     except MuseError as error:
         sweep.keep_failure(root / f"job_{job.job.num}", error, line)
         return
+    beside = int(job.launcher.get("n_jobs", 1))
+    settings = replace(settings, jobs=max(1, cores(settings.jobs) // beside))  # for the seeds
     sweep.run_job(settings, root, import_module(f"muse.commands.{command}").load)
 
 

@@ -8,7 +8,6 @@ import hashlib
 import json
 import logging
 import math
-import os
 import shutil
 import threading
 import time
@@ -22,6 +21,7 @@ from omegaconf import DictConfig
 
 from muse import progress, runs
 from muse.config import TrainConfig
+from muse.cores import cores
 from muse.errors import MuseError
 
 log = logging.getLogger(__name__)
@@ -182,14 +182,13 @@ def _watch(stop: threading.Event, started: float) -> None:
         bar.close()
 
 
+def side_by_side(jobs: int) -> int:
+    """Jobs of this sweep side by side: no more than there are, the cores are for their seeds."""
+    return min(cores(jobs), *(number for _, number, _ in sweeps), cores(-1))
+
+
 def job_folders(root: Path) -> list[Path]:
     """The folders of the jobs of a sweep."""
     names = ("status.json", "result.json", ELSEWHERE)
     folders = [p for p in sorted(root.iterdir()) if p.is_dir()] if root.is_dir() else []
     return [folder for folder in folders if any((folder / name).exists() for name in names)]
-
-
-def cores(jobs: int) -> int:
-    """Jobs side by side: never more than the cores that this process may use."""
-    count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return count if jobs < 1 else min(jobs, count)

@@ -149,7 +149,7 @@ def test_a_loss_that_is_not_finite_stops_with_epoch_and_step(config):
 
 def test_a_prediction_that_is_not_finite_stops(config):
     devel = frames(2)
-    devel.features[7, 0] = torch.inf
+    devel.features[7, 0] = torch.nan
     with pytest.raises(MuseError, match=r"epoch 1, after the last step: a devel prediction is nan"):
         train_seed(config, frames(1), devel, lambda _: 0.0, 101, lambda record: None)
 

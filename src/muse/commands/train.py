@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable
-from itertools import zip_longest
+from itertools import islice, zip_longest
 from pathlib import Path
 
 import numpy as np
@@ -13,9 +13,10 @@ from muse.config_parts import PARTITIONS
 from muse.data.recordings import Package, load_package
 from muse.errors import MuseError
 from muse.training.device import prepare
-from muse.training.jobs import id_of, make_jobs, out_of_fold, train_job
+from muse.training.jobs import best_of, id_of, make_jobs
 from muse.training.recorder import recording
 from muse.training.save import save_job, save_out_of_fold
+from muse.training.side_by_side import Run, Unit, processes, trainer
 from muse.words import METRIC_NAMES, heading, in_columns, interval_in_words
 
 log = logging.getLogger(__name__)
@@ -90,16 +91,22 @@ def _train(config: TrainConfig, folder: Path, load: Load) -> None:
     log.info(heading(config.task.title, config.describe(package.features), package.synthetic))
     log.info("%s, on %s, run %s", _sizes(package), device, id_)
     targets: dict[str, dict] = {}
-    with recording(config, folder, len(jobs)) as recorder:
-        for job in jobs:
+    units = [Unit(number, seed) for number in range(len(jobs)) for seed in config.seeds]
+    count = processes(config, device, len(units))
+    run = Run(config, jobs, (folder / "checkpoints", id_))
+    with (
+        recording(config, folder, len(jobs)) as recorder,
+        trainer(run, count, recorder.on_epoch) as train,
+    ):
+        outcomes = train(units)
+        for number, job in enumerate(jobs):
             recorder.of(job)
-            checkpoints = folder / "checkpoints", id_
-            done = train_job(config, job, recorder.on_epoch, recorder.on_seed, checkpoints)
+            done = best_of(islice(outcomes, len(config.seeds)), recorder.on_seed)
             targets |= save_job(config, folder, package, job, done)
-            if config.crossfit:
-                fold = recorder.on_epoch, recorder.on_fold, checkpoints
-                output = out_of_fold(config, job, done.best.seed, *fold)
-                save_out_of_fold(config, folder, package, job, output)
+            folds = [Unit(number, done.best.seed, k + 1) for k in range(config.crossfit)]
+            if folds:
+                held_out = [recorder.on_fold(outcome) for outcome in train(folds)]
+                save_out_of_fold(config, folder, package, job, np.sum(held_out, axis=0))
     result = {
         "run_id": id_,
         "command": config.job.command,

@@ -20,16 +20,11 @@ def linear(layer: nn.Linear, x: Tensor) -> Tensor:
     has no code of its own; docs/performance.md has the figures.
     """
     outputs, features = layer.weight.shape
-    small = features < LEAST_FEATURES or outputs < LEAST_OUTPUTS
-    if x.device.type != "cpu" or x.dtype != torch.float32 or small or not oneDNN():
+    slow = features < LEAST_FEATURES or outputs < LEAST_OUTPUTS or x.dtype != torch.float32
+    if slow or x.device.type != "cpu" or not torch.backends.mkldnn.is_available():
         return layer(x)
     images = x.contiguous()[:, :, None].permute(0, 3, 1, 2)  # (T, F, B, 1), channels last
     return conv2d(images, layer.weight[:, :, None, None], layer.bias).permute(0, 2, 3, 1)[:, :, 0]
-
-
-def oneDNN() -> bool:  # noqa: N802 - its name
-    """Whether this PyTorch has oneDNN."""
-    return torch.backends.mkldnn.is_available()
 
 
 def in_parts(network: nn.Sequential, x: Tensor) -> Tensor:

@@ -1,6 +1,6 @@
 """The models of a run: which targets each has, their data, and the training of their seeds."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -37,12 +37,21 @@ class Job:
 
 
 @dataclass(frozen=True)
+class SeedOutcome:
+    """A trained model with what it predicts."""
+
+    result: SeedResult
+    outputs: dict[str, np.ndarray]  # partition -> (frames, outputs)
+    row: dict  # seed, best_epoch, epochs, devel and test: target -> score or None
+
+
+@dataclass(frozen=True)
 class JobResult:
     """The seeds of a job, and all that is needed of the one that is best on devel."""
 
     best: SeedResult
     outputs: dict[str, np.ndarray]  # partition -> (frames, outputs) of the best seed
-    seeds: list[dict]  # seed, best_epoch, epochs, devel and test: target -> score or None
+    seeds: list[dict]  # the row of each, see SeedOutcome
 
 
 def groups_of(config: TrainConfig) -> list[list[str]]:
@@ -102,69 +111,66 @@ def make_jobs(config: TrainConfig, package: Package, device: torch.device) -> li
     return jobs
 
 
-def train_job(
-    config: TrainConfig,
-    job: Job,
-    on_epoch: Callable[[dict], None],
-    on_seed: Callable[[dict], None],
-    checkpoints: tuple[Path, str] | None = None,
-) -> JobResult:
-    """Train every seed of a job; devel picks the epoch and the seed, test is scored once per seed.
-
-    Args:
-        on_epoch: gets the record of each epoch, see train_seed.
-        on_seed: gets the scores of each seed, an element of JobResult.seeds.
-        checkpoints: folder and run id of the checkpoints, one per seed, from which to go on.
-    """
-    frames, metric = job.frames, config.task.metric
-    best: SeedResult | None = None
-    outputs: dict[str, np.ndarray] = {}
-    seeds = []
-
-    watched = frames[config.best_on]
-
-    def score(output: np.ndarray) -> float:
-        return mean_score(config, watched, output)
-
-    for seed in config.seeds:
-        checkpoint = _checkpoint(checkpoints, job, f"seed_{seed}")
-        result = train_seed(config, frames["train"], watched, score, seed, on_epoch, checkpoint)
-        model = new_model(config, frames["train"])
-        model.load_state_dict(result.weights)
-        predicted = {partition: predict(model, frames[partition]) for partition in PARTITIONS}
-        row = {"seed": seed, "best_epoch": result.best_epoch, "epochs": result.epochs}
-        for partition in ("devel", "test"):
-            row[partition] = {
-                target: score_target(config, frames[partition], predicted[partition], k)[metric]
-                if partition in job.labelled[target]
-                else None
-                for k, target in enumerate(job.targets)
-            }
-        seeds.append(row)
-        on_seed(row)
-        if best is None or result.devel > best.devel:
-            best, outputs = result, predicted
-    return JobResult(best, outputs, seeds)
-
-
-def out_of_fold(
+def train_one(
     config: TrainConfig,
     job: Job,
     seed: int,
     on_epoch: Callable[[dict], None],
-    on_fold: Callable[[int, SeedResult], None],
     checkpoints: tuple[Path, str] | None = None,
-) -> np.ndarray:
-    """Predict each training recording by a model that was trained without it.
+) -> SeedOutcome:
+    """Train one seed of a job: devel picks the epoch, test is scored once.
 
     Args:
-        seed: of all models; their epoch is picked as that of any other.
-        on_epoch: gets the record of each epoch, see train_seed, with its `fold`.
-        on_fold: gets the number of each fold (from 1) and how its training went.
-        checkpoints: see train_job.
+        on_epoch: gets the record of each epoch, see train_seed.
+        checkpoints: folder and run id of the checkpoints, one per seed, from which to go on.
+    """
+    frames, watched, metric = job.frames, job.frames[config.best_on], config.task.metric
+    checkpoint = _checkpoint(checkpoints, job, f"seed_{seed}")
+    result = train_seed(
+        config, frames["train"], watched, _score(config, watched), seed, on_epoch, checkpoint
+    )
+    model = new_model(config, frames["train"])
+    model.load_state_dict(result.weights)
+    outputs = {partition: predict(model, frames[partition]) for partition in PARTITIONS}
+    row = {"seed": seed, "best_epoch": result.best_epoch, "epochs": result.epochs}
+    for partition in ("devel", "test"):
+        row[partition] = {
+            target: score_target(config, frames[partition], outputs[partition], k)[metric]
+            if partition in job.labelled[target]
+            else None
+            for k, target in enumerate(job.targets)
+        }
+    return SeedOutcome(result, outputs, row)
 
-    Returns:
-        (frames, outputs) of train.
+
+def best_of(outcomes: Iterable[SeedOutcome], on_seed: Callable[[dict], None]) -> JobResult:
+    """The seed of a job that is best on devel; ``on_seed`` gets the row of each in turn."""
+    best: SeedOutcome | None = None
+    seeds = []
+    for outcome in outcomes:
+        seeds.append(outcome.row)
+        on_seed(outcome.row)
+        if best is None or outcome.result.devel > best.result.devel:
+            best = outcome
+    return JobResult(best.result, best.outputs, seeds)
+
+
+def train_fold(
+    config: TrainConfig,
+    job: Job,
+    seed: int,
+    on_epoch: Callable[[dict], None],
+    fold: int,
+    checkpoints: tuple[Path, str] | None = None,
+) -> SeedOutcome:
+    """Predict the training recordings of one of `crossfit` folds by a model trained on the others.
+
+    Args:
+        seed: of the model; its epoch is picked as that of any other.
+        on_epoch, checkpoints: see train_one.
+        fold: from 1.
+
+    Returns an outcome with the outputs of train only, 0 where the recording is in another fold.
 
     Raises MuseError if there are more folds than recordings.
     """
@@ -177,24 +183,19 @@ def out_of_fold(
         )
     starts = [start for _, start, _ in train.recordings]
     recording_of = np.searchsorted(starts, train.samples[:, 0], side="right") - 1
-    outputs: list[np.ndarray] = []
-    for fold in range(1, config.crossfit + 1):
-        held_out = recording_of % config.crossfit == fold - 1
-        rest = replace(train, samples=train.samples[~held_out])
-        result = train_seed(
-            config,
-            rest,
-            watched,
-            lambda output: mean_score(config, watched, output),
-            seed,
-            lambda record, fold=fold: on_epoch({**record, "fold": fold}),
-            _checkpoint(checkpoints, job, f"seed_{seed}_fold_{fold}"),
-        )
-        model = new_model(config, train)
-        model.load_state_dict(result.weights)
-        outputs.append(predict(model, replace(train, samples=train.samples[held_out])))
-        on_fold(fold, result)
-    return np.sum(outputs, axis=0)  # each frame is predicted once and 0 in the other folds
+    held_out = recording_of % config.crossfit == fold - 1
+    rest = replace(train, samples=train.samples[~held_out])
+    checkpoint = _checkpoint(checkpoints, job, f"seed_{seed}_fold_{fold}")
+    score = _score(config, watched)
+    result = train_seed(config, rest, watched, score, seed, on_epoch, checkpoint)
+    model = new_model(config, train)
+    model.load_state_dict(result.weights)
+    output = predict(model, replace(train, samples=train.samples[held_out]))
+    return SeedOutcome(result, {"train": output}, {"seed": seed, "fold": fold})
+
+
+def _score(config: TrainConfig, watched: Frames) -> Callable[[np.ndarray], float]:
+    return lambda output: mean_score(config, watched, output)
 
 
 def _checkpoint(checkpoints: tuple[Path, str] | None, job: Job, name: str) -> Checkpoint | None:

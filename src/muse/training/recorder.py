@@ -6,13 +6,14 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 from tqdm.contrib.logging import logging_redirect_tqdm
 
-from muse import progress
+from muse import progress, runs
 from muse.config import TrainConfig
-from muse.training.jobs import Job
-from muse.training.loop import SeedResult
+from muse.training.jobs import Job, SeedOutcome
 
 log = logging.getLogger(__name__)
 
@@ -23,27 +24,28 @@ class Recorder:
     def __init__(self, config: TrainConfig, folder: Path, bar):
         self.config, self.folder, self.bar = config, folder, bar
         self.job: Job | None = None
-        self.writer = None  # TensorBoard's, of the current target and seed
-        self.writer_of: tuple = ()
+        self.writers: dict[str, Any] = {}  # TensorBoard's, of each target and seed
         self.seconds = 0.0  # in epochs
+        self.records: list[dict] = []
         # a resumed run tells its epochs again, from the checkpoints
         self.metrics = (folder / "metrics.jsonl").open("w", encoding="utf-8")
         shutil.rmtree(folder / "tensorboard", ignore_errors=True)
 
     def of(self, job: Job) -> None:
-        """From now on epochs belong to this job."""
+        """From now on seeds and folds are of this job."""
         self.job = job
 
     def on_epoch(self, record: dict) -> None:
         """One line of metrics.jsonl, TensorBoard's scalars, one step of the bar."""
         self.seconds += record["seconds"]
-        print(json.dumps({"target": self.job.name, **record}), file=self.metrics, flush=True)
+        self.records.append(record)
+        print(json.dumps(record), file=self.metrics, flush=True)
         if self.config.tensorboard:
             fold = f"_fold_{record['fold']}" if "fold" in record else ""
-            writer = self._writer(f"seed_{record['seed']}{fold}")
+            writer = self._writer(f"{record['target']}/seed_{record['seed']}{fold}")
             for name in ("loss", "devel", "lr"):
                 writer.add_scalar(name, record[name], record["epoch"])
-        self.bar.set_description(f"{self.job.name} seed {record['seed']}", refresh=False)
+        self.bar.set_description(f"{record['target']} seed {record['seed']}", refresh=False)
         scores = {name: f"{record[name]:.3f}" for name in ("devel", "best")}
         self.bar.set_postfix(scores, refresh=False)
         self.bar.update()
@@ -63,35 +65,45 @@ class Recorder:
                 "" if test is None else f", test {test:.4f}",
             )
 
-    def on_fold(self, fold: int, result: SeedResult) -> None:
-        """As on_seed, for a model that leaves recordings out."""
+    def on_fold(self, outcome: SeedOutcome) -> np.ndarray:
+        """As on_seed, for a model that leaves recordings out; returns what it predicts of train."""
+        result = outcome.result
         self.bar.update(self.config.epochs - result.epochs)
         log.info(
             "%s fold %d of %d: %s %.4f in epoch %d of %d",
             self.job.name,
-            fold,
+            outcome.row["fold"],
             self.config.crossfit,
             self.config.best_on,
             result.devel,
             result.best_epoch,
             result.epochs,
         )
+        return outcome.outputs["train"]
 
     def _writer(self, name: str):
-        if self.writer_of != (self.job.name, name):
+        if name not in self.writers:
             from torch.utils.tensorboard import SummaryWriter
 
-            if self.writer:
-                self.writer.close()
-            self.writer_of = (self.job.name, name)
-            self.writer = SummaryWriter(self.folder / "tensorboard" / self.job.name / name)
-        return self.writer
+            self.writers[name] = SummaryWriter(self.folder / "tensorboard" / name)
+        return self.writers[name]
+
+    def sort(self) -> None:
+        """Order metrics.jsonl by target, seed and epoch, as if all were trained in turn."""
+        targets, seeds = self.config.targets, self.config.seeds
+
+        def place(record: dict) -> tuple:
+            target = targets.index(record["target"].split("+")[0])
+            return target, record.get("fold", 0), seeds.index(record["seed"]), record["epoch"]
+
+        lines = [json.dumps(record) + "\n" for record in sorted(self.records, key=place)]
+        runs.write_text(self.folder / "metrics.jsonl", "".join(lines))
 
     def close(self) -> None:
         """Flush and close the files."""
         self.metrics.close()
-        if self.writer:
-            self.writer.close()
+        for writer in self.writers.values():
+            writer.close()
 
 
 @contextmanager
@@ -103,5 +115,6 @@ def recording(config: TrainConfig, folder: Path, jobs: int) -> Iterator[Recorder
         recorder = Recorder(config, folder, bar)
         try:
             yield recorder
+            recorder.sort()
         finally:
             recorder.close()
