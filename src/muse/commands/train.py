@@ -42,6 +42,7 @@ def load(config: TrainConfig, folder: Path) -> tuple[TrainConfig, Package]:
         config.data,
         config.missing,
         recordings=config.recordings,
+        storage=config.storage,
     )
     return config, package
 

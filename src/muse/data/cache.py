@@ -1,8 +1,10 @@
-"""The cache: every CSV file once as float32, under a name made from its content.
+"""The cache: every CSV file once as binary numbers, under a name made from its content.
 
 <cache>/v1/ab/abcdef….npy        values: (rows, columns) float32, read as a memory map
+                    ….half.npy   the same as float16, if that was asked for, instead
                     ….rows.npy   timestamps and segments: (2, rows) float64
-                    ….json       column names and the missing values; written last
+                    ….json       column names and the missing values; written last (….half.json)
+                    ….moments_….npy  of the rows that training uses, see muse.data.moments
 <cache>/v1/digests/<folder>.json size, time and inode of each file when its digest was taken
 
 Every file is written under another name and moved into place, so two runs that build the cache at
@@ -11,11 +13,14 @@ once write the same bytes twice and never see half a file.
 
 import hashlib
 import json
+import multiprocessing
 import os
 import secrets
+import signal
 import time
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,10 +29,15 @@ import numpy as np
 
 from muse import progress
 from muse.config_parts import path_of
+from muse.cores import start_method
 from muse.data.tables import Table, parse_table
 from muse.errors import STOP, Faults, MuseError
 
 FORMAT = "v1"
+KINDS = {"float32": "", "float16": ".half"}  # how values are stored, in the names of the files
+MEMORY = 2 * 2**30  # bytes that parsing may take
+MEMORY_PER_BYTE = 6  # of text: the text itself, and its numbers in three places
+WORTH_PROCESSES = 2**25  # bytes of text that are worth starting processes
 RACY_SECONDS = 2.0  # a file this young may change again within the same time stamp
 
 
@@ -42,33 +52,52 @@ class CachedTable(Table):
 
 
 def load_tables(
-    paths: Iterable[Path], cache: Path, readers: int, what: str, faults: Faults = STOP
+    paths: Iterable[Path],
+    cache: Path,
+    readers: int,
+    what: str,
+    faults: Faults = STOP,
+    storage: str = "float32",
 ) -> list[CachedTable | None]:
     """Return the tables of CSV files in the order of ``paths``, from the cache where it has them.
 
-    What is missing is parsed by ``readers`` threads (pandas' C reader lets them run side by side)
-    and stored. Raises MuseError for a missing file, a fault in a file or an unwritable cache;
-    where ``faults`` only notes that, the table is None.
+    What is missing is parsed by at most ``readers`` workers, as many as the memory allows, and
+    stored. Raises MuseError for a missing file, a fault in a file or an unwritable cache; where
+    ``faults`` only notes that, the table is None.
+
+    Args:
+        storage: float32, or float16: half the disk and memory, three digits. A file with values
+            above 65504, which float16 does not have, stays float32.
     """
     paths = list(paths)
-    home = path_of(str(cache)) / FORMAT
+    home, kind = path_of(str(cache)) / FORMAT, KINDS[storage]
     memory = {folder: _remembered(home, folder) for folder in {path.parent for path in paths}}
     tables: dict[Path, CachedTable | None] = dict.fromkeys(paths)
     unread = []
     for path in paths:
         with faults.noted():
             digest = _known_digest(path, memory[path.parent])
-            tables[path] = _open(home, path, digest) if digest else None
+            tables[path] = _open(home, path, digest, kind) if digest else None
             if tables[path] is None:
                 unread.append(path)
     if unread:
-        pool = ThreadPoolExecutor(readers)
+        pool = _pool(unread, readers)
         try:
-            reading = [pool.submit(_read, home, path, memory[path.parent]) for path in unread]
+            reading = [pool.submit(_read, home, path, kind) for path in unread]
             bar = progress.bar(reading, f"reading {what}", unit="file")
             for path, read in zip(unread, bar, strict=True):
                 with faults.noted():
-                    tables[path] = read.result()
+                    digest, seen = read.result()
+                    tables[path] = _open(home, path, digest, kind)
+                    if tables[path] is None:
+                        raise MuseError(f"{home}: the cache does not keep what is written to it.")
+                    if seen:
+                        memory[path.parent][path.name] = seen
+        except BrokenProcessPool:
+            raise MuseError(
+                f"reading {what}: a process was killed from outside, perhaps for want of memory. "
+                "Read fewer files at once: data.readers=1."
+            ) from None
         finally:
             pool.shutdown(cancel_futures=True)  # a fault is told at once, not after the last file
         for folder in {path.parent for path in unread}:
@@ -76,23 +105,32 @@ def load_tables(
     return [tables[path] for path in paths]
 
 
-def _read(home: Path, path: Path, memory: dict) -> CachedTable:
-    """Read a CSV file, store it if the cache lacks its content, remember its digest."""
+def _pool(paths: list[Path], readers: int) -> Executor:
+    """Workers to read files: processes for much text, since Python parses in one thread."""
+    sizes = [path.stat().st_size for path in paths if path.is_file()]
+    fit = MEMORY // max(1, MEMORY_PER_BYTE * max(sizes, default=0))
+    readers = max(1, min(readers, fit, len(paths)))
+    if readers > 1 and sum(sizes) > WORTH_PROCESSES and start_method() == "fork":
+        context = multiprocessing.get_context("fork")
+        return ProcessPoolExecutor(readers, context, signal.signal, (signal.SIGINT, signal.SIG_IGN))
+    return ThreadPoolExecutor(readers)
+
+
+def _read(home: Path, path: Path, kind: str) -> tuple[str, list | None]:
+    """Read a CSV file, store it if the cache lacks its content; return its digest.
+
+    Also size, time, inode and digest to be remembered, None if the file is too young for that.
+    """
     try:
         before = path.stat()
         data = path.read_bytes()
     except OSError as error:
         raise MuseError(f"{path}: cannot be read ({error.strerror}).") from None
     digest = hashlib.blake2b(data, digest_size=16).hexdigest()
-    table = _open(home, path, digest)
-    if table is None:
-        _store(home, digest, parse_table(path, data))
-        table = _open(home, path, digest)
-        if table is None:
-            raise MuseError(f"{home}: the cache does not keep what is written to it.")
-    if time.time() - before.st_mtime > RACY_SECONDS:
-        memory[path.name] = [before.st_size, before.st_mtime_ns, before.st_ino, digest]
-    return table
+    if _open(home, path, digest, kind) is None:
+        _store(home, digest, parse_table(path, data), kind)
+    old = time.time() - before.st_mtime > RACY_SECONDS
+    return digest, [before.st_size, before.st_mtime_ns, before.st_ino, digest] if old else None
 
 
 def _known_digest(path: Path, memory: dict) -> str | None:
@@ -107,15 +145,18 @@ def _known_digest(path: Path, memory: dict) -> str | None:
     return entry[3] if entry and entry[:3] == [now.st_size, now.st_mtime_ns, now.st_ino] else None
 
 
-def _open(home: Path, path: Path, digest: str) -> CachedTable | None:
+def _open(home: Path, path: Path, digest: str, kind: str) -> CachedTable | None:
     """The cached content ``digest``; None if it is absent or damaged."""
     stem = home / digest[:2] / digest
     try:
-        about = json.loads(stem.with_suffix(".json").read_text())
+        about = json.loads(stem.with_suffix(f"{kind}.json").read_text())
         rows = np.load(stem.with_suffix(".rows.npy"), allow_pickle=False)
-        values = np.load(stem.with_suffix(".npy"), mmap_mode="r", allow_pickle=False)
+        stored = stem.with_suffix(".npy" if about.get("float32") else f"{kind}.npy")
+        values = np.load(stored, mmap_mode="r", allow_pickle=False)
         first = tuple(about["first_missing"]) if about["first_missing"] else None
-        if values.shape != (rows.shape[1], len(about["columns"])) or values.dtype != np.float32:
+        if values.shape != (rows.shape[1], len(about["columns"])):
+            return None
+        if values.dtype not in (np.float32, np.float16):
             return None
         return CachedTable(
             about["columns"], values, rows[0], rows[1], path, digest, about["missing"], first
@@ -124,21 +165,28 @@ def _open(home: Path, path: Path, digest: str) -> CachedTable | None:
         return None
 
 
-def _store(home: Path, digest: str, table: Table) -> None:
+def _store(home: Path, digest: str, table: Table, kind: str) -> None:
     nan = np.isnan(table.values)
-    first = None
+    first, values = None, table.values
     if nan.any():
         row, column = np.argwhere(nan)[0]
         first = [int(row) + 2, table.columns[column]]
     about = {"columns": table.columns, "missing": int(nan.sum()), "first_missing": first}
+    if kind == KINDS["float16"]:
+        if np.nanmax(np.abs(values), initial=0) > np.finfo(np.float16).max:
+            about["float32"] = True
+        else:
+            values = values.astype(np.float16)
     stem = home / digest[:2] / digest
     rows = np.stack([table.timestamps, table.segments])
-    _write(stem.with_suffix(".npy"), lambda file: np.save(file, table.values))
-    _write(stem.with_suffix(".rows.npy"), lambda file: np.save(file, rows))
-    _write(stem.with_suffix(".json"), lambda file: file.write(json.dumps(about).encode()))
+    stored = stem.with_suffix(".npy" if about.get("float32") else f"{kind}.npy")
+    write_in_cache(stored, lambda file: np.save(file, values))
+    write_in_cache(stem.with_suffix(".rows.npy"), lambda file: np.save(file, rows))
+    about = json.dumps(about).encode()
+    write_in_cache(stem.with_suffix(f"{kind}.json"), lambda file: file.write(about))
 
 
-def _write(path: Path, write: Callable) -> None:
+def write_in_cache(path: Path, write: Callable) -> None:
     """Write a file under another name, then move it into place."""
     draft = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
     try:
@@ -173,4 +221,4 @@ def _remember(home: Path, folder: Path, memory: dict) -> None:
     """Add to what others may have remembered meanwhile; a lost entry costs one more reading."""
     merged = _remembered(home, folder) | memory
     text = json.dumps(merged).encode()
-    _write(_memory_file(home, folder), lambda file: file.write(text))
+    write_in_cache(_memory_file(home, folder), lambda file: file.write(text))

@@ -1,10 +1,10 @@
 """Predictions of finished runs, read as if they were feature sets of a package."""
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
 from muse.config_parts import PARTITIONS, DataConfig, TaskConfig
+from muse.cores import cores
 from muse.data.cache import CachedTable, load_tables
 from muse.data.checks import common_columns
 from muse.data.labels import load_labels
@@ -37,7 +37,7 @@ def load_predictions(
     Raises MuseError for predictions that are missing or do not match in recordings or frames, and
     for runs whose labels differ.
     """
-    cache, readers = Path(data.cache), data.readers or os.cpu_count() or 1
+    cache, readers = Path(data.cache), data.readers or cores(-1)
     homes = [_homes(task, target, member, out_of_fold) for member in members]
     ids = _common_ids(homes)
     where = [(partition, id_) for partition in PARTITIONS for id_ in ids[partition]]

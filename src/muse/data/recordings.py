@@ -2,13 +2,13 @@
 
 import hashlib
 import logging
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from muse.config_parts import DataConfig, TaskConfig
+from muse.cores import cores
 from muse.data.cache import CachedTable, load_tables
 from muse.data.checks import check_rows, check_segments, common_columns, report_missing
 from muse.data.labels import class_labels, load_labels, signal_labels
@@ -32,9 +32,10 @@ class Recording:
     rows: np.ndarray  # (frames,) int64: row of the feature files that each frame is
     timestamps: np.ndarray  # (frames,) float64, ms
     segments: np.ndarray  # (frames,) float64, NaN outside any segment
-    features: list[np.ndarray]  # per feature set: (all rows, columns) float32 memory map
+    features: list[np.ndarray]  # per feature set: (all rows, columns) memory map, see storage
     labels: dict[str, np.ndarray | None]  # target -> (frames,) float32; class per frame in Sent
     samples: np.ndarray  # (samples, 2) int64: first frame and end of what is predicted as one
+    missing: list[int]  # per feature set: NaN values
 
 
 @dataclass(frozen=True)
@@ -68,6 +69,7 @@ def load_package(
     ids: dict[str, list[str]] | None = None,
     recordings: int | None = None,
     faults: Faults = STOP,
+    storage: str = "float32",
 ) -> Package:
     """Read partitions, features and labels of a package and check them against each other.
 
@@ -79,6 +81,7 @@ def load_package(
         ids: the recordings of each partition to read; None: those of metadata/partition.csv. Each
             partition must have a recording.
         recordings: only the first so many of each partition.
+        storage: of the features in the cache, see `muse.data.cache.load_tables`.
         faults: what to do with a fault; the default stops at the first. Where faults are only
             noted, the package lacks the recordings that have one.
 
@@ -92,12 +95,12 @@ def load_package(
         check_not_empty(folder, ids)
     names = expand_features(features, known, folder)
     where = [(partition, name) for partition in ids for name in ids[partition]]
-    cache, readers = Path(data.cache), data.readers or os.cpu_count() or 1
+    cache, readers = Path(data.cache), data.readers or cores(-1)
     tables = {}  # (feature set, recording id) -> table
     columns = {}
     for name in names:
         paths = [folder / "feature_segments" / name / f"{id_}.csv" for _, id_ in where]
-        read = load_tables(paths, cache, readers, name, faults)
+        read = load_tables(paths, cache, readers, name, faults, storage)
         tables |= {(name, id_): table for (_, id_), table in zip(where, read, strict=True)}
         with faults.noted():
             columns[name] = common_columns([table for table in read if table])
@@ -161,7 +164,8 @@ def build_recording(
                 labels[target] = signal_labels(partition, first, rows, table)
     spans = _segment_spans(first, rows) if classes else np.array([[0, len(rows)]])
     features = [table.values for table in tables]
-    return Recording(id_, rows, timestamps, segments, features, labels, spans)
+    missing = [table.missing for table in tables]
+    return Recording(id_, rows, timestamps, segments, features, labels, spans, missing)
 
 
 def _reference(tables: list[CachedTable]) -> CachedTable:

@@ -5,6 +5,7 @@ Row numbers in messages are lines of the file: the header is row 1.
 
 import csv
 import io
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,15 +38,18 @@ def parse_table(path: Path, data: bytes) -> Table:
     frame = _parse(path, data)
     faults = _row_length_faults(path, data, frame)
     names = frame.columns.tolist()
-    twice = sorted({name for name in names if names.count(name) > 1})
+    twice = sorted(name for name, count in Counter(names).items() if count > 1)
     if twice:
         faults.append(f"{path}: two columns are called {twice[0]!r}; column names must differ.")
         raise_faults(faults)
     columns = [name for name in names if name not in ("timestamp", "segment_id")]
     if not columns:
         faults.append(f"{path}: no column beside timestamp and segment_id; expected values.")
-    wide = {name: _numbers(path, frame, name, faults) for name in names}
-    values = _float32(path, columns, wide, len(frame), faults)
+    values = _values(frame, columns)
+    looked_at = names if values is None else [name for name in names if name not in columns]
+    wide = {name: _numbers(path, frame, name, faults) for name in looked_at}
+    if values is None:  # a fault is in a column: look at each
+        values = _float32(path, columns, wide, len(frame), faults)
     missing = np.full(len(frame), np.nan)
     timestamps = wide.get("timestamp", missing)
     if "timestamp" in wide and np.isnan(timestamps).sum() == frame["timestamp"].isna().sum():
@@ -135,6 +139,15 @@ def _numbers(path: Path, frame: pd.DataFrame, name: str, faults: list[str]) -> n
             "expected a finite number, or an empty field where there is none."
         )
     return numbers
+
+
+def _values(frame: pd.DataFrame, columns: list[str]) -> np.ndarray | None:
+    """The value columns as (rows, columns) float32; None unless all are numbers that fit."""
+    if any(kind not in "iuf" for kind in (dtype.kind for dtype in frame.dtypes)):
+        return None
+    with np.errstate(over="ignore"):
+        values = frame[columns].to_numpy(np.float32)
+    return None if np.isinf(values).any() else np.ascontiguousarray(values)
 
 
 def _float32(

@@ -3,16 +3,18 @@
 Shapes: frames, features (columns of all feature sets side by side), targets.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
+from functools import reduce
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from muse.data.recordings import Package
+from muse.data.moments import Moments, moments_of
+from muse.data.recordings import Package, Recording
 
 ALIKE = 0.6  # windows of at least this share of the longest are padded to it
+MAPPED = 2**28  # bytes of features that stay in the files of the cache, on the CPU
 
 
 @dataclass(frozen=True)
@@ -24,13 +26,41 @@ class Scaling:
 
 
 @dataclass(frozen=True)
+class Mapped:
+    """Features of a partition that are not copied: each window is read from the cache's files.
+
+    The processes of a machine share what the system keeps of these files in memory.
+    """
+
+    recordings: list[Recording]
+    starts: np.ndarray  # (recordings,) first frame of each
+    scaling: Scaling
+    shape: tuple[int, int]  # frames + 1, features
+    device: torch.device = torch.device("cpu")
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def windows(self, windows: np.ndarray) -> Tensor:
+        """Windows (batch, 2), start and length, scaled and padded: (frames, batch, features)."""
+        out = np.empty((int(windows[:, 1].max()), len(windows), self.shape[1]), np.float32)
+        owners = np.searchsorted(self.starts, windows[:, 0], side="right") - 1
+        for b, ((start, length), owner) in enumerate(zip(windows, owners, strict=True)):
+            first = start - self.starts[owner]
+            rows = self.recordings[owner].rows[first : first + length]
+            _fill(out[:length, b], self.recordings[owner], rows, self.scaling)
+            out[length:, b] = 0
+        return torch.from_numpy(out)
+
+
+@dataclass(frozen=True)
 class Frames:
     """A partition on the device, all recordings one after another.
 
     The last row is a frame of zeros: padding points at it.
     """
 
-    features: Tensor  # (frames + 1, features) float32
+    features: "Tensor | Mapped"  # (frames + 1, features) float32
     labels: Tensor  # (frames + 1, targets) float32, NaN without labels; in Sent the class
     samples: np.ndarray  # (samples, 2) int64: start and length of each recording or segment
     recordings: list[tuple[str, int, int]]  # id, first frame, end
@@ -53,16 +83,11 @@ def fit_scaling(package: Package, standardised: list[str]) -> Scaling:
 
 
 def _mean_and_scale(package: Package, k: int) -> tuple[np.ndarray, np.ndarray]:
-    """Of the k-th feature set, recording by recording in two passes: (columns,) float64 each."""
+    """Of the k-th feature set: (columns,) float64 each."""
     train = package.partitions["train"]
-
-    def total(of_values: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
-        return sum(np.nansum(of_values(r.features[k][r.rows]), axis=0, dtype=float) for r in train)
-
-    count = np.maximum(total(lambda x: ~np.isnan(x)), 1)
-    mean = total(lambda x: x) / count
-    scale = np.sqrt(total(lambda x: (x - mean) ** 2) / count)
-    return mean, np.where(scale > 1e-10 * np.abs(mean), scale, 1.0)
+    whole = reduce(Moments.merge, (moments_of(r.features[k], r.rows) for r in train))
+    scale = np.sqrt(whole.squares / np.maximum(whole.count, 1))
+    return whole.mean, np.where(scale > 1e-10 * np.abs(whole.mean), scale, 1.0)
 
 
 def to_frames(
@@ -72,32 +97,45 @@ def to_frames(
     recordings = package.partitions[partition]
     ends = np.cumsum([len(recording.rows) for recording in recordings])
     starts = ends - [len(recording.rows) for recording in recordings]
-    total = int(ends[-1])
-    features = torch.zeros(total + 1, len(scaling.mean))
+    total, width = int(ends[-1]), len(scaling.mean)
+    mapped = device.type == "cpu" and 4 * total * width > MAPPED
+    features = torch.zeros(0 if mapped else total + 1, width)
     labels = torch.zeros(total + 1, len(targets))
     samples, bounds = [], []
     for recording, start, end in zip(recordings, starts.tolist(), ends.tolist(), strict=True):
-        _fill(features[start:end].numpy(), recording.features, recording.rows, scaling)
+        if not mapped:
+            _fill(features[start:end].numpy(), recording, recording.rows, scaling)
         for k, target in enumerate(targets):
             gold = recording.labels[target]
             labels[start:end, k] = torch.nan if gold is None else torch.tensor(gold)
         spans = recording.samples
         samples.append(np.stack([start + spans[:, 0], spans[:, 1] - spans[:, 0]], axis=1))
         bounds.append((recording.id, start, end))
-    return Frames(features.to(device), labels.to(device), np.concatenate(samples), bounds)
+    features = (
+        Mapped(recordings, starts, scaling, (total + 1, width)) if mapped else features.to(device)
+    )
+    return Frames(features, labels.to(device), np.concatenate(samples), bounds)
 
 
-def _fill(out: np.ndarray, sets: list[np.ndarray], rows: np.ndarray, scaling: Scaling) -> None:
-    """Write the scaled rows of all feature sets into ``out``: (frames, features)."""
+def _fill(out: np.ndarray, recording: Recording, rows: np.ndarray, scaling: Scaling) -> None:
+    """Write the scaled ``rows`` of all feature sets into ``out``: (frames, features)."""
     begin = 0
-    for values in sets:
+    for values, missing in zip(recording.features, recording.missing, strict=True):
         end = begin + values.shape[1]
         view = out[:, begin:end]
-        chosen = values if len(rows) == len(values) else values[rows]
-        np.subtract(chosen, scaling.mean[begin:end], out=view)
-        np.divide(view, scaling.scale[begin:end], out=view)
+        mean, scale = scaling.mean[begin:end], scaling.scale[begin:end]
+        if len(rows) and rows[-1] - rows[0] == len(rows) - 1:  # a slice copies nothing
+            chosen = values[rows[0] : rows[-1] + 1]
+        else:
+            chosen = values[rows]
+        if mean.any() or (scale != 1).any():
+            np.subtract(chosen, mean, out=view)
+            np.divide(view, scale, out=view)
+        else:
+            view[:] = chosen
+        if missing:
+            view[np.isnan(view)] = 0.0
         begin = end
-    out[np.isnan(out)] = 0.0
 
 
 def cut_windows(samples: np.ndarray, window: int, hop: int) -> np.ndarray:
@@ -119,20 +157,24 @@ def cut_windows(samples: np.ndarray, window: int, hop: int) -> np.ndarray:
     return np.concatenate(windows)
 
 
-def split_alike(windows: np.ndarray) -> list[np.ndarray]:
+def split_alike(windows: np.ndarray, cells: int = 2**62, width: int = 1) -> list[np.ndarray]:
     """Split windows into groups of similar length, so that padding each group costs little.
 
     Args:
         windows: (windows, 2) start and length in frames.
+        cells: most values (frames x features) of a group.
+        width: features.
 
     Returns:
         The groups, longest first; each keeps the order of its windows.
     """
     groups = []
     while len(windows):
-        alike = windows[:, 1] >= ALIKE * windows[:, 1].max()
-        groups.append(windows[alike])
-        windows = windows[~alike]
+        longest = int(windows[:, 1].max())
+        alike = windows[:, 1] >= ALIKE * longest
+        group, windows = windows[alike], windows[~alike]
+        room = max(1, min(cells // (longest * width), len(group)))
+        groups += [group[begin : begin + room] for begin in range(0, len(group), room)]
     return groups
 
 
@@ -146,8 +188,10 @@ def take(frames: Frames, windows: np.ndarray) -> tuple[Tensor, Tensor, Tensor]:
         features (batch, frames, features), labels (batch, frames, targets), lengths (batch,). In
         memory frames come first, as recurrent layers want them.
     """
-    where = torch.from_numpy(windows).to(frames.features.device)
+    where = torch.from_numpy(windows).to(frames.labels.device)
     start, lengths = where.unbind(1)  # (batch,)
     steps = torch.arange(int(windows[:, 1].max()), device=where.device)[:, None]  # (frames, 1)
-    index = torch.where(steps < lengths, start + steps, len(frames.features) - 1)
-    return frames.features[index].transpose(0, 1), frames.labels[index].transpose(0, 1), lengths
+    index = torch.where(steps < lengths, start + steps, len(frames.labels) - 1)
+    mapped = isinstance(frames.features, Mapped)
+    features = frames.features.windows(windows) if mapped else frames.features[index]
+    return features.transpose(0, 1), frames.labels[index].transpose(0, 1), lengths

@@ -73,6 +73,7 @@ class UsedRun:
             config.missing,
             ids,
             config.recordings,
+            storage=config.storage,
         )
         for name, columns in self.models[0].features.items():
             _check_columns(package, name, columns)

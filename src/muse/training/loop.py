@@ -21,7 +21,8 @@ from muse.models.checks import check_outputs
 from muse.training.checkpoint import Checkpoint, Progress
 from muse.training.losses import loss_function, loss_weight
 
-CELLS_AT_ONCE = 2**25  # values (frames x features) of a batch in which samples are predicted
+CELLS_AT_ONCE = 2**25  # values (frames x features) that are predicted at once
+CELLS_OF_STEP = 2**27  # and that go through the model at once in training: 512 MB
 TRIED_FRAMES = 64  # on which the model of a user is tried out
 LEAST_WIDTH = 256  # features that a frame counts as at least: layers are wider than some inputs
 
@@ -147,17 +148,19 @@ def train_epoch(
     """One step per batch of ``windows``, (windows, 2) in the order given; returns (steps,) losses.
 
     On the CPU padding costs more than a second pass, so the windows of a batch go through the model
-    in groups of similar length; the gradient is that of the whole batch.
+    in groups of similar length, and no more at once than memory is good for; the gradient is that
+    of the whole batch.
     """
     model.train()
     loss_of, on_cpu = loss_function(config.loss), train.features.device.type == "cpu"
+    width = train.features.shape[1]
     losses = []
     for step in range(0, len(windows), config.batch_size):
         batch = windows[step : step + config.batch_size]
         whole = loss_weight(config.loss, batch[:, 1])
         optimiser.zero_grad()
         losses.append(torch.zeros((), device=train.features.device))
-        for part in split_alike(batch) if on_cpu else [batch]:
+        for part in split_alike(batch, CELLS_OF_STEP, width) if on_cpu else [batch]:
             features, gold, lengths = take(train, part)  # (B, T, F), (B, T, K), (B,)
             share = loss_weight(config.loss, part[:, 1]) / whole
             loss = loss_of(model(features, lengths), gold, lengths) * share
@@ -180,16 +183,13 @@ def predict(model: nn.Module, frames: Frames) -> np.ndarray:
     width = max(LEAST_WIDTH, frames.features.shape[1])
     outputs: Tensor | None = None
     with torch.inference_mode():
-        for group in split_alike(frames.samples):
-            room = max(1, CELLS_AT_ONCE // (int(group[:, 1].max()) * width))
-            for begin in range(0, len(group), room):
-                chosen = group[begin : begin + room]
-                features, _, lengths = take(frames, chosen)  # (B, T, F), (B,)
-                result = model(features, lengths)  # (B, T, O)
-                if outputs is None:
-                    outputs = result.new_zeros(len(frames.features) - 1, result.shape[2])
-                for (start, length), row in zip(chosen.tolist(), result, strict=True):
-                    outputs[start : start + length] = row[:length]
+        for chosen in split_alike(frames.samples, CELLS_AT_ONCE, width):
+            features, _, lengths = take(frames, chosen)  # (B, T, F), (B,)
+            result = model(features, lengths)  # (B, T, O)
+            if outputs is None:
+                outputs = result.new_zeros(len(frames.labels) - 1, result.shape[2])
+            for (start, length), row in zip(chosen.tolist(), result, strict=True):
+                outputs[start : start + length] = row[:length]
     return outputs.cpu().numpy()
 
 

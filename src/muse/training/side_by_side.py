@@ -8,7 +8,7 @@ data. Elsewhere it is a new interpreter that gets a copy (memory maps stay share
 import multiprocessing
 import os
 import signal
-import sys
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -21,7 +21,7 @@ import torch
 
 from muse import progress
 from muse.config import TrainConfig
-from muse.cores import cores
+from muse.cores import cores, start_method
 from muse.errors import MuseError
 from muse.training.device import prepare
 from muse.training.jobs import Job, SeedOutcome, train_fold, train_one
@@ -77,7 +77,7 @@ def trainer(
     try:
         yield lambda units: _outcomes(pool, records, units, on_epoch)
     except BaseException:
-        for process in list((pool._processes or {}).values()):  # a seed may take hours
+        for process in list((pool._processes or {}).values()):  # none is waited for
             process.terminate()
         raise
     finally:
@@ -91,15 +91,11 @@ def processes(config: TrainConfig, device: torch.device, units: int) -> int:
     return min(cores(config.jobs), units)
 
 
-def start_method() -> str:
-    """Fork is safe where only this program decides on threads, which is on Linux."""
-    return "fork" if sys.platform == "linux" else "spawn"
-
-
 def _outcomes(
     pool: ProcessPoolExecutor, records: Any, units: list[Unit], on_epoch: Callable[[dict], None]
 ) -> Iterator[SeedOutcome]:
-    futures = [pool.submit(_train, unit) for unit in units]
+    with _interrupted_later():
+        futures = [pool.submit(_train, unit) for unit in units]
     for future in futures:
         while not future.done():
             wait([future], POLL_SECONDS)
@@ -109,6 +105,23 @@ def _outcomes(
         _raise_failure(future)
         _tell(records, on_epoch)
         yield future.result()
+
+
+@contextmanager
+def _interrupted_later() -> Iterator[None]:
+    """While processes start a Ctrl-C would leave some of them behind: it waits for that."""
+    caught: list = []
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    if threading.current_thread() is not threading.main_thread():
+        numbers = ()  # only the main thread gets signals
+    handlers = {n: signal.signal(n, lambda number, _: caught.append(number)) for n in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+    if caught:
+        raise KeyboardInterrupt
 
 
 def _tell(records: Any, on_epoch: Callable[[dict], None]) -> None:

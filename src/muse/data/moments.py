@@ -1,0 +1,60 @@
+"""Mean and deviation of columns, kept in the cache: a second start reads no feature for them."""
+
+import hashlib
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from muse.data.cache import write_in_cache
+from muse.errors import MuseError
+
+
+@dataclass(frozen=True)
+class Moments:
+    """Of some frames, per column: (columns,) float64 each, NaN left out."""
+
+    count: np.ndarray
+    mean: np.ndarray
+    squares: np.ndarray  # sum of squared deviations from the mean
+
+    def merge(self, other: "Moments") -> "Moments":
+        """Of the frames of both (Chan, Golub and LeVeque 1983)."""
+        count = np.maximum(self.count + other.count, 1)
+        shift = other.mean - self.mean
+        mean = self.mean + shift * other.count / count
+        squares = self.squares + other.squares + shift**2 * self.count * other.count / count
+        return Moments(self.count + other.count, mean, squares)
+
+
+def moments_of(values: np.ndarray, rows: np.ndarray) -> Moments:
+    """Moments of ``rows`` (frames,) of values (all rows, columns), in two passes.
+
+    For a memory map of the cache they are stored beside it.
+    """
+    kept = _file(values, rows)
+    if kept and kept.exists():
+        with suppress(OSError, ValueError):
+            stored = np.load(kept, allow_pickle=False)
+            if stored.shape == (3, values.shape[1]):
+                return Moments(*stored)
+    chosen = np.asarray(values[rows] if len(rows) < len(values) else values, dtype=np.float64)
+    count = (~np.isnan(chosen)).sum(axis=0).astype(float)
+    mean = np.nansum(chosen, axis=0) / np.maximum(count, 1)
+    chosen -= mean
+    moments = Moments(count, mean, np.nansum(np.square(chosen, out=chosen), axis=0))
+    if kept:
+        with suppress(MuseError):  # a cache that may only be read costs time, nothing else
+            together = np.stack([moments.count, moments.mean, moments.squares])
+            write_in_cache(kept, lambda file: np.save(file, together))
+    return moments
+
+
+def _file(values: np.ndarray, rows: np.ndarray) -> Path | None:
+    """Where the moments of these rows are kept; None if the values are not in the cache."""
+    name = getattr(values, "filename", None)
+    if not name:
+        return None
+    which = hashlib.blake2b(rows.astype("<i8").tobytes(), digest_size=8).hexdigest()
+    return Path(name).with_suffix(f".moments_{which}.npy")
