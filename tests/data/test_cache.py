@@ -1,6 +1,7 @@
 """The cache: content decides, files are read once, half-written ones are never seen."""
 
 import os
+import signal
 import time
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
@@ -121,3 +122,47 @@ def test_a_cache_that_cannot_be_written_says_what_to_do(files, tmp_path):
     blocked.write_text("a file where a folder should be")
     with pytest.raises(MuseError, match=r"cannot be written .* data\.cache=FOLDER"):
         cache.load_tables(files, blocked, 1, "a")
+
+
+def test_float16_takes_half_and_keeps_three_digits(files, tmp_path):
+    home = tmp_path / "cache"
+    exact = cache.load_tables(files, home, 1, "a")
+    half = cache.load_tables(files, home, 1, "a", storage="float16")
+    for one, other in zip(half, exact, strict=True):
+        assert one.values.dtype == np.float16 and other.values.dtype == np.float32
+        np.testing.assert_allclose(one.values, other.values, rtol=2**-11)
+    assert [table.digest for table in half] == [table.digest for table in exact]
+
+
+def test_what_float16_cannot_hold_stays_float32(tmp_path):
+    path = tmp_path / "1.csv"
+    path.write_text("timestamp,a\n0,65505\n250,1.0001\n500,\n")
+    for _ in range(2):  # parsed, then from the cache
+        (table,) = cache.load_tables([path], tmp_path / "cache", 1, "a", storage="float16")
+        assert table.values.dtype == np.float32 and table.missing == 1
+        assert table.values[1, 0] == np.float32(1.0001)
+
+
+def test_processes_read_what_threads_read(files, tmp_path, monkeypatch):
+    expected = values(cache.load_tables(files, tmp_path / "one", 2, "a"))
+    monkeypatch.setattr(cache, "WORTH_PROCESSES", 0)
+    assert values(cache.load_tables(files, tmp_path / "two", 2, "a")) == expected
+    files[1].write_text("timestamp,a_0\n0,x\n")
+    with pytest.raises(MuseError, match=r"row 2, column a_0: 'x' is not a number"):
+        cache.load_tables(files, tmp_path / "three", 2, "a")
+
+
+def test_a_reader_that_is_killed_is_told(files, tmp_path, monkeypatch):
+    monkeypatch.setattr(cache, "WORTH_PROCESSES", 0)
+    monkeypatch.setattr(cache, "parse_table", lambda *_: os.kill(os.getpid(), signal.SIGKILL))
+    with pytest.raises(MuseError, match=r"killed from outside.*data\.readers=1"):
+        cache.load_tables(files, tmp_path / "cache", 2, "a")
+
+
+def test_large_files_are_read_by_as_few_as_the_memory_allows(files, monkeypatch):
+    size = max(path.stat().st_size for path in files)
+    monkeypatch.setattr(cache, "MEMORY", 3 * cache.MEMORY_PER_BYTE * size)
+    for asked, got in {1: 1, 3: 3, 64: 3}.items():
+        assert cache._pool(files * 9, asked)._max_workers == got
+    monkeypatch.setattr(cache, "MEMORY", 0)
+    assert cache._pool(files, 64)._max_workers == 1

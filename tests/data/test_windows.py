@@ -6,7 +6,7 @@ import torch
 
 from muse.config_parts import DataConfig
 from muse.data.recordings import load_package
-from muse.data.windows import cut_windows, fit_scaling, split_alike, take, to_frames
+from muse.data.windows import Mapped, cut_windows, fit_scaling, split_alike, take, to_frames
 from tests.conftest import edit, sent_package, stress_package
 
 CPU = torch.device("cpu")
@@ -132,3 +132,30 @@ def test_scaling_agrees_with_scikit_learn_whatever_is_missing(make_config, tmp_p
     oracle = StandardScaler().fit(np.concatenate(every))
     np.testing.assert_allclose(scaling.mean, oracle.mean_, rtol=1e-6)
     np.testing.assert_allclose(scaling.scale, oracle.scale_, rtol=1e-4)  # values are float32
+
+
+@pytest.mark.parametrize("task", ["stress", "sent"])
+def test_what_stays_in_the_files_is_what_is_copied(make_config, tmp_path, monkeypatch, task):
+    folder = stress_package(tmp_path) if task == "stress" else sent_package(tmp_path)
+    sets = ["a", "b"] if task == "stress" else ["a"]
+    path = folder / "feature_segments/a/3.csv"
+    edit(path, 5, path.read_text().splitlines()[4].rsplit(",", 1)[0] + ",")  # no value
+    package = read(make_config, tmp_path, task, sets)
+    scaling = fit_scaling(package, ["a"])
+    copied = to_frames(package, "train", ["valence"], scaling, CPU)
+    monkeypatch.setattr("muse.data.windows.MAPPED", 0)
+    mapped = to_frames(package, "train", ["valence"], scaling, CPU)
+    assert isinstance(mapped.features, Mapped) and isinstance(copied.features, torch.Tensor)
+    assert len(mapped.features) == len(copied.features)
+    assert mapped.features.shape == tuple(copied.features.shape)
+    for spans in (copied.samples, cut_windows(copied.samples, 5, 3)[::-1].copy()):
+        for one, other in zip(take(mapped, spans), take(copied, spans), strict=True):
+            assert torch.equal(one, other)
+
+
+def test_no_group_has_more_values_than_allowed():
+    windows = np.array([[0, 10], [1, 9], [2, 8], [3, 3], [4, 3]])
+    groups = [group.tolist() for group in split_alike(windows, cells=40, width=2)]
+    assert groups == [[[0, 10], [1, 9]], [[2, 8]], [[3, 3], [4, 3]]]
+    alone = split_alike(windows, cells=1, width=2)
+    assert [len(group) for group in alone] == [1] * 5  # never less than one

@@ -168,3 +168,20 @@ def test_predictions_do_not_depend_on_how_recordings_are_batched(
     alone = predict(model, data)
     np.testing.assert_allclose(together, alone, rtol=0, atol=1e-14)
     assert not together[31 + 40 : 80].any()  # frames that are in no sample
+
+
+def test_bf16_learns_the_same_within_its_rounding(config):
+    half = replace(config, precision="bf16")
+    exact, rounded = [], []
+    train, devel = frames(1), frames(2)
+    weights = []
+    for settings, losses in ((config, exact), (half, rounded)):
+
+        def note(record, losses=losses):
+            losses.append(record["loss"])
+
+        result = train_seed(settings, train, devel, lambda _: 0.0, 101, note)
+        weights.append(result.weights)
+    assert exact != rounded
+    assert np.allclose(exact, rounded, atol=0.02)
+    assert all(value.dtype == torch.float32 for value in weights[1].values())

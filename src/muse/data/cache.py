@@ -161,7 +161,7 @@ def _open(home: Path, path: Path, digest: str, kind: str) -> CachedTable | None:
         return CachedTable(
             about["columns"], values, rows[0], rows[1], path, digest, about["missing"], first
         )
-    except (OSError, ValueError, KeyError, TypeError, IndexError):
+    except (OSError, EOFError, ValueError, KeyError, TypeError, IndexError):
         return None
 
 

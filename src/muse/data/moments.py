@@ -35,7 +35,7 @@ def moments_of(values: np.ndarray, rows: np.ndarray) -> Moments:
     """
     kept = _file(values, rows)
     if kept and kept.exists():
-        with suppress(OSError, ValueError):
+        with suppress(OSError, ValueError, EOFError):  # damaged: they are made again
             stored = np.load(kept, allow_pickle=False)
             if stored.shape == (3, values.shape[1]):
                 return Moments(*stored)

@@ -11,6 +11,7 @@ from torch.nn.functional import scaled_dot_product_attention
 
 from muse.errors import MuseError
 from muse.models.checks import check_dropout, check_sizes
+from muse.models.products import in_parts, linear
 from muse.models.recurrent import Recurrent
 
 POSITIONS = ("sinusoidal", "none")
@@ -65,7 +66,7 @@ class Attention(nn.Module):
 
     def forward(self, features: Tensor, lengths: Tensor) -> Tensor:
         """features (B, T, F), lengths (B,) -> (B, T, O), of no meaning behind a length."""
-        return self.head(self.encoder(features, lengths))
+        return in_parts(self.head, self.encoder(features, lengths))
 
 
 class AttentionRecurrent(nn.Module):
@@ -136,7 +137,7 @@ class Encoder(nn.Module):
                 raise MuseError(f"model.dim ({dim}) must be divisible by model.heads ({heads}).")
         self.dim = dim or math.ceil(inputs / heads) * heads
         same = dim is None and self.dim == inputs
-        self.project = nn.Identity() if same else nn.Linear(inputs, self.dim, bias=False)
+        self.project = None if same else nn.Linear(inputs, self.dim, bias=False)
         self.positions = positions
         self.layers = nn.ModuleList(
             Layer(self.dim, heads, feedforward, dropout) for _ in range(layers)
@@ -145,7 +146,8 @@ class Encoder(nn.Module):
 
     def forward(self, features: Tensor, lengths: Tensor) -> Tensor:
         """features (B, T, F), lengths (B,) -> (B, T, D)."""
-        x = self.project(features.contiguous())  # (B, T, D)
+        x = features.contiguous()
+        x = linear(self.project, x) if self.project else x  # (B, T, D)
         if self.positions == "sinusoidal":
             x = x + sinusoids(x.shape[1], self.dim, x)
         mask = None
@@ -183,11 +185,14 @@ class Layer(nn.Module):
         memory grows with the number of frames and not with its square.
         """
         batch, frames, dim = x.shape
-        split = self.queries_keys_values(self.norm(x)).view(batch, frames, 3, self.heads, -1)
+        split = linear(self.queries_keys_values, self.norm(x)).view(
+            batch, frames, 3, self.heads, -1
+        )
         q, k, v = split.permute(2, 0, 3, 1, 4)  # (B, heads, T, D / heads) each
         mixed = scaled_dot_product_attention(q, k, v, attn_mask=mask)
-        x = x + self.dropout(self.out(mixed.transpose(1, 2).reshape(batch, frames, dim)))
-        return x if self.feedforward is None else x + self.dropout(self.feedforward(x))
+        mixed = mixed.transpose(1, 2).reshape(batch, frames, dim)
+        x = x + self.dropout(linear(self.out, mixed))
+        return x if self.feedforward is None else x + self.dropout(in_parts(self.feedforward, x))
 
 
 def sinusoids(frames: int, dim: int, like: Tensor) -> Tensor:

@@ -152,18 +152,21 @@ def train_epoch(
     of the whole batch.
     """
     model.train()
-    loss_of, on_cpu = loss_function(config.loss), train.features.device.type == "cpu"
-    width = train.features.shape[1]
+    loss_of = loss_function(config.loss)
+    width, device = train.features.shape[1], train.features.device.type
+    rounded = torch.autocast(device, torch.bfloat16, enabled=config.precision == "bf16")
     losses = []
     for step in range(0, len(windows), config.batch_size):
         batch = windows[step : step + config.batch_size]
         whole = loss_weight(config.loss, batch[:, 1])
         optimiser.zero_grad()
         losses.append(torch.zeros((), device=train.features.device))
-        for part in split_alike(batch, CELLS_OF_STEP, width) if on_cpu else [batch]:
+        for part in split_alike(batch, CELLS_OF_STEP, width) if device == "cpu" else [batch]:
             features, gold, lengths = take(train, part)  # (B, T, F), (B, T, K), (B,)
             share = loss_weight(config.loss, part[:, 1]) / whole
-            loss = loss_of(model(features, lengths), gold, lengths) * share
+            with rounded:
+                output = model(features, lengths)  # (B, T, O)
+            loss = loss_of(output.to(gold.dtype), gold, lengths) * share
             loss.backward()
             losses[-1] += loss.detach()
         optimiser.step()

@@ -1,0 +1,381 @@
+"""How fast is muse on this machine? Prints ratios; absolute times mean little on a busy machine.
+
+    python scripts/bench.py                 everything, about ten minutes
+    python scripts/bench.py --quick         less of everything, under a minute
+    python scripts/bench.py --root ../shared/data/ceap --features luminance,head,gaze
+
+Without --root it measures on a synthetic package that it makes. One thread; every ratio is taken
+within one run, its two sides in turns, medians. Writes bench.json and bench.md into --out.
+
+What muse is measured against:
+- bare: torch.nn.LSTM (GRU) alone, with the same inputs, layers and hidden size, forward and
+  backward over the same padded batches, with the memory setting that muse makes;
+- roofline: the floating-point operations of the step over the fastest matrix product found here;
+- reference: the way the published scripts work, `reference` below: a DataLoader with workers,
+  packed sequences, devel in batches of one, every CSV file parsed at each start.
+"""
+
+import argparse
+import json
+import os
+import platform
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import nn
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
+from torch.utils.data import DataLoader
+
+from muse.app import load_config
+from muse.commands.synth import run as synth
+from muse.commands.train import load
+from muse.cores import cores
+from muse.data.cache import load_tables
+from muse.data.windows import Frames, cut_windows, take
+from muse.training.device import prepare
+from muse.training.jobs import Job, make_jobs
+from muse.training.loop import new_model, predict, train_epoch
+from muse.training.losses import ccc_loss
+from muse.training.side_by_side import Run, Unit, trainer
+
+rows: list[dict] = []
+
+
+def report(part: str, case: str, value: float, unit: str = "x", **more: float) -> None:
+    """Note a figure and print it."""
+    rows.append({"part": part, "case": case, "value": value, "unit": unit, **more})
+    extra = ", ".join(f"{key.replace('_', ' ')} {number:.3g}" for key, number in more.items())
+    print(f"{part:10} {case:52} {value:8.3g} {unit:5} {extra}", flush=True)
+
+
+def in_turns(rounds: int, *functions: Callable) -> list[float]:
+    """Median seconds of each function, called in turns after one call each to warm up."""
+    times: list[list[float]] = [[] for _ in functions]
+    for number in range(rounds + 1):
+        for function, kept in zip(functions, times, strict=True):
+            start = time.perf_counter()
+            function()
+            if number:
+                kept.append(time.perf_counter() - start)
+    return [statistics.median(kept) for kept in times]
+
+
+def matrix_rate() -> float:
+    """The fastest float32 matrix product found here, operations per second."""
+    n = 1024
+    a, b = torch.randn(n, n), torch.randn(n, n)
+    images, kernel = torch.randn(64, n, 32, 1), torch.randn(n, n, 1, 1)
+    images = images.contiguous(memory_format=torch.channels_last)
+    product, convolution = in_turns(
+        9, lambda: torch.mm(a, b), lambda: nn.functional.conv2d(images, kernel)
+    )
+    return max(2 * n**3 / product, 2 * n * n * 64 * 32 / convolution)
+
+
+def operations(model: dict, inputs: int, frames: int) -> float:
+    """Floating-point operations of a step as published: each product once, twice in backward."""
+    hidden, both = model["hidden"], 1 + model["bidirectional"]
+    gates = 3 if model["cell"] == "gru" else 4
+    each = inputs * hidden * 2 / 3  # the features need no gradient
+    for layer in range(model["layers"]):
+        each += both * gates * hidden * ((hidden if layer == 0 else both * hidden) + hidden)
+    each += both * hidden * model["head"] + model["head"]
+    return 3 * 2 * each * frames
+
+
+def step(job: Job, config, windows: np.ndarray, rate: float, rounds: int, case: str):
+    """An epoch of training steps against bare recurrent layers and the roofline."""
+    train, model = job.frames["train"], config.model
+    network = new_model(config, train)
+    optimiser = torch.optim.Adam(network.parameters())
+    inputs, size = train.features.shape[1], config.batch_size
+    bare = {"lstm": nn.LSTM, "gru": nn.GRU}[model["cell"]](
+        inputs, model["hidden"], model["layers"], bidirectional=model["bidirectional"]
+    )
+    batches = [
+        take(train, windows[k : k + size])[0].transpose(0, 1) for k in range(0, len(windows), size)
+    ]
+
+    def bare_pass() -> None:
+        for batch in batches:
+            bare.zero_grad()
+            bare(batch)[0].sum().backward()
+
+    own, other = in_turns(
+        rounds, lambda: train_epoch(network, optimiser, train, windows, config), bare_pass
+    )
+    ideal = operations(model, inputs, int(windows[:, 1].sum())) / rate
+    devel = in_turns(3, lambda: predict(network, job.frames["devel"]))[0]
+    whole = cut_windows(train.samples, config.window, config.hop)[:, 1].sum()
+    epoch = own * whole / windows[:, 1].sum()  # of all windows
+    report("step", case, own / other, roofline=ideal / own, devel_per_epoch=devel / epoch,
+           seconds=own)  # fmt: skip
+
+
+def steps(make, job: Job, windows: np.ndarray, rate: float, quick: bool) -> None:
+    """The training step for several models; windows that are all full, and with short last ones."""
+    every = [(layers, hidden) for layers in (1, 2, 4) for hidden in (32, 64, 128)]
+    rounds = 2 if quick else 6
+    for layers, hidden in [(1, 32), (2, 64), (4, 128)] if quick else every:
+        size = f"model.layers={layers}", f"model.hidden={hidden}"
+        step(job, make(*size), windows, rate, rounds, f"lstm, {layers} x {hidden}")
+    for name, words in {
+        "both directions, 2 x 64": ("model.layers=2", "model.bidirectional=true"),
+        "gru, 2 x 64": ("model.layers=2", "model=gru"),
+        "lstm, 2 x 64, bf16": ("model.layers=2", "precision=bf16"),
+    }.items():
+        step(job, make(*words, "model.hidden=64"), windows, rate, rounds, name)
+    full = windows[windows[:, 1] == windows[:, 1].max()]
+    config = make("model.layers=2", "model.hidden=64")
+    step(job, config, full, rate, rounds, "lstm, 2 x 64, full windows only")
+    short = windows.copy()
+    short[::4, 1] //= 3
+    step(job, config, short, rate, rounds, "lstm, 2 x 64, a quarter short windows")
+
+
+class Reference(nn.Module):
+    """The published model on packed sequences."""
+
+    def __init__(self, inputs: int, model: dict):
+        super().__init__()
+        self.project = nn.Linear(inputs, model["hidden"], bias=False)
+        self.lstm = nn.LSTM(model["hidden"], model["hidden"], model["layers"], batch_first=True)
+        self.head = nn.Sequential(
+            nn.Linear(model["hidden"], model["head"]), nn.ReLU(), nn.Linear(model["head"], 1)
+        )
+
+    def forward(self, x, lengths):
+        packed = pack_padded_sequence(self.project(x), lengths, True, enforce_sorted=False)
+        return self.head(pad_packed_sequence(self.lstm(packed)[0], batch_first=True)[0])
+
+
+def reference(job: Job, config, windows: np.ndarray) -> tuple[Callable, Callable]:
+    """An epoch of training, and devel, in the way of the published scripts."""
+    model = Reference(job.frames["train"].features.shape[1], config.model)
+    optimiser = torch.optim.Adam(model.parameters())
+
+    def cut(frames: Frames, spans: np.ndarray) -> list[tuple]:
+        parts = [(slice(start, start + length), length) for start, length in spans.tolist()]
+        return [(frames.features[part], frames.labels[part], n) for part, n in parts]
+
+    def collate(batch: list[tuple]) -> tuple:
+        features, labels, lengths = zip(*batch, strict=True)
+        padded = [nn.utils.rnn.pad_sequence(list(x), batch_first=True) for x in (features, labels)]
+        return *padded, torch.tensor(lengths)
+
+    train = DataLoader(
+        cut(job.frames["train"], windows), config.batch_size, True, num_workers=2,
+        collate_fn=collate,
+    )  # fmt: skip
+    devel = DataLoader(cut(job.frames["devel"], job.frames["devel"].samples), 1, num_workers=2)
+
+    def epoch() -> None:
+        for features, labels, lengths in train:
+            optimiser.zero_grad()
+            ccc_loss(model(features, lengths), labels, lengths).backward()
+            optimiser.step()
+
+    def evaluate() -> None:
+        with torch.no_grad():
+            for features, _, lengths in devel:
+                model(features, lengths)
+
+    return epoch, evaluate
+
+
+def against_reference(make, job: Job, windows: np.ndarray, quick: bool) -> None:
+    """Epoch, devel and start against the published way."""
+    config = make("model.layers=2", "model.hidden=64")
+    network = new_model(config, job.frames["train"])
+    optimiser = torch.optim.Adam(network.parameters())
+    few = windows[: 24 if quick else len(windows)]  # what is packed costs the square of a window
+    full = windows[windows[:, 1] == windows[:, 1].max()]
+    for name, some in {"windows of unequal length": few, "full windows": full}.items():
+        if name.startswith("windows"):
+            some = some.copy()
+            some[0, 1] = max(2, some[0, 1] // 2)
+        epoch, evaluate = reference(job, config, some)
+        own, other = in_turns(
+            1, partial(train_epoch, network, optimiser, job.frames["train"], some, config), epoch
+        )
+        report("reference", f"epoch, {name}", other / own, windows=len(some), seconds=other)
+    own, other = in_turns(3, lambda: predict(network, job.frames["devel"]), evaluate)
+    report("reference", "devel", other / own, seconds=other)
+
+
+def start(make, folder: Path, features: list[str]) -> None:
+    """Reading a package that is in the cache against parsing its CSV files."""
+    files = [path for name in features for path in (folder / "feature_segments" / name).iterdir()]
+    own, other = in_turns(
+        2, lambda: load(make(), folder), lambda: [pd.read_csv(path) for path in files]
+    )
+    report("reference", "read the package: cache against CSV", other / own, seconds=other)
+
+
+def side_by_side(make, job: Job, quick: bool, out: Path) -> None:
+    """Seeds of a run on one core and on all."""
+    count, epochs = cores(-1), 6 if quick else 12
+    seeds = 2 * count
+    words = (f"epochs={epochs}", f"patience={epochs}", f"seeds={seeds}", "model.layers=2")
+    config = make(*words, "model.hidden=64", "window=100", "hop=100")
+    walls = {}
+    for used in (1, count):
+        run = Run(config, [job], (out / f"checkpoints_{used}", "bench"))
+        begin = time.perf_counter()
+        with trainer(run, used, lambda record: None) as train:
+            list(train([Unit(0, seed) for seed in config.seeds]))
+        walls[used] = time.perf_counter() - begin
+    report("cores", f"{seeds} seeds on {count} cores against one", walls[1] / walls[count])
+
+
+def loading(quick: bool, out: Path) -> None:
+    """Wide CSV files into the cache, in one process and in all; peak memory of the readers."""
+    count, frames = (2, 600) if quick else (8, 1733)
+    rng = np.random.default_rng(0)
+    folder = out / "wide"
+    folder.mkdir()
+    columns = [f"deep_{k}" for k in range(4096)]
+    for number in range(count):
+        table = pd.DataFrame(rng.random((frames, 4096), np.float32), columns=columns)
+        table.insert(0, "timestamp", np.arange(frames) * 250)
+        table.to_csv(folder / f"{number}.csv", index=False, float_format="%.6g")
+    paths = sorted(folder.iterdir())
+    walls = {}
+    for readers in (1, cores(-1)):
+        begin = time.perf_counter()
+        load_tables(paths, out / f"cache_{readers}", readers, "wide files")
+        walls[readers] = time.perf_counter() - begin
+    begin = time.perf_counter()
+    load_tables(paths, out / "cache_1", 1, "wide files")
+    again = time.perf_counter() - begin
+    megabytes = sum(path.stat().st_size for path in paths) / 1e6
+    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
+    one, all_ = walls[1], walls[cores(-1)]
+    case = f"{count} files of {frames} x 4096"
+    report("loading", f"{case}: all cores against one", one / all_, MB_per_s=megabytes / all_)
+    report("loading", f"{case}: second start", all_ / again, seconds=again)
+    report("loading", f"{case}: peak of a reader", peak, "MiB")
+
+
+def startup(make_words: list[str], out: Path) -> None:
+    """From the command to the first batch of a cached package, against `import torch`."""
+    script = (
+        "import os, muse.cli, muse.training.loop\n"
+        "muse.training.loop.train_epoch = lambda *_: os._exit(0)\n"
+        "muse.cli.main()\n"
+    )
+    words = [*make_words, "jobs=1", f"hydra.run.dir={out}/start"]
+
+    def call(*arguments: str) -> None:
+        environment = os.environ | {"OMP_NUM_THREADS": "1"}
+        subprocess.run([sys.executable, *arguments], check=True, env=environment,
+                       stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)  # fmt: skip
+
+    def muse() -> None:
+        for path in sorted((out / "start").rglob("*"), reverse=True):
+            path.rmdir() if path.is_dir() else path.unlink()
+        call("-c", script, "train", *words)
+
+    torch_alone, whole = in_turns(5, lambda: call("-c", "import torch"), muse)
+    report("start", "first batch of a cached package / import torch", whole / torch_alone,
+           import_torch=torch_alone, seconds=whole)  # fmt: skip
+
+
+def growth(make, rate: float, quick: bool) -> None:
+    """How the cost of a step grows: each size doubled, against the one before."""
+    rng = torch.Generator().manual_seed(0)
+    plain = {"frames": 150, "features": 88, "hidden": 64, "layers": 1}
+    sizes = {"frames": [75, 150, 300, 600], "features": [44, 88, 176, 352, 704, 1408],
+             "hidden": [32, 64, 128, 256], "layers": [1, 2, 4]}  # fmt: skip
+    for axis, values in sizes.items():
+        before = None
+        for value in values[:3] if quick else values:
+            case = plain | {axis: value}
+            count = 64
+            total = count * case["frames"]
+            features = torch.randn(total + 1, case["features"], generator=rng)
+            labels = torch.randn(total + 1, 1, generator=rng)
+            spans = np.stack(
+                [np.arange(count) * case["frames"], np.full(count, case["frames"])], axis=1
+            )
+            frames = Frames(features, labels, spans, [])
+            config = make(f"model.hidden={case['hidden']}", f"model.layers={case['layers']}")
+            network = new_model(config, frames)
+            optimiser = torch.optim.Adam(network.parameters())
+            (own,) = in_turns(
+                2 if quick else 5, partial(train_epoch, network, optimiser, frames, spans, config)
+            )
+            ideal = operations(config.model, case["features"], total) / rate
+            report("growth", f"{axis} {value}", own / (before or own), roofline=ideal / own,
+                   seconds=own)  # fmt: skip
+            before = own
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="under a minute")
+    parser.add_argument("--root", help="folder of a Stress package; none: a synthetic one is made")
+    parser.add_argument("--features", default="egemaps", help="feature sets, a,b,c")
+    parser.add_argument("--out", default="outputs/bench", type=Path)
+    given = parser.parse_args()
+    given.out.mkdir(parents=True, exist_ok=True)
+    prepare("cpu", 1)
+    with tempfile.TemporaryDirectory() as name:
+        temporary = Path(name)
+        root = given.root
+        if root is None:
+            root, scale = str(temporary / "data"), 0.1 if given.quick else 0.5
+            words = [f"features={given.features}", f"out={root}", f"scale={scale}"]
+            synth(load_config("synth", ["task=stress", *words]))
+        words = ["task=stress", f"features=[{given.features}]", f"data.root={root}",
+                 f"data.cache={temporary / 'cache'}", "standardise=true", "target=arousal",
+                 "window=300", "hop=50", "tensorboard=false"]  # fmt: skip
+
+        def make(*more: str):
+            return load_config("train", [*words, *more])
+
+        config, package = load(make(), temporary)
+        job = make_jobs(config, package, torch.device("cpu"))[0]
+        windows = cut_windows(job.frames["train"].samples, config.window, config.hop)
+        order = np.random.default_rng(0).permutation(len(windows))
+        windows = windows[order][: 48 if given.quick else 300]
+        rate = matrix_rate()
+        report("machine", platform.processor() or platform.machine(), rate / 1e9, "GFLOP/s",
+               cores=cores(-1))  # fmt: skip
+        steps(make, job, windows, rate, given.quick)
+        against_reference(make, job, windows, given.quick)
+        start(make, package.folder, package.features)
+        side_by_side(make, job, given.quick, temporary)
+        loading(given.quick, temporary)
+        startup(words, temporary)
+        growth(make, rate, given.quick)
+    write(given.out, "synthetic data" if given.root is None else given.root)
+
+
+def write(out: Path, data: str) -> None:
+    """bench.json and bench.md."""
+    about = {"torch": torch.__version__, "python": platform.python_version(), "data": data}
+    (out / "bench.json").write_text(json.dumps({**about, "rows": rows}, indent=1))
+    lines = ["| part | case | figure | unit | more |", "|---|---|---|---|---|"]
+    for row in rows:
+        more = ", ".join(f"{k} {v:.3g}" for k, v in row.items() if k not in
+                         ("part", "case", "value", "unit"))  # fmt: skip
+        cells = row["part"], row["case"], f"{row['value']:.3g}", row["unit"], more
+        lines.append(f"| {' | '.join(cells)} |")
+    (out / "bench.md").write_text("\n".join(lines) + "\n")
+    print(f"{out / 'bench.json'}, {out / 'bench.md'}")
+
+
+if __name__ == "__main__":
+    torch.manual_seed(0)
+    main()
