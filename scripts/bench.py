@@ -216,18 +216,19 @@ def against_reference(make, job: Job, windows: np.ndarray, quick: bool) -> None:
 def start(make, folder: Path, features: list[str]) -> None:
     """Reading a package that is in the cache against parsing its CSV files."""
     files = [path for name in features for path in (folder / "feature_segments" / name).iterdir()]
+    config = make()
     own, other = in_turns(
-        2, lambda: load(make(), folder), lambda: [pd.read_csv(path) for path in files]
+        3, lambda: load(config, folder), lambda: [pd.read_csv(path) for path in files]
     )
     report("reference", "read the package: cache against CSV", other / own, seconds=other)
 
 
 def side_by_side(make, job: Job, quick: bool, out: Path) -> None:
     """Seeds of a run on one core and on all."""
-    count, epochs = cores(-1), 6 if quick else 12
+    count, epochs = cores(-1), 6 if quick else 30
     seeds = 2 * count
     words = (f"epochs={epochs}", f"patience={epochs}", f"seeds={seeds}", "model.layers=2")
-    config = make(*words, "model.hidden=64", "window=100", "hop=100")
+    config = make(*words, "model.hidden=64")
     walls = {}
     for used in (1, count):
         run = Run(config, [job], (out / f"checkpoints_{used}", "bench"))
@@ -352,10 +353,10 @@ def main() -> None:
         rate = matrix_rate()
         report("machine", platform.processor() or platform.machine(), rate / 1e9, "GFLOP/s",
                cores=cores(-1))  # fmt: skip
+        side_by_side(make, job, given.quick, temporary)  # first: a fork shares little memory yet
         steps(make, job, windows, rate, given.quick)
         against_reference(make, job, windows, given.quick)
         start(make, package.folder, package.features)
-        side_by_side(make, job, given.quick, temporary)
         loading(given.quick, temporary)
         startup(words, temporary)
         growth(make, rate, given.quick)

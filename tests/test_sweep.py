@@ -11,10 +11,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 
 import muse.commands.train
 import muse.training.save
 from muse import runs, sweep
+from muse.cores import cores
 from muse.leaderboard import report
 from tests.conftest import edit, stress_package
 
@@ -145,9 +147,12 @@ def test_the_folder_of_a_sweep_follows_its_words():
     assert sweep.name_of(["task=stress,sent"]).startswith("stress-sent_")
 
 
-def test_never_more_jobs_than_cores():
-    cores = sweep.cores(-1)
-    assert 1 <= cores <= os.cpu_count() and sweep.cores(1) == 1 and sweep.cores(999) == cores
+def test_never_more_jobs_than_cores_or_than_there_are(monkeypatch):
+    assert 1 <= cores(-1) <= os.cpu_count() and cores(1) == 1 and cores(999) == cores(-1)
+    monkeypatch.setattr(sweep, "cores", lambda jobs: 8 if jobs < 1 else min(jobs, 8))
+    for jobs, there, beside in ((-1, 24, 8), (3, 24, 3), (-1, 2, 2), (99, 5, 5)):
+        monkeypatch.setattr(sweep, "sweeps", [(Path(), there, False)])
+        assert sweep.side_by_side(jobs) == beside
 
 
 def muse_command(folder: Path, *words: str) -> subprocess.Popen:
@@ -183,6 +188,7 @@ def test_a_sweep_killed_in_the_middle_is_continued_by_the_same_command(tmp_path)
     assert all(path.stat().st_mtime_ns == before for path, before in done.items())
     (root,) = (tmp_path / "outputs/sweep").iterdir()
     assert len(list(root.glob("*/result.json"))) == 4
+    assert processes_of_seeds(tmp_path) == {max(1, cores(-1) // min(cores(-1), 8))}
 
 
 def test_another_launcher_of_hydra(tmp_path):
@@ -195,6 +201,13 @@ def test_another_launcher_of_hydra(tmp_path):
         results = {p: p.stat().st_mtime_ns for p in tmp_path.glob("outputs/sweep/*/*/result.json")}
         assert len(results) == 2 and before in ({}, results)
         before = results
+    assert processes_of_seeds(tmp_path) == {cores(-1)}  # one job at a time has them all
+
+
+def processes_of_seeds(home: Path) -> set[int]:
+    """`jobs` of each run of a sweep: what is left of the cores for its seeds."""
+    files = home.glob("outputs/sweep/*/*/config.yaml")
+    return {yaml.safe_load(path.read_text())["jobs"] for path in files}
 
 
 def children(pid: int) -> list[int]:

@@ -184,7 +184,7 @@ def _watch(stop: threading.Event, started: float) -> None:
 
 def side_by_side(jobs: int) -> int:
     """Jobs of this sweep side by side: no more than there are, the cores are for their seeds."""
-    return min(cores(jobs), *(number for _, number, _ in sweeps), cores(-1))
+    return min([cores(jobs), *(number for _, number, _ in sweeps)])
 
 
 def job_folders(root: Path) -> list[Path]:
