@@ -9,7 +9,8 @@ within one run, its two sides in turns, medians. Writes bench.json and bench.md 
 
 What muse is measured against:
 - bare: torch.nn.LSTM (GRU) alone, with the same inputs, layers and hidden size, forward and
-  backward over the same padded batches, with the memory setting that muse makes;
+  backward over the same padded batches, with the memory setting that muse makes; `with head`: the
+  same with the two linear layers of the model behind it;
 - roofline: the floating-point operations of the step over the fastest matrix product found here;
 - reference: the way the published scripts work, `reference` below: a DataLoader with workers,
   packed sequences, devel in batches of one, every CSV file parsed at each start.
@@ -19,7 +20,6 @@ import argparse
 import json
 import os
 import platform
-import resource
 import statistics
 import subprocess
 import sys
@@ -40,7 +40,6 @@ from muse.app import load_config
 from muse.commands.synth import run as synth
 from muse.commands.train import load
 from muse.cores import cores
-from muse.data.cache import load_tables
 from muse.data.windows import Frames, cut_windows, take
 from muse.training.device import prepare
 from muse.training.jobs import Job, make_jobs
@@ -58,7 +57,7 @@ def report(part: str, case: str, value: float, unit: str = "x", **more: float) -
     print(f"{part:10} {case:52} {value:8.3g} {unit:5} {extra}", flush=True)
 
 
-def in_turns(rounds: int, *functions: Callable) -> list[float]:
+def in_turns(rounds: int, *functions: Callable, pick: Callable = statistics.median) -> list[float]:
     """Median seconds of each function, called in turns after one call each to warm up."""
     times: list[list[float]] = [[] for _ in functions]
     for number in range(rounds + 1):
@@ -67,7 +66,7 @@ def in_turns(rounds: int, *functions: Callable) -> list[float]:
             function()
             if number:
                 kept.append(time.perf_counter() - start)
-    return [statistics.median(kept) for kept in times]
+    return [pick(kept) for kept in times]
 
 
 def matrix_rate() -> float:
@@ -77,7 +76,7 @@ def matrix_rate() -> float:
     images, kernel = torch.randn(64, n, 32, 1), torch.randn(n, n, 1, 1)
     images = images.contiguous(memory_format=torch.channels_last)
     product, convolution = in_turns(
-        9, lambda: torch.mm(a, b), lambda: nn.functional.conv2d(images, kernel)
+        30, partial(torch.mm, a, b), partial(nn.functional.conv2d, images, kernel), pick=min
     )
     return max(2 * n**3 / product, 2 * n * n * 64 * 32 / convolution)
 
@@ -106,20 +105,29 @@ def step(job: Job, config, windows: np.ndarray, rate: float, rounds: int, case: 
         take(train, windows[k : k + size])[0].transpose(0, 1) for k in range(0, len(windows), size)
     ]
 
-    def bare_pass() -> None:
+    head = nn.Sequential(
+        nn.Linear((1 + model["bidirectional"]) * model["hidden"], model["head"]),
+        nn.ReLU(),
+        nn.Linear(model["head"], 1),
+    )
+
+    def bare_pass(*after: nn.Module) -> None:
         for batch in batches:
             bare.zero_grad()
-            bare(batch)[0].sum().backward()
+            nn.Sequential(*after)(bare(batch)[0]).sum().backward()
 
-    own, other = in_turns(
-        rounds, lambda: train_epoch(network, optimiser, train, windows, config), bare_pass
+    own, other, with_head = in_turns(
+        rounds,
+        partial(train_epoch, network, optimiser, train, windows, config),
+        bare_pass,
+        partial(bare_pass, head),
     )
     ideal = operations(model, inputs, int(windows[:, 1].sum())) / rate
     devel = in_turns(3, lambda: predict(network, job.frames["devel"]))[0]
     whole = cut_windows(train.samples, config.window, config.hop)[:, 1].sum()
     epoch = own * whole / windows[:, 1].sum()  # of all windows
-    report("step", case, own / other, roofline=ideal / own, devel_per_epoch=devel / epoch,
-           seconds=own)  # fmt: skip
+    report("step", case, own / other, with_head=own / with_head, roofline=ideal / own,
+           devel_per_epoch=devel / epoch, seconds=own)  # fmt: skip
 
 
 def steps(make, job: Job, windows: np.ndarray, rate: float, quick: bool) -> None:
@@ -250,22 +258,35 @@ def loading(quick: bool, out: Path) -> None:
         table = pd.DataFrame(rng.random((frames, 4096), np.float32), columns=columns)
         table.insert(0, "timestamp", np.arange(frames) * 250)
         table.to_csv(folder / f"{number}.csv", index=False, float_format="%.6g")
-    paths = sorted(folder.iterdir())
-    walls = {}
-    for readers in (1, cores(-1)):
-        begin = time.perf_counter()
-        load_tables(paths, out / f"cache_{readers}", readers, "wide files")
-        walls[readers] = time.perf_counter() - begin
-    begin = time.perf_counter()
-    load_tables(paths, out / "cache_1", 1, "wide files")
-    again = time.perf_counter() - begin
-    megabytes = sum(path.stat().st_size for path in paths) / 1e6
-    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
-    one, all_ = walls[1], walls[cores(-1)]
+    megabytes = sum(path.stat().st_size for path in folder.iterdir()) / 1e6
+    (one, _), (all_, peak), (again, _) = (
+        _read(folder, out / name, readers)
+        for name, readers in (("one", 1), ("all", cores(-1)), ("all", 1))
+    )
     case = f"{count} files of {frames} x 4096"
     report("loading", f"{case}: all cores against one", one / all_, MB_per_s=megabytes / all_)
     report("loading", f"{case}: second start", all_ / again, seconds=again)
-    report("loading", f"{case}: peak of a reader", peak, "MiB")
+    report("loading", f"{case}: peak memory of all readers", peak, "MiB")
+
+
+def _read(folder: Path, cache: Path, readers: int) -> tuple[float, float]:
+    """Seconds to read a folder into the cache, and MiB at most, in a process of its own."""
+    script = (
+        "import resource, sys, time\n"
+        "from pathlib import Path\n"
+        "from muse.data.cache import load_tables\n"
+        "paths, readers = sorted(Path(sys.argv[1]).iterdir()), int(sys.argv[3])\n"
+        "begin = time.perf_counter()\n"
+        "load_tables(paths, Path(sys.argv[2]), readers, 'files')\n"
+        "seconds = time.perf_counter() - begin\n"
+        "own, child = (resource.getrusage(who).ru_maxrss / 1024 for who in\n"
+        "              (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))\n"
+        "print(seconds, own + readers * child)\n"
+    )
+    words = [sys.executable, "-c", script, str(folder), str(cache), str(readers)]
+    done = subprocess.run(words, check=True, capture_output=True, text=True)
+    seconds, peak = map(float, done.stdout.split())
+    return seconds, peak
 
 
 def startup(make_words: list[str], out: Path) -> None:
