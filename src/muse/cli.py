@@ -57,6 +57,11 @@ COMMANDS = {
         "muse check task=stress",
         "task",
     ),
+    "gold": Command(
+        "Fuse raters' traces to one signal, the gold standard (RAAW, EWE, Physio).",
+        "muse gold my_ratings/arousal unit=s out=data/c3_muse_stress",
+        "raters",
+    ),
     "synth": Command(
         "Write a synthetic package in the layout of the official one.",
         "muse synth task=stress out=data scale=0.2",

@@ -7,6 +7,7 @@ heavy is imported.
 from dataclasses import dataclass
 from typing import Any
 
+from muse.config_gold import GoldConfig
 from muse.config_parts import (
     LOSSES,
     PARTITIONS,
@@ -340,5 +341,6 @@ SCHEMAS = {
     "check": CheckConfig,
     "summary": SummaryConfig,
     "table": TableConfig,
+    "gold": GoldConfig,
     "synth": SynthConfig,
 }

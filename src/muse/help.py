@@ -12,7 +12,7 @@ from muse.cli import COMMANDS
 from muse.config import SCHEMAS
 
 NOT_SETTINGS = ("job", "feature_sets", "task", "model")  # groups, or filled in by muse
-GROUPS = ("task", "model")
+GROUPS = ("task", "model", "gold")
 
 
 def config_folder() -> Path:

@@ -68,14 +68,14 @@ def rows_in_words(rows: np.ndarray) -> str:
 
 def _parse(path: Path, data: bytes) -> pd.DataFrame:
     if not data.strip():
-        raise MuseError(f"{path}: the file is empty. Copy it again from the package.")
+        raise MuseError(f"{path}: the file is empty. Copy it again from its source.")
     try:
         frame = pd.read_csv(io.BytesIO(data), low_memory=False, skip_blank_lines=False)
     except (ValueError, UnicodeError, OverflowError) as error:  # ParserError is a ValueError
         reason = str(error).replace("Error tokenizing data. C error: ", "").strip()
         raise MuseError(
-            f"{path}: not a table of comma-separated values ({reason}). Copy it again from the "
-            "package."
+            f"{path}: not a table of comma-separated values ({reason}). Copy it again from its "
+            "source."
         ) from None
     if not isinstance(frame.index, pd.RangeIndex):
         fields = len(frame.columns) + frame.index.nlevels
@@ -85,7 +85,7 @@ def _parse(path: Path, data: bytes) -> pd.DataFrame:
         )
     frame.columns = [str(name).strip() for name in frame.columns]
     if frame.empty:
-        raise MuseError(f"{path}: a header and no rows. Copy it again from the package.")
+        raise MuseError(f"{path}: a header and no rows. Copy it again from its source.")
     return frame
 
 
@@ -107,7 +107,7 @@ def _row_length_faults(path: Path, data: bytes, frame: pd.DataFrame) -> list[str
                 f"{path}: row {row} has {fields} of {len(frame.columns)} fields. "
                 + (f"Too short as well: {rows_in_words(also)}. " if len(also) else "")
                 + ("The last line is truncated. " if short[-1][0] == len(lines) else "")
-                + "Copy the file again from the package."
+                + "Copy the file again from its source."
             )
     if not data.endswith(b"\n") and not faults:
         faults.append(
@@ -171,7 +171,9 @@ def _order_faults(path: Path, timestamps: np.ndarray) -> list[str]:
     missing = np.flatnonzero(np.isnan(timestamps))
     if len(missing):
         has = "has" if len(missing) == 1 else "have"
-        return [f"{path}: {rows_in_words(missing + 2)} {has} no timestamp; expected milliseconds."]
+        return [
+            f"{path}: {rows_in_words(missing + 2)} {has} no timestamp; expected one in each row."
+        ]
     faults = []
     for row in np.flatnonzero(np.diff(timestamps) <= 0)[:LISTED] + 1:
         word = "repeats" if timestamps[row] == timestamps[row - 1] else "runs backwards from"

@@ -1,0 +1,163 @@
+"""`muse gold`: from raters' traces to one signal, in label files that can be trained on."""
+
+import logging
+import os
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import yaml
+
+from muse import progress, runs
+from muse.config import GoldConfig
+from muse.config_parts import path_of
+from muse.data.layout import SYNTHETIC_MARK, is_name
+from muse.errors import MuseError
+from muse.gold.figure import plot_gold
+from muse.gold.pipeline import Gold, make_gold
+from muse.gold.raters import read_ratings
+from muse.gold.report import (
+    Agreement,
+    agreement_of,
+    agreement_table,
+    overall_agreement,
+    shifts_table,
+    weights_table,
+    write_tables,
+)
+
+log = logging.getLogger(__name__)
+
+
+def run(config: GoldConfig) -> None:
+    """Write labels, tables and figures, then print agreement, weights and where they are.
+
+    Raises:
+        MuseError: faults in the files, a folder that is not empty, or a step that cannot be done.
+    """
+    source = path_of(config.raters)
+    target = config.target or source.resolve().name
+    if not is_name(target):
+        raise MuseError(f"target={target}: expected the name of a folder, no path.")
+    out = path_of(config.out)
+    labels, report = out / "label_segments" / target, out / "gold" / target
+    for folder in (labels, report):
+        if folder.is_dir() and any(folder.iterdir()):
+            raise MuseError(
+                f"{folder}: the folder is not empty. Give another out= or target=, or remove it."
+            )
+    synthetic = is_synthetic(source)
+    if synthetic and (out / "label_segments").is_dir() and not is_synthetic(out):
+        raise MuseError(
+            f"out={out}: a package of real data; {source} is synthetic. Give another folder."
+        )
+    ratings = read_ratings(config)
+    for note in (note for recording in ratings for note in recording.notes):
+        log.warning(note)
+    golds = make_gold(config, ratings)
+    for recording, gold in zip(ratings, golds, strict=True):
+        for note in gold.notes[len(recording.notes) :]:
+            log.warning(note)
+    agreements = [agreement_of(gold) for gold in golds]
+    _write(config, golds, agreements, labels, report, synthetic)
+    if synthetic:
+        runs.write_text(out / SYNTHETIC_MARK, "Simulated, not recorded.\n")
+    _tell(config, golds, agreements, labels, report, synthetic)
+
+
+def is_synthetic(folder: Path) -> bool:
+    """Whether a folder, or one of the three above it, carries the mark of `muse synth`."""
+    home = folder.resolve()
+    return any((place / SYNTHETIC_MARK).is_file() for place in [home, *home.parents[:3]])
+
+
+def _write(
+    config: GoldConfig,
+    golds: Sequence[Gold],
+    agreements: Sequence[Agreement],
+    labels: Path,
+    report: Path,
+    synthetic: bool,
+) -> None:
+    """Labels last: where there are labels, everything else is there."""
+    settings = {k: v for k, v in asdict(config).items() if k != "job"}
+    settings = yaml.safe_dump(settings, sort_keys=False, allow_unicode=True)
+    runs.write_text(report / "config.yaml", f"# {config.job.command}\n{settings}")
+    write_tables(report, golds, agreements)
+    mark = ", SYNTHETIC data" if synthetic else ""
+    signal = config.physio.name if config.physio.signal is not None else None
+    drawn = golds[: config.figures]
+    with progress.bar(total=len(drawn), desc="figures") as bar:
+        for gold in drawn:
+            title = f"{labels.name}, recording {gold.id}: {describe(config)}{mark}"
+            plot_gold(report / "figures" / f"{gold.id}.png", title, gold, signal)
+            bar.update()
+    overall = overall_agreement(agreements)
+    content = {
+        "target": labels.name,
+        "synthetic": synthetic,
+        "raters": sorted({name for gold in golds for name in gold.raters}),
+        "recordings": [gold.id for gold in golds],
+        "frames": sum(len(gold.fused) for gold in golds),
+        "step_seconds": golds[0].frames.step,
+        "agreement": {
+            measure: {when: dict(zip(("mean", "deviation"), map(_or_none, pair), strict=True))
+                      for when, pair in found.items()}
+            for measure, found in overall.items()
+        },
+        "notes": [note for gold in golds for note in gold.notes],
+    }  # fmt: skip
+    runs.write_json(report / "report.json", content)
+    for gold in golds:
+        _write_labels(labels / f"{gold.id}.csv", gold)
+
+
+def _write_labels(path: Path, gold: Gold) -> None:
+    """timestamp, segment_id (if segments are known), value: as in a challenge package."""
+    values = gold.fused.astype(np.float32)
+    if gold.frames.segments is not None:
+        runs.write_rows(path, gold.frames.times, gold.frames.segments, {"value": values})
+        return
+    times = gold.frames.times
+    whole = times.astype(np.int64) if (times == np.round(times)).all() else times
+    frame = pd.DataFrame({"timestamp": whole, "value": values})
+    runs.write_file(path, lambda draft: frame.to_csv(draft, index=False))
+
+
+def _tell(
+    config: GoldConfig,
+    golds: Sequence[Gold],
+    agreements: Sequence[Agreement],
+    labels: Path,
+    report: Path,
+    synthetic: bool,
+) -> None:
+    """The tables of the terminal."""
+    aligned = config.align.method != "none"
+    mark = ", SYNTHETIC data" if synthetic else ""
+    print(f"{labels.name}: {describe(config)}{mark}; agreement between raters, mean ± deviation\n")
+    print(agreement_table(agreements, aligned), end="\n\n")
+    if golds[0].weights is not None:
+        print(weights_table(golds), end="\n\n")
+    if aligned and len({name for gold in golds for name in gold.raters}) <= 40:
+        print(shifts_table(golds), end="\n\n")
+    print(f"{len(golds)} files of labels in {labels}{os.sep}")
+    print(f"agreement.csv, weights.csv, warping/ and figures/ in {report}{os.sep}")
+
+
+def describe(config: GoldConfig) -> str:
+    """The steps in words."""
+    align = {"gctw": "canonical time warping, ", "lag": "constant lags, ", "none": ""}
+    fusion = {
+        "ewe": f"EWE ({config.fuse.agreement} {config.fuse.measure.replace('ccc', 'CCC')})",
+        "mean": "mean",
+        "dba": "DTW barycentre",
+    }[config.fuse.method]
+    physio = f" with {config.physio.name}" if config.physio.signal is not None else ""
+    return f"{align[config.align.method]}{fusion}{physio}"
+
+
+def _or_none(value: float) -> float | None:
+    return None if np.isnan(value) else value

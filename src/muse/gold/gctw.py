@@ -1,0 +1,268 @@
+"""Generic canonical time warping: several sequences, warped in time onto each other.
+
+F. Zhou and F. De la Torre, Generalized time warping for multi-modal alignment of human motion,
+CVPR 2012, and Generalized canonical time warping, IEEE TPAMI 38(2), 2016.
+
+Sequence i, X_i (dims_i, frames_i), is read along a path p_i of ``frames`` positions and projected
+with V_i: Z_i = V_i' X_i(p_i). Minimised is, per frame,
+
+    1/(2m) sum_{i<j} |Z_i - Z_j|^2  +  r/(2 - 2r) sum_i |V_i|^2  +  s/(2m) sum_i |p_i' - 1|^2
+
+(m sequences, r the regularisation, s the stiffness, p_i' the slope relative to the uniform path;
+each dim of a warped sequence has zero mean and unit deviation, so that a path gains nothing by
+lingering where a sequence is flat)
+under sum_i V_i' ((1 - r) X_i X_i' + r I) V_i = I. For given paths the V_i are those of multi-set
+canonical correlation analysis. A path is a mixture of monotone functions from the first position
+to the last, with weights that are not negative and have the sum 1: whatever the weights, it is
+monotone and keeps both ends.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.linalg import block_diag, eigh
+from scipy.optimize import nnls
+
+HALVINGS = 6  # of a Gauss-Newton step that does not lower the objective
+LEAST = 1e-5  # of its value the objective must fall by in a round
+SUM_TO_ONE = 1e4  # weight of that equation among the least squares
+
+
+@dataclass(frozen=True)
+class Warping:
+    """What generic canonical time warping has found."""
+
+    paths: np.ndarray  # (sequences, frames) float64: position in the sequence, 0 to its last frame
+    objective: list[float]  # at the start and after each round; never rising
+    projections: list[np.ndarray]  # per sequence (dims, components)
+
+
+@dataclass(frozen=True)
+class _Problem:
+    """What stays the same over the rounds."""
+
+    sequences: list[np.ndarray]  # (dims, frames_i), zero mean and unit deviation
+    slopes: list[np.ndarray]  # the same shape: change per frame
+    bases: np.ndarray  # (frames, functions), each from 0 to 1
+    steps: np.ndarray  # (frames - 1, functions): slopes relative to the uniform path's
+    regularisation: float
+    stiffness: float
+    components: int
+
+    @property
+    def frames(self) -> int:
+        return len(self.bases)
+
+
+def gctw(
+    sequences: Sequence[np.ndarray],
+    polynomials: int = 5,
+    tangents: int = 5,
+    regularisation: float = 0.7,
+    energy: float = 0.8,
+    rounds: int = 20,
+    steps: int = 2,
+    stiffness: float = 1.0,
+    centred: bool = True,
+) -> Warping:
+    """Warp sequences onto each other, from uniform paths, to the length of the shortest.
+
+    Args:
+        sequences: each (dims, frames) or (frames,), without NaN; lengths and dims may differ.
+        polynomials, tangents: basis functions of the paths, see `warping_bases`.
+        regularisation: of the canonical correlation analysis, 0 to below 1.
+        energy: share of the canonical correlations that the components keep at the start; there
+            are never more components than the sequence with the fewest dims has.
+        rounds: of analysis and Gauss-Newton steps at most.
+        steps: Gauss-Newton steps in each round, each through all sequences in turn.
+        stiffness: penalty on slopes that differ from the uniform path's.
+    """
+    whole = [np.atleast_2d(np.asarray(sequence, np.float64)) for sequence in sequences]
+    bases = warping_bases(min(x.shape[1] for x in whole), polynomials, tangents)
+    scaled = [_standardised(x) for x in whole]
+    slopes = [np.gradient(x, axis=1) if x.shape[1] > 1 else np.zeros_like(x) for x in scaled]
+    relative = np.diff(bases, axis=0) * max(len(bases) - 1, 1)
+    problem = _Problem(scaled, slopes, bases, relative, regularisation, stiffness, 0)
+    weights = np.zeros((len(whole), bases.shape[1]))
+    weights[:, 0] = 1.0  # the first function is the uniform path
+    components = _components(problem, weights, energy)
+    problem = _Problem(scaled, slopes, bases, relative, regularisation, stiffness, components)
+    projections, value = _project(problem, weights)
+    objective = [value]
+    for _ in range(rounds if len(whole) > 1 and len(bases) > 2 else 0):
+        moved = weights
+        for _ in range(steps):
+            moved = _gauss_newton(problem, projections, moved)
+        for halving in range(HALVINGS):  # V_i of unit variance may undo what a step has gained
+            candidate = weights + 0.5**halving * (moved - weights)
+            found, value = _project(problem, candidate)
+            if value < objective[-1] - LEAST * abs(objective[-1]):
+                break
+        else:
+            break
+        weights, projections = candidate, found
+        objective.append(value)
+    paths = np.stack([_path(problem, i, w) for i, w in enumerate(weights)])
+    return Warping(_centred(paths) if centred else paths, objective, projections)
+
+
+def warping_bases(frames: int, polynomials: int, tangents: int) -> np.ndarray:
+    """Monotone functions from 0 to 1 over ``frames`` frames: (frames, polynomials + tangents).
+
+    Polynomials t^e with e = 1, 1/2, 2, 1/4, 4, ...; hyperbolic tangents that rise in turn, evenly
+    over the whole, each over about its share of it.
+    """
+    time = np.linspace(0, 1, frames)
+    exponents = [2.0 ** ((k + 1) // 2 * (-1) ** k) for k in range(polynomials)]
+    powers = [time**e for e in exponents]
+    centres = (np.arange(tangents) + 0.5) / max(tangents, 1)
+    bends = np.tanh(2 * tangents * (time - centres[:, None]))  # (tangents, frames)
+    low, high = bends[:, :1], bends[:, -1:]
+    return np.stack([*powers, *((bends - low) / np.maximum(high - low, 1e-12))], axis=1)
+
+
+def warped(sequence: np.ndarray, path: np.ndarray) -> np.ndarray:
+    """A sequence (..., frames) read along a path (new frames,), linear between its frames."""
+    sequence = np.asarray(sequence, np.float64)
+    rows = sequence.reshape(-1, sequence.shape[-1])
+    at = np.arange(sequence.shape[-1])
+    return np.stack([np.interp(path, at, row) for row in rows]).reshape(
+        *sequence.shape[:-1], len(path)
+    )
+
+
+def _centred(paths: np.ndarray) -> np.ndarray:
+    """The same paths against each other, with the uniform path as their mean: (m, frames)."""
+    lengths = paths[:, -1:]  # (m, 1)
+    frames = paths.shape[1]
+    uniform = np.linspace(0, 1, frames)
+    mean = np.mean(paths / np.maximum(lengths, 1e-12), axis=0)
+    when = np.interp(uniform, mean, uniform)  # at which frame the mean is where it should be
+    return np.stack([np.interp(when, uniform, path) for path in paths])
+
+
+def _standardised(x: np.ndarray) -> np.ndarray:
+    """Zero mean and unit deviation of each dim; zero where nothing moves."""
+    moves = np.ptp(x, axis=1, keepdims=True) > 0
+    deviation = np.where(moves, x.std(1, keepdims=True), 1.0)
+    return np.where(moves, (x - x.mean(1, keepdims=True)) / deviation, 0.0)
+
+
+def _path(problem: _Problem, i: int, weights: np.ndarray) -> np.ndarray:
+    last = problem.sequences[i].shape[1] - 1
+    return np.clip(problem.bases @ weights * last, 0, last)  # (frames,)
+
+
+def _covariances(problem: _Problem, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Of all dims of all warped sequences with each other, and the regularised ones within each."""
+    read = [_read(problem, i, w) for i, w in enumerate(weights)]
+    r, frames = problem.regularisation, problem.frames
+    stacked = np.concatenate(read)
+    within = [(1 - r) * x @ x.T / frames + (r + 1e-9) * np.eye(len(x)) for x in read]
+    return stacked @ stacked.T / frames, block_diag(*within)
+
+
+def _components(problem: _Problem, weights: np.ndarray, energy: float) -> int:
+    """How many components keep ``energy`` of the canonical correlations."""
+    found = np.maximum(eigh(*_covariances(problem, weights), eigvals_only=True)[::-1], 0)
+    total = found.sum()
+    enough = 1 + int(np.searchsorted(np.cumsum(found), energy * total - 1e-12)) if total else 1
+    return min(enough, *(len(x) for x in problem.sequences))
+
+
+def _project(problem: _Problem, weights: np.ndarray) -> tuple[list[np.ndarray], float]:
+    """The V_i of multi-set canonical correlation analysis, and the objective with them."""
+    correlations, vectors = eigh(*_covariances(problem, weights))
+    d, m = problem.components, len(problem.sequences)
+    top = vectors[:, ::-1][:, :d]  # (all dims, components)
+    top = top * np.where(top.sum(0) < 0, -1, 1)  # the sign of a component is free
+    ends = np.cumsum([len(x) for x in problem.sequences])[:-1]
+    bend = sum(_bend(problem, w) for w in weights)
+    value = d / (2 - 2 * problem.regularisation) - correlations[::-1][:d].sum() / (2 * m)
+    return np.split(top, ends), float(value + problem.stiffness * bend / (2 * m))
+
+
+def _bend(problem: _Problem, weights: np.ndarray) -> float:
+    """Mean squared difference of a path's slope from the uniform path's."""
+    return float(np.mean((problem.steps @ weights - 1) ** 2)) if len(problem.steps) else 0.0
+
+
+def _gauss_newton(
+    problem: _Problem, projections: list[np.ndarray], weights: np.ndarray
+) -> np.ndarray:
+    """One Gauss-Newton step for each sequence in turn, the others as they are by then."""
+    weights = weights.copy()
+    m = len(weights)
+    z = [projections[i].T @ _read(problem, i, w) for i, w in enumerate(weights)]
+    total = np.sum(z, axis=0)  # (components, frames)
+    for i in range(m):
+        if np.any(projections[i]) and np.any(problem.slopes[i]):
+            target = (total - z[i]) / (m - 1)
+            weights[i] = _step(problem, projections[i], i, weights[i], target, m - 1)
+            new = projections[i].T @ _read(problem, i, weights[i])
+            total += new - z[i]
+            z[i] = new
+    return weights
+
+
+def _read(problem: _Problem, i: int, weights: np.ndarray) -> np.ndarray:
+    """A sequence along its path, with zero mean and unit deviation: (dims, frames)."""
+    return _standardised(warped(problem.sequences[i], _path(problem, i, weights)))
+
+
+def _change(problem: _Problem, i: int, weights: np.ndarray) -> np.ndarray:
+    """How `_read` changes with each weight: (dims, frames, functions)."""
+    path = _path(problem, i, weights)
+    last, frames = problem.sequences[i].shape[1] - 1, problem.frames
+    slope = warped(problem.slopes[i], path)
+    change = slope[:, :, None] * (last * problem.bases)
+    change -= change.mean(1, keepdims=True)
+    values = warped(problem.sequences[i], path)
+    z = _standardised(values)
+    along = np.einsum("df,dfk->dk", z, change) / frames  # of the deviation
+    deviation = np.where(np.ptp(values, axis=1) > 0, values.std(1), 1.0)
+    return (change - z[:, :, None] * along[:, None]) / deviation[:, None, None]
+
+
+def _step(
+    problem: _Problem,
+    projection: np.ndarray,
+    i: int,
+    weights: np.ndarray,
+    target: np.ndarray,
+    others: int,
+) -> np.ndarray:
+    """The weights of path i that bring its sequence nearer to ``target`` (components, frames)."""
+    frames, functions = problem.bases.shape
+
+    def cost(candidate: np.ndarray) -> float:
+        apart = projection.T @ _read(problem, i, candidate) - target
+        return others * np.sum(apart**2) / frames + problem.stiffness * _bend(problem, candidate)
+
+    z = projection.T @ _read(problem, i, weights)
+    change = np.einsum("dc,dfk->cfk", projection, _change(problem, i, weights))
+    change = change.reshape(-1, functions)  # (components * frames, functions)
+    wanted = (target - z).ravel() + change @ weights
+    share, stiff = others / frames, problem.stiffness / len(problem.steps)
+    square = share * change.T @ change + stiff * problem.steps.T @ problem.steps
+    linear = share * change.T @ wanted + stiff * problem.steps.sum(0)
+    goal = _on_simplex(square, linear)
+    before = cost(weights)
+    for halving in range(HALVINGS):
+        candidate = weights + 0.5**halving * (goal - weights)
+        if cost(candidate) < before:
+            return candidate
+    return weights
+
+
+def _on_simplex(square: np.ndarray, linear: np.ndarray) -> np.ndarray:
+    """The weights w >= 0 with sum 1 that minimise w' square w / 2 - linear' w."""
+    count = len(linear)
+    ridge = 1e-10 * max(np.trace(square) / count, 1e-12)
+    root = np.linalg.cholesky(square + ridge * np.eye(count))  # lower
+    heavy = SUM_TO_ONE * max(np.abs(root).max(), 1e-12)
+    left = np.vstack([root.T, np.full((1, count), heavy)])
+    right = np.append(np.linalg.solve(root, linear), heavy)
+    found = nnls(left, right)[0]
+    return found / found.sum()

@@ -1,0 +1,181 @@
+"""All steps from raters' traces to gold standards, as the settings say."""
+
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from muse import progress
+from muse.config_gold import AlignConfig, FuseStepConfig, GoldConfig, PostConfig
+from muse.errors import MuseError
+from muse.gold import physio
+from muse.gold.agreement import Weights, ewe_weights
+from muse.gold.frames import Frames
+from muse.gold.fusion import barycentre, weighted
+from muse.gold.gctw import gctw, warped
+from muse.gold.lag import lags_of
+from muse.gold.raters import Ratings
+from muse.gold.smoothing import smooth
+from muse.gold.standardise import standardise
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Gold:
+    """A recording's gold standard and what it was made from."""
+
+    id: str
+    frames: Frames
+    raters: list[str]
+    before: np.ndarray  # (raters, frames): smoothed and standardised
+    after: np.ndarray  # (raters, frames): and aligned
+    shifts: np.ndarray  # (raters, frames): seconds by which each is read ahead of the frame
+    weights: Weights | None  # None: not weighted
+    fused: np.ndarray  # (frames,)
+    mean: np.ndarray  # (frames,): plain mean of the raters as they were, smoothed alike
+    notes: list[str] = field(default_factory=list)
+
+
+def make_gold(config: GoldConfig, ratings: Sequence[Ratings]) -> list[Gold]:
+    """Take the recordings through all steps.
+
+    Raises:
+        MuseError: a step cannot be done; the message names the recording.
+    """
+    smoothed = []
+    for recording in ratings:
+        with _of(recording.id):
+            smoothed.append(
+                smooth(recording.values, config.smooth.method, config.smooth.window,
+                       config.smooth.order)
+            )  # fmt: skip
+    names = [recording.raters for recording in ratings]
+    before = standardise(smoothed, names, config.standardise.over, config.standardise.scale)
+    log.info(
+        "%d recordings, %d raters; smoothing %s, standardised over %s",
+        len(ratings),
+        len({name for own in names for name in own}),
+        config.smooth.method,
+        config.standardise.over,
+    )
+    notes: list[list[str]] = [[] for _ in ratings]
+    if config.physio.signal is not None:
+        names, before, notes = _with_physio(config, ratings, names, before)
+    found = []
+    with progress.bar(total=len(ratings), desc=f"align: {config.align.method}") as bar:
+        for recording, own, values, told in zip(ratings, names, before, notes, strict=True):
+            with _of(recording.id):
+                found.append(_gold(config, recording, own, values, told))
+            bar.update()
+    return found
+
+
+def _with_physio(
+    config: GoldConfig,
+    ratings: Sequence[Ratings],
+    names: list[list[str]],
+    before: list[np.ndarray],
+) -> tuple[list[list[str]], list[np.ndarray], list[list[str]]]:
+    """The signal in the place of the rater with the lowest weight, and a note of who that was."""
+    given = [_weights(config.fuse, values).shares for values in before]
+    out = physio.lowest(names, given, config.physio.replace)
+    signals = physio.read_signals(config, ratings)
+    results = ([], [], [])
+    for k, recording in enumerate(ratings):
+        own, values = physio.with_signal(names[k], before[k], out[k], config.physio.name,
+                                         signals[k])  # fmt: skip
+        who = f"in the place of rater {names[k][out[k]]}" if out[k] is not None else "added"
+        note = f"recording {recording.id}: {config.physio.name} {who}"
+        log.info(note)
+        for results_of, value in zip(results, (own, values, [note]), strict=True):
+            results_of.append(value)
+    return results
+
+
+def _gold(
+    config: GoldConfig,
+    recording: Ratings,
+    names: list[str],
+    before: np.ndarray,
+    told: list[str],
+) -> Gold:
+    """Steps 3 to 5 of one recording."""
+    step = recording.frames.step
+    positions = align(before, config.align, step)  # (raters, frames)
+    after = np.stack([warped(row, path) for row, path in zip(before, positions, strict=True)])
+    shifts = (positions - np.arange(before.shape[1])) * step
+    weights, fused = fuse(before, after, config.fuse, round(config.align.max_lag / step))
+    fused, clipped = _post(fused, config.post)
+    mean, _ = _post(before.mean(0), config.post)
+    notes = [*recording.notes, *told]
+    where = f"recording {recording.id}"
+    for name, row in zip(names, before, strict=True):
+        if np.ptp(row) == 0:
+            notes.append(f"{where}: rater {name} never moves; weight 0.")
+    if weights is not None and weights.fallback:
+        notes.append(f"{where}: no rater agrees with the others; the plain mean is taken.")
+    if clipped:
+        notes.append(f"{where}: {clipped} frames were outside [-1, 1] and are clipped.")
+    for name, row in zip(names, shifts, strict=True):
+        if config.align.method == "gctw" and np.abs(row).max() > config.align.max_lag:
+            notes.append(
+                f"{where}: rater {name} is moved by up to {np.abs(row).max():.1f} s, more than "
+                f"reacting takes (align.max_lag={config.align.max_lag:g})."
+            )
+    return Gold(recording.id, recording.frames, names, before, after, shifts, weights, fused, mean,
+                notes)  # fmt: skip
+
+
+def align(values: np.ndarray, how: AlignConfig, step: float) -> np.ndarray:
+    """Where each rater is read for each frame: (raters, frames) -> positions (raters, frames)."""
+    raters, frames = values.shape
+    at = np.tile(np.arange(frames, dtype=float), (raters, 1))
+    if how.method == "none" or raters < 2:
+        return at
+    if how.method == "lag":
+        lags = lags_of(values, round(how.max_lag / step))
+        return np.clip(at + lags[:, None], 0, frames - 1)
+    return gctw(
+        list(values), how.polynomials, how.tangents, how.regularisation, how.energy, how.rounds,
+        how.steps, how.stiffness,
+    ).paths  # fmt: skip
+
+
+def fuse(
+    before: np.ndarray, after: np.ndarray, how: FuseStepConfig, reach: int
+) -> tuple[Weights | None, np.ndarray]:
+    """One signal from the aligned raters ``after``, both (raters, frames); weights if it has any.
+
+    Args:
+        reach: frames by which the DTW of `dba` may shift a rater.
+    """
+    if how.method == "mean":
+        return None, after.mean(0)
+    if how.method == "dba":
+        return None, barycentre(after, max(1, reach)) if len(after) > 1 else after[0]
+    weights = _weights(how, before if how.weights_from == "raw" else after)
+    return weights, weighted(after, weights.shares)
+
+
+def _weights(how: FuseStepConfig, values: np.ndarray) -> Weights:
+    return ewe_weights(values, how.agreement, how.measure)
+
+
+def _post(signal: np.ndarray, how: PostConfig) -> tuple[np.ndarray, int]:
+    """The smoothed signal, and how many frames were clipped."""
+    signal = smooth(signal, how.method, how.window, how.order)
+    if not how.clip:
+        return signal, 0
+    return np.clip(signal, -1, 1), int(np.sum(np.abs(signal) > 1))
+
+
+@contextmanager
+def _of(id_: str) -> Iterator[None]:
+    """Name the recording in the message of a MuseError."""
+    try:
+        yield
+    except MuseError as error:
+        raise MuseError(f"recording {id_}: {error}") from None

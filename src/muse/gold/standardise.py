@@ -1,0 +1,53 @@
+"""Raters use a scale differently: bring each to the same mean, deviation and range."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+
+def standardise(
+    recordings: Sequence[np.ndarray], raters: Sequence[Sequence[str]], over: str, scale: bool
+) -> list[np.ndarray]:
+    """Standardise each rater to zero mean and unit deviation, then into [-1, 1].
+
+    Args:
+        recordings: each (raters, frames), without NaN.
+        raters: the rater of each row; one who comes again in another recording is the same.
+        over: `corpus` (each rater over all recordings), `recording`, or `none`.
+        scale: bring the lowest value of the rater to -1 and the highest to 1. That takes back what
+            the z-score has done to mean and deviation; the two together are the published way.
+
+    Returns:
+        The recordings, standardised; a rater who never moves is zero throughout.
+    """
+    if over == "none":
+        return [np.asarray(values, np.float64) for values in recordings]
+    if over == "recording":
+        own = [[f"{k}" for k in range(len(names))] for names in raters]
+        return [
+            standardise([values], [names], "corpus", scale)[0]
+            for values, names in zip(recordings, own, strict=True)
+        ]
+    traces: dict[str, list[np.ndarray]] = {}
+    for values, names in zip(recordings, raters, strict=True):
+        for name, trace in zip(names, values, strict=True):
+            traces.setdefault(name, []).append(trace)
+    moments = {name: _moments(np.concatenate(parts), scale) for name, parts in traces.items()}
+    return [
+        np.stack(
+            [(trace - moments[name][0]) * moments[name][1] + moments[name][2]
+             for name, trace in zip(names, values, strict=True)]
+        )
+        for values, names in zip(recordings, raters, strict=True)
+    ]  # fmt: skip
+
+
+def _moments(trace: np.ndarray, scale: bool) -> tuple[float, float, float]:
+    """Mean, factor and shift that standardise a trace."""
+    mean, deviation = trace.mean(), trace.std()
+    if np.ptp(trace) == 0:
+        return mean, 0.0, 0.0
+    if not scale:
+        return mean, 1 / deviation, 0.0
+    low, high = (trace.min() - mean) / deviation, (trace.max() - mean) / deviation
+    return mean, 2 / (deviation * (high - low)), -(high + low) / (high - low)
