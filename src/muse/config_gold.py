@@ -102,14 +102,19 @@ class PhysioConfig:
     name: str = setting("What it is called among the raters.")
     unit: str | None = setting("Unit of its timestamps: ms, s or min; null: as the raters'.")
     offset: float = setting("Seconds added to its timestamps.")
-    replace: str = setting("The lowest weight is dropped: global (one rater), recording, none.")
+    replace: str = setting("Who gives way, by lowest weight: global (one), recording; none.")
     window: int = setting("Frames of its Savitzky-Golay smoothing, after downsampling.")
     order: int = setting("Order of the polynomial.")
     over: str = setting("Standardised over: recording (levels differ between people) or corpus.")
 
     def __post_init__(self):
-        one_of("physio.replace", self.replace, ("global", "recording", "none"))
+        one_of("physio.replace", self.replace, ("none", "global", "recording"))
         one_of("physio.over", self.over, ("recording", "corpus"))
+        if (self.signal is None) != (self.replace == "none"):
+            raise MuseError(
+                f"physio.signal={self.signal} with physio.replace={self.replace}: with gold=physio "
+                "give the folder of the signal, physio.signal=FOLDER; without, neither."
+            )
         if self.unit is not None:
             one_of("physio.unit", self.unit, UNITS)
         _window("physio", self.window, self.order)

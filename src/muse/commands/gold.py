@@ -43,16 +43,16 @@ def run(config: GoldConfig) -> None:
         raise MuseError(f"target={target}: expected the name of a folder, no path.")
     out = path_of(config.out)
     labels, report = out / "label_segments" / target, out / "gold" / target
-    for folder in (labels, report):
-        if folder.is_dir() and any(folder.iterdir()):
-            raise MuseError(
-                f"{folder}: the folder is not empty. Give another out= or target=, or remove it."
-            )
     synthetic = is_synthetic(source)
     if synthetic and (out / "label_segments").is_dir() and not is_synthetic(out):
         raise MuseError(
             f"out={out}: a package of real data; {source} is synthetic. Give another folder."
         )
+    for folder in (labels, report):
+        if folder.is_dir() and any(folder.iterdir()):
+            raise MuseError(
+                f"{folder}: the folder is not empty. Give another out= or target=, or remove it."
+            )
     ratings = read_ratings(config)
     for note in (note for recording in ratings for note in recording.notes):
         log.warning(note)
@@ -87,7 +87,7 @@ def _write(
     runs.write_text(report / "config.yaml", f"# {config.job.command}\n{settings}")
     write_tables(report, golds, agreements)
     mark = ", SYNTHETIC data" if synthetic else ""
-    signal = config.physio.name if config.physio.signal is not None else None
+    signal = None if config.physio.replace == "none" else config.physio.name
     drawn = golds[: config.figures]
     with progress.bar(total=len(drawn), desc="figures") as bar:
         for gold in drawn:
@@ -155,7 +155,7 @@ def describe(config: GoldConfig) -> str:
         "mean": "mean",
         "dba": "DTW barycentre",
     }[config.fuse.method]
-    physio = f" with {config.physio.name}" if config.physio.signal is not None else ""
+    physio = "" if config.physio.replace == "none" else f" with {config.physio.name}"
     return f"{align[config.align.method]}{fusion}{physio}"
 
 

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from muse.gold.standardise import moves
+
 MEASURES = ("ccc", "correlation")
 
 
@@ -30,7 +32,7 @@ def agreement_matrix(values: np.ndarray, measure: str) -> np.ndarray:
     values = np.asarray(values, np.float64)
     mean = values.mean(1)
     centred = values - mean[:, None]
-    moves = np.ptp(values, axis=1) > 0
+    moving = moves(values)
     covariance = centred @ centred.T / max(values.shape[1] - 1, 1)
     variance = np.diagonal(covariance)
     if measure == "ccc":
@@ -38,7 +40,7 @@ def agreement_matrix(values: np.ndarray, measure: str) -> np.ndarray:
         above = 2 * covariance
     else:
         below, above = np.sqrt(variance[:, None] * variance), covariance
-    both = moves[:, None] & moves
+    both = moving[:, None] & moving
     return np.where(both, above, 0) / np.where(both, below, 1)
 
 
@@ -66,7 +68,7 @@ def ewe_weights(values: np.ndarray, agreement: str, measure: str) -> Weights:
     above 0 all who move count the same (all raters, if none moves). One rater has weight 1.
     """
     values = np.asarray(values, np.float64)
-    constant = np.ptp(values, axis=1) == 0
+    constant = ~moves(values)
     if len(values) == 1:
         return Weights(np.ones(1), np.zeros(1), constant, False)
     found = agreement_of_raters(values, agreement, measure)

@@ -21,8 +21,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.linalg import block_diag, eigh
 from scipy.optimize import nnls
+
+from muse.gold.mcca import components_for, multiset_cca
+from muse.gold.standardise import moves
 
 HALVINGS = 6  # of a Gauss-Newton step that does not lower the objective
 LEAST = 1e-5  # of its value the objective must fall by in a round
@@ -49,6 +51,7 @@ class _Problem:
     regularisation: float
     stiffness: float
     components: int
+    upright: bool
 
     @property
     def frames(self) -> int:
@@ -63,7 +66,8 @@ def gctw(
     energy: float = 0.8,
     rounds: int = 20,
     steps: int = 2,
-    stiffness: float = 1.0,
+    stiffness: float = 3.0,
+    upright: bool = False,
     centred: bool = True,
 ) -> Warping:
     """Warp sequences onto each other, from uniform paths, to the length of the shortest.
@@ -77,20 +81,18 @@ def gctw(
         rounds: of analysis and Gauss-Newton steps at most.
         steps: Gauss-Newton steps in each round, each through all sequences in turn.
         stiffness: penalty on slopes that differ from the uniform path's.
+        upright: see `muse.gold.mcca.multiset_cca`; for sequences of one dim that mean the same,
+            such as raters, who are not to be aligned to the opposite of each other.
+        centred: warp all paths alike in the end such that their mean is the uniform path. The
+            method only compares sequences with each other; this leaves them where they were on
+            average, instead of wherever the last round has moved them to together.
     """
-    whole = [np.atleast_2d(np.asarray(sequence, np.float64)) for sequence in sequences]
-    bases = warping_bases(min(x.shape[1] for x in whole), polynomials, tangents)
-    scaled = [_standardised(x) for x in whole]
-    slopes = [np.gradient(x, axis=1) if x.shape[1] > 1 else np.zeros_like(x) for x in scaled]
-    relative = np.diff(bases, axis=0) * max(len(bases) - 1, 1)
-    problem = _Problem(scaled, slopes, bases, relative, regularisation, stiffness, 0)
-    weights = np.zeros((len(whole), bases.shape[1]))
+    problem = _problem(sequences, polynomials, tangents, regularisation, energy, stiffness, upright)
+    weights = np.zeros((len(problem.sequences), problem.bases.shape[1]))
     weights[:, 0] = 1.0  # the first function is the uniform path
-    components = _components(problem, weights, energy)
-    problem = _Problem(scaled, slopes, bases, relative, regularisation, stiffness, components)
     projections, value = _project(problem, weights)
     objective = [value]
-    for _ in range(rounds if len(whole) > 1 and len(bases) > 2 else 0):
+    for _ in range(rounds if len(weights) > 1 and problem.frames > 2 else 0):
         moved = weights
         for _ in range(steps):
             moved = _gauss_newton(problem, projections, moved)
@@ -105,6 +107,28 @@ def gctw(
         objective.append(value)
     paths = np.stack([_path(problem, i, w) for i, w in enumerate(weights)])
     return Warping(_centred(paths) if centred else paths, objective, projections)
+
+
+def _problem(
+    sequences: Sequence[np.ndarray],
+    polynomials: int,
+    tangents: int,
+    regularisation: float,
+    energy: float,
+    stiffness: float,
+    upright: bool,
+) -> _Problem:
+    """The sequences standardised, their slopes, the basis functions, the number of components."""
+    whole = [np.atleast_2d(np.asarray(sequence, np.float64)) for sequence in sequences]
+    scaled = [_standardised(x) for x in whole]
+    slopes = [np.gradient(x, axis=1) if x.shape[1] > 1 else np.zeros_like(x) for x in scaled]
+    frames = min(x.shape[1] for x in whole)
+    bases = warping_bases(frames, polynomials, tangents)
+    uniform = [np.linspace(0, x.shape[1] - 1, frames) for x in scaled]
+    read = [_standardised(warped(x, path)) for x, path in zip(scaled, uniform, strict=True)]
+    components = 1 if upright else components_for(read, regularisation, energy)
+    steps = np.diff(bases, axis=0) * max(frames - 1, 1)
+    return _Problem(scaled, slopes, bases, steps, regularisation, stiffness, components, upright)
 
 
 def warping_bases(frames: int, polynomials: int, tangents: int) -> np.ndarray:
@@ -144,9 +168,9 @@ def _centred(paths: np.ndarray) -> np.ndarray:
 
 def _standardised(x: np.ndarray) -> np.ndarray:
     """Zero mean and unit deviation of each dim; zero where nothing moves."""
-    moves = np.ptp(x, axis=1, keepdims=True) > 0
-    deviation = np.where(moves, x.std(1, keepdims=True), 1.0)
-    return np.where(moves, (x - x.mean(1, keepdims=True)) / deviation, 0.0)
+    moving = moves(x)[:, None]
+    deviation = np.where(moving, x.std(1, keepdims=True), 1.0)
+    return np.where(moving, (x - x.mean(1, keepdims=True)) / deviation, 0.0)
 
 
 def _path(problem: _Problem, i: int, weights: np.ndarray) -> np.ndarray:
@@ -154,33 +178,15 @@ def _path(problem: _Problem, i: int, weights: np.ndarray) -> np.ndarray:
     return np.clip(problem.bases @ weights * last, 0, last)  # (frames,)
 
 
-def _covariances(problem: _Problem, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Of all dims of all warped sequences with each other, and the regularised ones within each."""
-    read = [_read(problem, i, w) for i, w in enumerate(weights)]
-    r, frames = problem.regularisation, problem.frames
-    stacked = np.concatenate(read)
-    within = [(1 - r) * x @ x.T / frames + (r + 1e-9) * np.eye(len(x)) for x in read]
-    return stacked @ stacked.T / frames, block_diag(*within)
-
-
-def _components(problem: _Problem, weights: np.ndarray, energy: float) -> int:
-    """How many components keep ``energy`` of the canonical correlations."""
-    found = np.maximum(eigh(*_covariances(problem, weights), eigvals_only=True)[::-1], 0)
-    total = found.sum()
-    enough = 1 + int(np.searchsorted(np.cumsum(found), energy * total - 1e-12)) if total else 1
-    return min(enough, *(len(x) for x in problem.sequences))
-
-
 def _project(problem: _Problem, weights: np.ndarray) -> tuple[list[np.ndarray], float]:
-    """The V_i of multi-set canonical correlation analysis, and the objective with them."""
-    correlations, vectors = eigh(*_covariances(problem, weights))
-    d, m = problem.components, len(problem.sequences)
-    top = vectors[:, ::-1][:, :d]  # (all dims, components)
-    top = top * np.where(top.sum(0) < 0, -1, 1)  # the sign of a component is free
-    ends = np.cumsum([len(x) for x in problem.sequences])[:-1]
-    bend = sum(_bend(problem, w) for w in weights)
-    value = d / (2 - 2 * problem.regularisation) - correlations[::-1][:d].sum() / (2 * m)
-    return np.split(top, ends), float(value + problem.stiffness * bend / (2 * m))
+    """The V_i of the canonical correlation analysis for given paths, and the objective then."""
+    read = [_read(problem, i, w) for i, w in enumerate(weights)]
+    projections, powers = multiset_cca(
+        read, problem.regularisation, problem.components, problem.upright
+    )
+    m, bend = len(weights), sum(_bend(problem, w) for w in weights)
+    value = problem.components / (2 - 2 * problem.regularisation) - powers.sum() / (2 * m)
+    return projections, float(value + problem.stiffness * bend / (2 * m))
 
 
 def _bend(problem: _Problem, weights: np.ndarray) -> float:
@@ -221,7 +227,7 @@ def _change(problem: _Problem, i: int, weights: np.ndarray) -> np.ndarray:
     values = warped(problem.sequences[i], path)
     z = _standardised(values)
     along = np.einsum("df,dfk->dk", z, change) / frames  # of the deviation
-    deviation = np.where(np.ptp(values, axis=1) > 0, values.std(1), 1.0)
+    deviation = np.where(moves(values), values.std(1), 1.0)
     return (change - z[:, :, None] * along[:, None]) / deviation[:, None, None]
 
 

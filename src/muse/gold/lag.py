@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from muse.gold.standardise import moves
+
 ROUNDS = 20  # of estimating all lags anew; they settle in a few
 
 
@@ -19,17 +21,17 @@ def lags_of(values: np.ndarray, most: int) -> np.ndarray:
     values = np.asarray(values, np.float64)
     count, frames = values.shape
     lags = np.zeros(count, int)
-    moves = np.ptp(values, axis=1) > 0
+    moving = moves(values)
     most = min(most, frames // 2)
-    if moves.sum() < 2 or most < 1:
+    if moving.sum() < 2 or most < 1:
         return lags
     for _ in range(ROUNDS):
         before = lags.copy()
-        for k in np.flatnonzero(moves):
-            others = np.flatnonzero(moves & (np.arange(count) != k))
+        for k in np.flatnonzero(moving):
+            others = np.flatnonzero(moving & (np.arange(count) != k))
             mean = np.mean([shifted(values[j], lags[j]) for j in others], axis=0)
             lags[k] = _best_lag(values[k], mean, most)
-        lags[moves] -= int(np.rint(lags[moves].mean()))
+        lags[moving] -= int(np.rint(lags[moving].mean()))
         if (lags == before).all():
             break
     return lags

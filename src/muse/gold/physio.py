@@ -75,10 +75,8 @@ def lowest(
         raters: names of each recording's raters.
         weights: (raters,) of each recording.
         replace: `global` (the rater with the lowest mean weight over the recordings she or he has
-            rated), `recording` (the lowest of each), or `none`.
+            rated) or `recording` (the lowest of each).
     """
-    if replace == "none":
-        return [None for _ in raters]
     if replace == "recording":
         return [int(np.argmin(own)) if len(own) > 1 else None for own in weights]
     given: dict[str, list[float]] = {}

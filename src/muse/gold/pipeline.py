@@ -18,7 +18,7 @@ from muse.gold.gctw import gctw, warped
 from muse.gold.lag import lags_of
 from muse.gold.raters import Ratings
 from muse.gold.smoothing import smooth
-from muse.gold.standardise import standardise
+from muse.gold.standardise import moves, standardise
 
 log = logging.getLogger(__name__)
 
@@ -62,7 +62,7 @@ def make_gold(config: GoldConfig, ratings: Sequence[Ratings]) -> list[Gold]:
         config.standardise.over,
     )
     notes: list[list[str]] = [[] for _ in ratings]
-    if config.physio.signal is not None:
+    if config.physio.replace != "none":
         names, before, notes = _with_physio(config, ratings, names, before)
     found = []
     with progress.bar(total=len(ratings), desc=f"align: {config.align.method}") as bar:
@@ -113,7 +113,7 @@ def _gold(
     notes = [*recording.notes, *told]
     where = f"recording {recording.id}"
     for name, row in zip(names, before, strict=True):
-        if np.ptp(row) == 0:
+        if not moves(row):
             notes.append(f"{where}: rater {name} never moves; weight 0.")
     if weights is not None and weights.fallback:
         notes.append(f"{where}: no rater agrees with the others; the plain mean is taken.")
@@ -140,7 +140,7 @@ def align(values: np.ndarray, how: AlignConfig, step: float) -> np.ndarray:
         return np.clip(at + lags[:, None], 0, frames - 1)
     return gctw(
         list(values), how.polynomials, how.tangents, how.regularisation, how.energy, how.rounds,
-        how.steps, how.stiffness,
+        how.steps, how.stiffness, upright=True,
     ).paths  # fmt: skip
 
 

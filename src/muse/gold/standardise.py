@@ -5,6 +5,12 @@ from collections.abc import Sequence
 import numpy as np
 
 
+def moves(values: np.ndarray) -> np.ndarray:
+    """Whether each trace changes by more than rounding does: (..., frames) -> (...) bool."""
+    values = np.asarray(values)
+    return np.ptp(values, axis=-1) > np.maximum(1e-9 * np.abs(values).max(-1), 1e-12)
+
+
 def standardise(
     recordings: Sequence[np.ndarray], raters: Sequence[Sequence[str]], over: str, scale: bool
 ) -> list[np.ndarray]:
@@ -45,7 +51,7 @@ def standardise(
 def _moments(trace: np.ndarray, scale: bool) -> tuple[float, float, float]:
     """Mean, factor and shift that standardise a trace."""
     mean, deviation = trace.mean(), trace.std()
-    if np.ptp(trace) == 0:
+    if not moves(trace):
         return mean, 0.0, 0.0
     if not scale:
         return mean, 1 / deviation, 0.0
