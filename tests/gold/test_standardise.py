@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from muse.gold.standardise import standardise
+from muse.gold.standardise import moves, standardise
 
 ONE = np.array([[0.0, 2, 4], [5, 5, 5]])
 TWO = np.array([[6.0, 8], [1, 0]])
@@ -41,3 +41,10 @@ def test_over_a_recording_or_not_at_all():
     assert second[0].tolist() == pytest.approx([-1, 1])
     first, second = standardise([ONE, TWO], names, "none", True)
     assert first.tolist() == ONE.tolist() and second.tolist() == TWO.tolist()
+
+
+def test_rounding_is_no_movement():
+    noise = np.random.default_rng(0).standard_normal(9) * 1e-16
+    traces = np.stack([0.3 + noise, noise, noise + 0.1 * np.eye(9)[1]])
+    assert moves(traces).tolist() == [False, False, True]
+    assert standardise([traces[:1]], [["a"]], "corpus", True)[0].tolist() == [[0.0] * 9]

@@ -141,7 +141,7 @@ def _tell(
     print(agreement_table(agreements, aligned), end="\n\n")
     if golds[0].weights is not None:
         print(weights_table(golds), end="\n\n")
-    if aligned and len({name for gold in golds for name in gold.raters}) <= 40:
+    if aligned:
         print(shifts_table(golds), end="\n\n")
     print(f"{len(golds)} files of labels in {labels}{os.sep}")
     print(f"agreement.csv, weights.csv, warping/ and figures/ in {report}{os.sep}")

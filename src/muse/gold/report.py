@@ -133,12 +133,14 @@ def weights_table(golds: Sequence[Gold]) -> str:
 
 
 def shifts_table(golds: Sequence[Gold]) -> str:
-    """Mean and extremes of the warping of each rater over the recordings, in seconds."""
+    """Mean and extremes of the warping of each rater (or all) over the recordings, in seconds."""
     shifts: dict[str, list[np.ndarray]] = {}
     for gold in golds:
         for rater, row in zip(gold.raters, gold.shifts, strict=True):
             shifts.setdefault(rater, []).append(row)
     rows = [["read ahead (s)", "mean", "lowest", "highest"]]
+    if len(shifts) > FEW:
+        shifts = {f"{len(shifts)} raters": [row for parts in shifts.values() for row in parts]}
     for rater, parts in shifts.items():
         row = np.concatenate(parts)
         rows.append([rater, f"{row.mean():.2f}", f"{row.min():.2f}", f"{row.max():.2f}"])
