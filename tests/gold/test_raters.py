@@ -30,6 +30,7 @@ def test_unit_and_offset(read, tmp_path):
     assert two.frames.times.tolist() == [0, 500, 1000] and two.frames.step == 0.5
     assert ten.frames.times.tolist() == [500, 1000, 1500]
     assert two.values.tolist() == [[1, 2, 3], [4, 5, 6]] and not two.notes
+    assert "begin at -500 ms; is offset right?" in read("unit=s", "offset=-1")[0].notes[0]
     (two, _) = read("unit=min", "offset=60")
     assert two.frames.times.tolist() == [90_000, 120_000, 150_000]
 
@@ -135,6 +136,8 @@ def test_a_rater_with_several_ids(read, tmp_path):
     path.write_text("id,rater\n4,anna\na,anna\n")
     assert [r.raters[0] for r in read("unit=s", f"ids={path}")] == ["anna", "anna"]
     assert raters_by_id(None) == {}
+    with pytest.raises(MuseError, match="ids: no file has a column 9"):
+        read("unit=s", "ids={9:a}")
     with pytest.raises(MuseError, match="columns a and b are both of the rater c"):
         read("unit=s", "ids={a:c,b:c}")
     path.write_text("id\n4\n")
@@ -161,6 +164,7 @@ GOOD = "timestamp,a,b\n0,1,2\n0.5,2,3\n1,3,4\n"
         (GOOD.replace(",3\n", "\n"), "row 3 has 2 of 3 fields"),
         ("", "the file is empty"),
         ("timestamp,a\n", "a header and no rows"),
+        ("timestamp,a\n0,1\n", "a single row; expected two frames or more"),
         ("timestamp\n1\n2\n", "no column beside timestamp"),
         (GOOD.replace(",2\n", ",\n").replace(",3\n", ",\n").replace(",4", ",")
          .replace(",1,", ",,").replace(",2,", ",,").replace(",3,", ",,"),

@@ -89,7 +89,6 @@ def _with_physio(
                                          signals[k])  # fmt: skip
         who = f"in the place of rater {names[k][out[k]]}" if out[k] is not None else "added"
         note = f"recording {recording.id}: {config.physio.name} {who}"
-        log.info(note)
         for results_of, value in zip(results, (own, values, [note]), strict=True):
             results_of.append(value)
     return results

@@ -5,7 +5,7 @@ end early, pause. Times are milliseconds from here on.
 """
 
 import csv
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +13,7 @@ import numpy as np
 from muse.config_gold import UNITS, GoldConfig
 from muse.config_parts import path_of
 from muse.data.tables import parse_table
-from muse.errors import Faults, MuseError, raise_faults
+from muse.errors import Faults, MuseError, did_you_mean, raise_faults
 from muse.gold.frames import Frames, frames_like, frames_of, resample, step_of
 
 PLAUSIBLE = (0.005, 60.0)  # seconds from frame to frame; anything else is a wrong unit
@@ -25,7 +25,8 @@ class Traces:
 
     path: Path
     times: np.ndarray  # (rows,) ms, rising
-    names: list[str]  # of the columns
+    columns: list[str]  # their names in the file
+    names: list[str]  # of the raters; those of the columns where no id says otherwise
     values: np.ndarray  # (columns, rows) float64, NaN where there is none
 
 
@@ -55,6 +56,9 @@ def read_ratings(config: GoldConfig) -> list[Ratings]:
             path = folder / f"{id_}.csv"
             files.append(_named(read_traces(path, config.unit, config.offset), names))
     raise_faults(faults.found)
+    columns = {name for traces in files for name in traces.columns}
+    for name in set(names) - columns:
+        raise MuseError(f"ids: no file has a column {name}.{did_you_mean(name, sorted(columns))}")
     step = config.step or _common_step(files)
     found = []
     for traces in files:
@@ -96,7 +100,7 @@ def read_traces(path: Path, unit: str, offset: float) -> Traces:
         )
     table = parse_table(path, data)
     times = np.round((table.timestamps * UNITS[unit]) + 1000 * offset, 6)
-    return Traces(path, times, table.columns, table.values.T.astype(np.float64))
+    return Traces(path, times, table.columns, table.columns, table.values.T.astype(np.float64))
 
 
 def raters_by_id(ids: dict | str | None) -> dict[str, str]:
@@ -128,11 +132,14 @@ def _named(traces: Traces, names: dict[str, str]) -> Traces:
                 f"{traces.path}: by ids, the columns {both} are both of the rater {rater}; a "
                 "rater has one trace in a recording."
             )
-    return Traces(traces.path, traces.times, raters, traces.values)
+    return replace(traces, names=raters)
 
 
 def _common_step(files: list[Traces]) -> float:
     """Seconds from frame to frame that all files share."""
+    for traces in files:
+        if len(traces.times) < 2:
+            raise MuseError(f"{traces.path}: a single row; expected two frames or more.")
     steps = [step_of(traces.times) / 1000 for traces in files]
     typical = float(np.median(steps))
     for traces, step in zip(files, steps, strict=True):
@@ -173,6 +180,8 @@ def _ratings(config: GoldConfig, traces: Traces, step: float) -> Ratings:
     else:
         frames, cut = frames_like(path_of(config.rows), id_, spans, config.ends)
     notes += [f"{traces.path}: {cut}"] if cut else []
+    if frames.times[0] < 0:
+        notes.append(f"{traces.path}: the frames begin at {frames.times[0]:g} ms; is offset right?")
     values = [resample(traces.times, traces.values[k], frames.times) for k in kept]
     raters = [traces.names[k] for k in kept]
     if len(raters) == 1:

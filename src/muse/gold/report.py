@@ -143,7 +143,9 @@ def shifts_table(golds: Sequence[Gold]) -> str:
         shifts = {f"{len(shifts)} raters": [row for parts in shifts.values() for row in parts]}
     for rater, parts in shifts.items():
         row = np.concatenate(parts)
-        rows.append([rater, f"{row.mean():.2f}", f"{row.min():.2f}", f"{row.max():.2f}"])
+        rows.append(
+            [rater, *(f"{round(v, 2) + 0.0:.2f}" for v in (row.mean(), row.min(), row.max()))]
+        )
     return in_columns(rows)
 
 
