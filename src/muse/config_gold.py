@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from muse.config_parts import JobInfo, at_least, one_of, setting
+from muse.config_parts import JobInfo, at_least, names_of, one_of, setting
 from muse.errors import MuseError
 
 UNITS = {"ms": 1.0, "s": 1000.0, "min": 60000.0}  # milliseconds of each unit of time
@@ -131,6 +131,7 @@ class GoldConfig:
     target: str | None = setting("Name of the target; null: that of the raters' folder.")
     out: str = setting("Package folder: label_segments/TARGET and gold/TARGET are written.")
     ids: Any = setting("Ids of a rater with several: {4:1,7:2}, or a CSV file id,rater.")
+    leave_out: Any = setting("Columns that are no raters, or raters to do without: [frame,3].")
     segments: str | None = setting("Folder of CSV files start, end (ms), segment_id; null: none.")
     rows: str | None = setting("Feature set folder whose rows the labels get; null: the raters'.")
     ends: str = setting("Where not all raters have values at the ends: trim, or hold the value.")
@@ -147,6 +148,8 @@ class GoldConfig:
     def __post_init__(self):
         one_of("unit", self.unit, UNITS)
         one_of("ends", self.ends, ("trim", "hold"))
+        if self.leave_out is not None:
+            self.leave_out = names_of("leave_out", self.leave_out)
         if self.step is not None and not self.step > 0:
             raise MuseError(f"step={self.step}: expected seconds, above 0.")
         at_least("max_gap", self.max_gap, 0)

@@ -148,6 +148,19 @@ def test_a_rater_with_several_ids(read, tmp_path):
         read("unit=s", f"ids={path}")
 
 
+def test_columns_and_raters_to_do_without(read, tmp_path):
+    columns = {"frame": [1, 2, 3], "a": [0, 1, 2], "4": [3, 4, 4]}
+    write_raters(tmp_path / "raters/1.csv", [0, 1, 2], columns)
+    (found,) = read("unit=s", "ids={4:d}", "leave_out=[frame]")
+    assert found.raters == ["a", "d"] and found.values[1].tolist() == [3, 4, 4]
+    (found,) = read("unit=s", "ids={4:d}", "leave_out=[frame,d]")
+    assert found.raters == ["a"]
+    with pytest.raises(MuseError, match=r"leave_out: no file has a column fram\. Did you mean"):
+        read("unit=s", "leave_out=fram")
+    with pytest.raises(MuseError, match="no rater is left"):
+        read("unit=s", "leave_out=[frame,a,4]")
+
+
 GOOD = "timestamp,a,b\n0,1,2\n0.5,2,3\n1,3,4\n"
 
 

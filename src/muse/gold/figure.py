@@ -31,7 +31,8 @@ def plot_gold(path: Path, title: str, gold: Gold, signal: str | None) -> None:
     at = dict(zip(rows, np.atleast_1d(panels), strict=True))
     time = gold.frames.times / 1000
     _traces(at["raters"], time, gold.before, gold, signal)
-    _title(at["raters"], "raters, smoothed and standardised")
+    named = gold.weights is not None and len(gold.raters) <= NAMED
+    _title(at["raters"], f"raters{' (weight)' * named}")
     if aligned:
         _traces(at["aligned"], time, gold.after, gold, signal)
         _title(at["aligned"], "aligned")

@@ -56,9 +56,13 @@ def read_ratings(config: GoldConfig) -> list[Ratings]:
             path = folder / f"{id_}.csv"
             files.append(_named(read_traces(path, config.unit, config.offset), names))
     raise_faults(faults.found)
+    out = config.leave_out or []
     columns = {name for traces in files for name in traces.columns}
-    for name in set(names) - columns:
-        raise MuseError(f"ids: no file has a column {name}.{did_you_mean(name, sorted(columns))}")
+    for key, name in [*(("ids", n) for n in names), *(("leave_out", n) for n in out)]:
+        if name not in columns | set(names.values()):
+            near = did_you_mean(name, sorted(columns))
+            raise MuseError(f"{key}: no file has a column {name}.{near}")
+    files = [_without(traces, out) for traces in files]
     step = config.step or _common_step(files)
     found = []
     for traces in files:
@@ -135,6 +139,18 @@ def _named(traces: Traces, names: dict[str, str]) -> Traces:
     return replace(traces, names=raters)
 
 
+def _without(traces: Traces, out: list[str]) -> Traces:
+    """The traces without columns, or raters, of these names."""
+    both = zip(traces.columns, traces.names, strict=True)
+    keep = [k for k, names in enumerate(both) if not set(names) & set(out)]
+    return replace(
+        traces,
+        columns=[traces.columns[k] for k in keep],
+        names=[traces.names[k] for k in keep],
+        values=traces.values[keep],
+    )
+
+
 def _common_step(files: list[Traces]) -> float:
     """Seconds from frame to frame that all files share."""
     for traces in files:
@@ -169,11 +185,8 @@ def _ratings(config: GoldConfig, traces: Traces, step: float) -> Ratings:
             kept.append(k)
             notes += [f"{traces.path}: rater {name}: {note}."] if note else []
     if not kept:
-        raise MuseError(
-            f"{traces.path}: no rater is left ("
-            + "; ".join(note.split(": ", 1)[1].rstrip(".") for note in notes)
-            + "). Expected one with values at least."
-        )
+        why = "; ".join(note.split(": ", 1)[1].rstrip(".") for note in notes) or "leave_out"
+        raise MuseError(f"{traces.path}: no rater is left ({why}). Expected one with values.")
     spans = [_span(traces, k) for k in kept]
     if config.rows is None:
         frames, cut = frames_of(traces.times, spans, step, config.ends, config.segments, id_)
