@@ -228,6 +228,8 @@ def test_nobody_agrees_and_nobody_moves(gold, tmp_path, caplog):
     write_raters(tmp_path / "x/1.csv", np.arange(30), {"a": up, "b": -up, "c": np.ones(30)})
     gold(tmp_path / "x", "gold=ewe")
     assert "recording 1: rater c never moves; weight 0." in caplog.text
+    gold(tmp_path / "x", "gold=mean", "target=y")
+    assert "recording 1: rater c never moves; counts as the others." in caplog.text
     assert "recording 1: no rater agrees with the others; the plain mean is taken." in caplog.text
 
 

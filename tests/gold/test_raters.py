@@ -76,6 +76,16 @@ def test_irregular_times_get_regular_frames(read, tmp_path):
     assert found.values[0].tolist() == pytest.approx([0.1, 1, 2, 3, 4], abs=1e-6)
 
 
+def test_rows_that_are_almost_regular_keep_their_times(read, tmp_path):
+    times = [0.033, 0.067, 0.1, 0.134, 0.166, 0.2]  # 30 per second, in whole milliseconds
+    write_raters(tmp_path / "raters/1.csv", times, {"a": range(6), "b": [1] * 6})
+    (found,) = read("unit=s")
+    assert found.frames.times.tolist() == [33, 67, 100, 134, 166, 200]
+    assert found.values[0].tolist() == [0, 1, 2, 3, 4, 5]
+    (found,) = read("unit=s", "step=0.035")
+    assert found.frames.times.tolist() == [35, 70, 105, 140, 175, 210]
+
+
 def test_a_faster_trace_is_averaged_over_each_frame():
     times, frames = np.arange(12.0), np.array([0.0, 4, 8])
     # frames of 4: -2 to 2 has 0, 1; 2 to 6 has 2..5; 6 to 10 has 6..9

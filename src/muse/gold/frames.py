@@ -10,7 +10,8 @@ from muse.config_parts import path_of
 from muse.data.tables import parse_table, rows_in_words
 from muse.errors import MuseError
 
-ON_GRID = 0.05  # share of a step by which a time may miss its frame
+JITTER = 0.1  # share of a step by which the distance of two rows may differ from it
+DRIFT = 0.02  # and by which their mean distance may
 
 
 @dataclass(frozen=True)
@@ -57,14 +58,7 @@ def frames_of(
             f"{id_}: the raters share no two frames: one begins at {start / 1000:g} s, one ends "
             f"at {end / 1000:g} s. Leave one of them out, or use ends=hold."
         )
-    phase = times[0] % pace
-    off = np.abs((times - times[0]) / pace - np.round((times - times[0]) / pace))
-    if off.max() > ON_GRID:
-        phase = 0.0  # rows as they came: the frames are at multiples of the step
-    slack = 0.5 if off.max() > ON_GRID else ON_GRID
-    low = np.ceil((start - phase) / pace - slack)
-    high = np.floor((end - phase) / pace + slack)
-    grid = np.round(phase + pace * np.arange(low, high + 1), 6)
+    grid = _grid(times, start, end, pace)
     labels = None if segments is None else _segments(path_of(segments) / f"{id_}.csv", grid)
     odd = max(max(first) - min(first), max(last) - min(last)) / 1000
     if odd <= step / 2:
@@ -74,6 +68,22 @@ def frames_of(
         "hold": "the first and last values are held where a rater has none",
     }[ends]
     return Frames(grid, labels, step), f"raters begin or end up to {odd:g} s apart; {words}."
+
+
+def _grid(times: np.ndarray, start: float, end: float, pace: float) -> np.ndarray:
+    """Times of frames from ``start`` to ``end``, all in ms, every ``pace``.
+
+    Rows without gaps are the frames. Where rows are missing the frames between are added; rows at
+    any times leave the multiples of ``pace``.
+    """
+    distances = np.diff(times) / pace
+    if np.abs(distances - 1).max() <= JITTER and abs(distances.mean() - 1) <= DRIFT:
+        return times[(times >= start) & (times <= end)]
+    steps = (times - times[0]) / pace
+    missing = np.abs(steps - np.round(steps)).max() <= JITTER
+    phase, slack = (times[0] % pace, JITTER) if missing else (0.0, 0.5)
+    low, high = np.ceil((start - phase) / pace - slack), np.floor((end - phase) / pace + slack)
+    return np.round(phase + pace * np.arange(low, high + 1), 6)
 
 
 def frames_like(

@@ -113,7 +113,8 @@ def _gold(
     where = f"recording {recording.id}"
     for name, row in zip(names, before, strict=True):
         if not moves(row):
-            notes.append(f"{where}: rater {name} never moves; weight 0.")
+            counts = "counts as the others" if weights is None else "weight 0"
+            notes.append(f"{where}: rater {name} never moves; {counts}.")
     if weights is not None and weights.fallback:
         notes.append(f"{where}: no rater agrees with the others; the plain mean is taken.")
     if clipped:
