@@ -62,6 +62,11 @@ COMMANDS = {
         "muse gold my_ratings/arousal unit=s out=data/c3_muse_stress",
         "raters",
     ),
+    "classes": Command(
+        "Make classes per segment, as in Sent, out of continuous signals.",
+        "muse classes task=stress data.root=data out=data",
+        "task",
+    ),
     "synth": Command(
         "Write a synthetic package in the layout of the official one.",
         "muse synth task=stress out=data scale=0.2",

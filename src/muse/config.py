@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from muse.config_gold import GoldConfig
+from muse.config_classes import ClassesConfig
 from muse.config_parts import (
     LOSSES,
     PARTITIONS,
@@ -342,5 +343,6 @@ SCHEMAS = {
     "summary": SummaryConfig,
     "table": TableConfig,
     "gold": GoldConfig,
+    "classes": ClassesConfig,
     "synth": SynthConfig,
 }

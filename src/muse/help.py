@@ -11,7 +11,7 @@ import muse
 from muse.cli import COMMANDS
 from muse.config import SCHEMAS
 
-NOT_SETTINGS = ("job", "feature_sets", "task", "model")  # groups, or filled in by muse
+NOT_SETTINGS = ("job", "feature_sets", "task", "to", "model", "recipes")  # groups, or filled in
 GROUPS = ("task", "model", "gold")
 
 
@@ -66,6 +66,8 @@ def help_text(command: str) -> str:
     for k, group in enumerate(group for group in choices if group in GROUPS):
         lines += [] if k else ["", "choices"]
         lines.append(f"  {group:14} {', '.join(file.stem for file in group_files(group))}")
+    if "task@to" in choices:
+        lines.append(f"  {'task@to':14} that of the new package: the same, with classes (sent)")
     if command == "train":
         lines.append(f"  +debug         {', '.join(file.stem for file in group_files('debug'))}")
         experiments = [f"{p.parent.name}/{p.stem}" for p in group_files("experiment/*")]

@@ -1,0 +1,75 @@
+"""The search over algorithm, number of classes and components."""
+
+import csv
+import io
+import os
+from pathlib import Path
+
+from muse import progress, runs
+from muse.config import ClassesConfig
+from muse.config_parts import path_of
+from muse.errors import MuseError
+from muse.gold.segment_classes import Described, Made, make
+from muse.words import heading, in_columns
+
+SHOWN = 10  # rows of a target on the terminal; search.csv has all
+HEAD = ["target", "rank", "algorithm", "classes", "components", "explained", "silhouette",
+        "smallest class, share of chance", "remark"]  # fmt: skip
+
+
+def search(config: ClassesConfig, described: dict[str, Described], synthetic: bool) -> Path:
+    """Try all recipes on each target; print the best and keep all in search.csv, which is returned.
+
+    Those that have no class that is too small come first, by falling silhouette.
+
+    Raises MuseError if there is a search.csv already.
+    """
+    path = path_of(config.out) / "search.csv"
+    if path.exists():
+        raise MuseError(f"{path} is there already, and nothing is replaced. Give another out=.")
+    jobs = [(target, recipe) for target in described for recipe in config.candidates(target)]
+    tried: dict[str, list[tuple]] = {target: [] for target in described}
+    for target, recipe in progress.bar(jobs, "search", unit="recipe"):
+        try:
+            result = make(described[target], recipe, config.seed, config.assign)
+        except MuseError as error:
+            result = error
+        tried[target].append((recipe, result))
+    rows = [row for target in tried for row in _ranked(target, tried[target], config.smallest)]
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows([HEAD, *rows])
+    runs.write_text(path, text.getvalue())
+    print(heading(config.task.title, "search for classes per segment", synthetic))
+    for target in tried:
+        own = [row[1:] for row in rows if row[0] == target]
+        more = f"\n({len(own) - SHOWN} more in search.csv)" if len(own) > SHOWN else ""
+        print(f"\n{target}\n{in_columns([HEAD[1:], *own[:SHOWN]])}{more}")
+    print(
+        f"\nNothing but {path.parent}{os.sep}search.csv is written. Make the best into a package:"
+    )
+    for target in tried:
+        best = next(row for row in rows if row[0] == target)
+        print(f"  target={target} algorithm={best[2]} classes={best[3]} components={best[4]}")
+    return path
+
+
+def _ranked(target: str, tried: list[tuple], smallest: float) -> list[list[str]]:
+    """Rows of the table, the best first; what is not possible last."""
+
+    def key(entry: tuple) -> tuple:
+        _, result = entry
+        if isinstance(result, MuseError):
+            return 2, 0.0
+        return int(result.smallest < smallest), -result.classes.silhouette
+
+    rows = []
+    for rank, (recipe, result) in enumerate(sorted(tried, key=key), start=1):
+        row = [target, str(rank), recipe.algorithm, str(recipe.classes), str(recipe.components)]
+        if isinstance(result, Made):
+            remark = "a class is too small" if result.smallest < smallest else ""
+            share = f"{result.space.explained.sum():.3f}"
+            row += [share, f"{result.classes.silhouette:.4f}", f"{result.smallest:.3f}", remark]
+        else:
+            row += ["", "", "", str(result)]
+        rows.append(row)
+    return rows

@@ -1,0 +1,173 @@
+"""Classes of segments: clusters of their features, or equal parts of their means.
+
+After Stappen et al., The MuSe 2021 Multimodal Sentiment Analysis Challenge, section 2.2
+(clusters), and Stappen et al., MuSe 2020, section 2.2 (equal parts). Everything is fitted on training
+segments.
+"""
+
+import logging
+import warnings
+from dataclasses import dataclass
+
+import numpy as np
+from sklearn.cluster import KMeans
+from sklearn.decomposition import PCA
+from sklearn.metrics import silhouette_score
+from sklearn.mixture import GaussianMixture
+
+from muse.errors import MuseError
+
+log = logging.getLogger(__name__)
+STARTS = 10  # of k-means and of the mixture, from which the best is taken
+
+
+@dataclass(frozen=True)
+class Space:
+    """Standardised features and their principal components, fitted on training segments."""
+
+    centre: np.ndarray  # (features,) mean of the training segments
+    scale: np.ndarray  # (features,) their deviation over n; 1 where they do not differ
+    constant: np.ndarray  # (features,) bool: the training segments do not differ
+    axes: np.ndarray  # (components, features)
+    explained: np.ndarray  # (components,) share of the variance
+
+    def standardise(self, features: np.ndarray) -> np.ndarray:
+        """(segments, features) -> the same in training deviations; 0 where training is constant."""
+        return np.where(self.constant, 0.0, (features - self.centre) / self.scale)
+
+    def project(self, features: np.ndarray) -> np.ndarray:
+        """(segments, features) -> (segments, components)."""
+        return self.standardise(features) @ self.axes.T
+
+
+@dataclass(frozen=True)
+class Classes:
+    """A class per training segment, and how others get theirs."""
+
+    train: np.ndarray  # (segments,) int64, ordered by the mean of the signal in the class
+    centres: np.ndarray  # (classes, components) mean of k-means and of the mixture's parts
+    mixture: GaussianMixture | None
+    order: np.ndarray  # (classes,) number of each cluster
+    cuts: np.ndarray | None  # (classes - 1,) of the segment mean, only for equal parts
+    silhouette: float  # of the training segments in the space of the components, -1 to 1
+
+    def nearest(self, points: np.ndarray) -> np.ndarray:
+        """Class with the nearest centre: (segments, components) -> (segments,)."""
+        apart = np.linalg.norm(points[:, None] - self.centres[None], axis=2)
+        return apart.argmin(1)
+
+    def most_probable(self, points: np.ndarray) -> np.ndarray:
+        """Class of the mixture's most probable part: (segments, components) -> (segments,)."""
+        return self.order[self.mixture.predict(points)]
+
+    def assign(self, points: np.ndarray, means: np.ndarray, how: str) -> np.ndarray:
+        """Classes of further segments: (segments, components), (segments,) -> (segments,) int64.
+
+        ``how`` is `centre` (the nearest) or `probability`, which differs for a mixture only.
+        """
+        if self.cuts is not None:
+            return np.searchsorted(self.cuts, means, side="right")
+        if how == "probability" and self.mixture is not None:
+            return self.most_probable(points)
+        return self.nearest(points)
+
+
+def fit_space(features: np.ndarray, components: int) -> Space:
+    """Standardise training segments (segments, features) and find their principal components.
+
+    Raises MuseError if there are fewer features or segments than components.
+    """
+    segments, columns = features.shape
+    if components > min(columns, segments):
+        raise MuseError(
+            f"components={components}: there are {columns} segment features of {segments} "
+            f"training segments, so at most {min(columns, segments)} components."
+        )
+    centre, scale = features.mean(0), features.std(0)
+    constant = scale <= 1e-9 * np.abs(features).max(0)  # rounding is no difference
+    if constant.all():
+        raise MuseError(
+            f"the {segments} training segments do not differ in any feature; there is nothing to "
+            "make classes from. Is the signal constant?"
+        )
+    scale = np.where(constant, 1.0, scale)
+    pca = PCA(components, svd_solver="full")
+    pca.fit(np.where(constant, 0.0, (features - centre) / scale))
+    return Space(centre, scale, constant, pca.components_, pca.explained_variance_ratio_)
+
+
+def fit_classes(
+    algorithm: str, classes: int, points: np.ndarray, means: np.ndarray, seed: int
+) -> Classes:
+    """Make classes of training segments, numbered by rising mean of the signal.
+
+    Args:
+        algorithm: kmeans, gmm (Gaussian mixture, full covariances) or quantiles (of ``means``).
+        points: (segments, components), see `Space.project`.
+        means: (segments,) mean of the signal in each segment.
+        seed: of the random starts.
+
+    Raises MuseError if there are too few segments that differ, or a class has none.
+    """
+    apart = len(np.unique(means if algorithm == "quantiles" else points.round(12), axis=0))
+    if apart < classes or len(points) <= classes:
+        raise MuseError(
+            f"classes={classes}: {len(points)} training segments, {apart} of which differ, are too "
+            "few; expected more segments than classes."
+        )
+    mixture = cuts = None
+    if algorithm == "quantiles":
+        cuts = np.quantile(means, np.arange(1, classes) / classes)
+        found = np.searchsorted(cuts, means, side="right")
+    elif algorithm == "gmm":
+        mixture = _quietly(GaussianMixture(classes, n_init=STARTS, random_state=seed,
+                                           max_iter=500), points)  # fmt: skip
+        if not mixture.converged_:
+            log.warning("The mixture of %d classes has not converged.", classes)
+        found = mixture.predict(points)
+    else:
+        found = _quietly(KMeans(classes, n_init=STARTS, random_state=seed), points).labels_
+    sizes = np.bincount(found, minlength=classes)
+    if not sizes.all():
+        raise MuseError(
+            f"algorithm={algorithm}, classes={classes}: {int((sizes == 0).sum())} of the classes "
+            f"have no training segment ({_why(algorithm)}). Take fewer classes."
+        )
+    rank = np.bincount(found, means) / sizes  # (classes,) mean of the signal
+    order = np.empty(classes, np.int64)
+    order[np.argsort(rank, kind="stable")] = np.arange(classes)
+    train = order[found]
+    centres = np.stack([points[train == c].mean(0) for c in range(classes)])
+    if mixture is not None:
+        centres = mixture.means_[np.argsort(order)]
+    silhouette = float(silhouette_score(points, train))
+    return Classes(train, centres, mixture, order, cuts, silhouette)
+
+
+def _why(algorithm: str) -> str:
+    if algorithm == "quantiles":
+        return "many segments have the same mean"
+    return "no segment is most probable in them"
+
+
+def _quietly(model, points: np.ndarray):
+    """Fit a model; a start that has not converged is no news, only the best of them counts."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return model.fit(points)
+
+
+def class_means(space: Space, features: np.ndarray, found: np.ndarray, classes: int) -> np.ndarray:
+    """Mean of each standardised feature in each class: (classes, features)."""
+    standard = space.standardise(features)
+    return np.stack([standard[found == c].mean(0) for c in range(classes)])
+
+
+def distinctiveness(means: np.ndarray, sizes: np.ndarray) -> np.ndarray:
+    """Share of each feature's variance that lies between the classes: (features,), 0 to 1.
+
+    Args:
+        means: (classes, features) of standardised features, see `class_means`.
+        sizes: (classes,) training segments.
+    """
+    return (sizes[:, None] * means**2).sum(0) / sizes.sum()
