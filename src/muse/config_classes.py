@@ -57,6 +57,7 @@ class ClassesConfig:
     smallest: float = setting("Smallest class allowed, as a share of the chance level.")
     too_small: str = setting("A smaller class: warn, or refuse.")
     seed: int = setting("Seed of the random starts.")
+    starts: int = setting("Random starts of the clusters; the best of them is taken.")
     features: Any = setting("Feature sets to take along: null (all), a name or a list.")
     link: bool = setting("Link feature files; false: copy them (needed to move the package).")
     out: str = setting("Folder for the new package, which becomes a folder of it.")
@@ -93,6 +94,7 @@ class ClassesConfig:
         one_of("too_small", self.too_small, ("warn", "refuse"))
         at_least("peak_support", self.peak_support, 1)
         at_least("seed", self.seed, 0)
+        at_least("starts", self.starts, 1)
         if not 0 <= self.smallest <= 1:
             raise MuseError(f"smallest={self.smallest}: expected a share from 0 to 1.")
         if self.data.root is None:

@@ -2,6 +2,7 @@
 
 import csv
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -93,7 +94,7 @@ def read_limits(path: Path) -> list[Limits]:
             faults.append(f"{path}: row {limit.row}: segment_id {limit.id:g} is also that of row "
                           f"{seen[limit.id]}; number the segments of a recording.")  # fmt: skip
         seen[limit.id] = limit.row
-    for one, two in zip(limits, limits[1:], strict=False):
+    for one, two in pairwise(limits):
         if two.start < one.end:
             faults.append(
                 f"{path}: row {two.row}: the segment from {two.start:g} ms begins before that of "

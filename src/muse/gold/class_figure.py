@@ -30,7 +30,7 @@ def plot_class_features(
     for number, panel in enumerate(panels):
         panel.barh(where, means[number], color=COLORS[number % len(COLORS)], height=0.7)
         panel.axvline(0, color="black", lw=0.8)
-        panel.set_title(f"class {number} ({sizes[number]})", fontsize=10)
+        panel.set_title(f"class {number} (n = {sizes[number]})", fontsize=10)
         panel.grid(alpha=0.25, axis="x")
         panel.set_axisbelow(True)
     panels[0].set_yticks(where, [name.replace("_", " ") for name in names], fontsize=9)

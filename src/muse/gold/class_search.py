@@ -2,7 +2,6 @@
 
 import csv
 import io
-import os
 from pathlib import Path
 
 from muse import progress, runs
@@ -14,7 +13,7 @@ from muse.words import heading, in_columns
 
 SHOWN = 10  # rows of a target on the terminal; search.csv has all
 HEAD = ["target", "rank", "algorithm", "classes", "components", "explained", "silhouette",
-        "smallest class, share of chance", "remark"]  # fmt: skip
+        "stability", "smallest / chance", "remark"]  # fmt: skip
 
 
 def search(config: ClassesConfig, described: dict[str, Described], synthetic: bool) -> Path:
@@ -31,7 +30,7 @@ def search(config: ClassesConfig, described: dict[str, Described], synthetic: bo
     tried: dict[str, list[tuple]] = {target: [] for target in described}
     for target, recipe in progress.bar(jobs, "search", unit="recipe"):
         try:
-            result = make(described[target], recipe, config.seed, config.assign)
+            result = make(described[target], recipe, config.seed, config.starts, config.assign)
         except MuseError as error:
             result = error
         tried[target].append((recipe, result))
@@ -44,12 +43,13 @@ def search(config: ClassesConfig, described: dict[str, Described], synthetic: bo
         own = [row[1:] for row in rows if row[0] == target]
         more = f"\n({len(own) - SHOWN} more in search.csv)" if len(own) > SHOWN else ""
         print(f"\n{target}\n{in_columns([HEAD[1:], *own[:SHOWN]])}{more}")
-    print(
-        f"\nNothing but {path.parent}{os.sep}search.csv is written. Make the best into a package:"
-    )
+    print(f"\n{path} has all of it. No package is written; the settings of the best:")
     for target in tried:
         best = next(row for row in rows if row[0] == target)
-        print(f"  target={target} algorithm={best[2]} classes={best[3]} components={best[4]}")
+        if best[-1]:
+            print(f"  {target}: none keeps the rule of the smallest class (smallest={config.smallest:g})")
+        else:
+            print(f"  target={target} algorithm={best[2]} classes={best[3]} components={best[4]}")
     return path
 
 
@@ -68,8 +68,9 @@ def _ranked(target: str, tried: list[tuple], smallest: float) -> list[list[str]]
         if isinstance(result, Made):
             remark = "a class is too small" if result.smallest < smallest else ""
             share = f"{result.space.explained.sum():.3f}"
-            row += [share, f"{result.classes.silhouette:.4f}", f"{result.smallest:.3f}", remark]
+            scores = [result.classes.silhouette, result.classes.stability, result.smallest]
+            row += [share, *(f"{score:.3f}" for score in scores), remark]
         else:
-            row += ["", "", "", str(result)]
+            row += ["", "", "", "", str(result)]
         rows.append(row)
     return rows

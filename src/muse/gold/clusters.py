@@ -1,8 +1,8 @@
 """Classes of segments: clusters of their features, or equal parts of their means.
 
 After Stappen et al., The MuSe 2021 Multimodal Sentiment Analysis Challenge, section 2.2
-(clusters), and Stappen et al., MuSe 2020, section 2.2 (equal parts). Everything is fitted on training
-segments.
+(clusters), and Stappen et al., MuSe 2020, section 2.2 (equal parts). Everything is fitted on
+training segments.
 """
 
 import logging
@@ -12,13 +12,13 @@ from dataclasses import dataclass
 import numpy as np
 from sklearn.cluster import KMeans
 from sklearn.decomposition import PCA
-from sklearn.metrics import silhouette_score
+from sklearn.metrics import adjusted_rand_score, silhouette_score
 from sklearn.mixture import GaussianMixture
 
 from muse.errors import MuseError
 
 log = logging.getLogger(__name__)
-STARTS = 10  # of k-means and of the mixture, from which the best is taken
+ALIKE = 0.9  # absolute correlation from which one of two features tells what the other does
 
 
 @dataclass(frozen=True)
@@ -50,6 +50,7 @@ class Classes:
     order: np.ndarray  # (classes,) number of each cluster
     cuts: np.ndarray | None  # (classes - 1,) of the segment mean, only for equal parts
     silhouette: float  # of the training segments in the space of the components, -1 to 1
+    stability: float  # adjusted Rand index with the classes of the next seed; 1: the same
 
     def nearest(self, points: np.ndarray) -> np.ndarray:
         """Class with the nearest centre: (segments, components) -> (segments,)."""
@@ -97,7 +98,7 @@ def fit_space(features: np.ndarray, components: int) -> Space:
 
 
 def fit_classes(
-    algorithm: str, classes: int, points: np.ndarray, means: np.ndarray, seed: int
+    algorithm: str, classes: int, points: np.ndarray, means: np.ndarray, seed: int, starts: int
 ) -> Classes:
     """Make classes of training segments, numbered by rising mean of the signal.
 
@@ -106,6 +107,7 @@ def fit_classes(
         points: (segments, components), see `Space.project`.
         means: (segments,) mean of the signal in each segment.
         seed: of the random starts.
+        starts: random starts of the clusters, of which the best is taken.
 
     Raises MuseError if there are too few segments that differ, or a class has none.
     """
@@ -115,46 +117,46 @@ def fit_classes(
             f"classes={classes}: {len(points)} training segments, {apart} of which differ, are too "
             "few; expected more segments than classes."
         )
-    mixture = cuts = None
-    if algorithm == "quantiles":
-        cuts = np.quantile(means, np.arange(1, classes) / classes)
+    cuts = np.quantile(means, np.arange(1, classes) / classes) if algorithm == "quantiles" else None
+    model, found, stability = None, None, 1.0
+    if cuts is not None:
         found = np.searchsorted(cuts, means, side="right")
-    elif algorithm == "gmm":
-        mixture = _quietly(GaussianMixture(classes, n_init=STARTS, random_state=seed,
-                                           max_iter=500), points)  # fmt: skip
-        if not mixture.converged_:
-            log.warning("The mixture of %d classes has not converged.", classes)
-        found = mixture.predict(points)
     else:
-        found = _quietly(KMeans(classes, n_init=STARTS, random_state=seed), points).labels_
+        model, found = _clusters(algorithm, classes, points, seed, starts)
+        _, other = _clusters(algorithm, classes, points, seed + 1, starts)
+        stability = float(adjusted_rand_score(found, other))
     sizes = np.bincount(found, minlength=classes)
     if not sizes.all():
         raise MuseError(
             f"algorithm={algorithm}, classes={classes}: {int((sizes == 0).sum())} of the classes "
-            f"have no training segment ({_why(algorithm)}). Take fewer classes."
+            f"have no training segment. Take fewer classes or another algorithm."
         )
     rank = np.bincount(found, means) / sizes  # (classes,) mean of the signal
     order = np.empty(classes, np.int64)
     order[np.argsort(rank, kind="stable")] = np.arange(classes)
     train = order[found]
     centres = np.stack([points[train == c].mean(0) for c in range(classes)])
+    mixture = model if algorithm == "gmm" else None
     if mixture is not None:
         centres = mixture.means_[np.argsort(order)]
     silhouette = float(silhouette_score(points, train))
-    return Classes(train, centres, mixture, order, cuts, silhouette)
+    return Classes(train, centres, mixture, order, cuts, silhouette, stability)
 
 
-def _why(algorithm: str) -> str:
-    if algorithm == "quantiles":
-        return "many segments have the same mean"
-    return "no segment is most probable in them"
-
-
-def _quietly(model, points: np.ndarray):
-    """Fit a model; a start that has not converged is no news, only the best of them counts."""
+def _clusters(
+    algorithm: str, classes: int, points: np.ndarray, seed: int, starts: int
+) -> tuple[KMeans | GaussianMixture, np.ndarray]:
+    """The best of several starts: the model and the cluster of each point, (segments,)."""
+    if algorithm == "gmm":
+        model = GaussianMixture(classes, n_init=starts, random_state=seed, max_iter=500)
+    else:
+        model = KMeans(classes, n_init=starts, random_state=seed)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return model.fit(points)
+        warnings.simplefilter("ignore")  # of starts: what counts is the best of them
+        found = model.fit_predict(points)
+    if algorithm == "gmm" and not model.converged_:
+        log.warning("The mixture of %d classes has not converged.", classes)
+    return model, found
 
 
 def class_means(space: Space, features: np.ndarray, found: np.ndarray, classes: int) -> np.ndarray:
@@ -171,3 +173,22 @@ def distinctiveness(means: np.ndarray, sizes: np.ndarray) -> np.ndarray:
         sizes: (classes,) training segments.
     """
     return (sizes[:, None] * means**2).sum(0) / sizes.sum()
+
+
+def unlike(order: np.ndarray, features: np.ndarray, shown: int) -> list[int]:
+    """The first of ``order`` that say different things: at most ``shown`` columns of features.
+
+    A column that correlates with an earlier one by more than ALIKE is passed over, so that ten
+    percentiles do not hide all else.
+
+    Args:
+        order: columns of ``features``, the most distinctive first.
+        features: (segments, features), standardised.
+    """
+    norms = np.linalg.norm(features, axis=0)
+    chosen: list[int] = []
+    for column in order.tolist():
+        others = features[:, chosen].T @ features[:, column]
+        if norms[column] and (np.abs(others) <= ALIKE * norms[column] * norms[chosen]).all():
+            chosen.append(column)
+    return chosen[:shown]

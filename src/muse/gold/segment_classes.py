@@ -11,10 +11,20 @@ from muse.config_parts import PARTITIONS
 from muse.data.recordings import Package, Recording
 from muse.data.segments import Segment
 from muse.errors import MuseError
-from muse.gold.clusters import Classes, Space, class_means, distinctiveness, fit_classes, fit_space
+from muse.gold.clusters import (
+    Classes,
+    Space,
+    class_means,
+    distinctiveness,
+    fit_classes,
+    fit_space,
+    unlike,
+)
 from muse.gold.segment_features import PEAKS, feature, segment_features
 
 log = logging.getLogger(__name__)
+SHOWN = 10  # features that the picture has at most
+TOLD = 3  # features of a class in the table
 
 
 @dataclass(frozen=True)
@@ -48,6 +58,8 @@ class Made:
     means: np.ndarray  # (classes, features) of the standardised features, training segments
     distinctive: np.ndarray  # (features,) share of the variance between classes
     signal: np.ndarray  # (classes,) mean of the training segments' means
+    told: list[list[int]]  # per class, the features that distinguish it, best first
+    shown: list[int]  # features that distinguish the classes, best first
 
     @property
     def smallest(self) -> float:
@@ -94,7 +106,7 @@ def describe(
     )
 
 
-def make(described: Described, recipe: Recipe, seed: int, assign: str) -> Made:
+def make(described: Described, recipe: Recipe, seed: int, starts: int, assign: str) -> Made:
     """Classes of all segments by a recipe, fitted on those of train.
 
     Raises MuseError, which names the target, where the training segments do not allow them.
@@ -103,7 +115,9 @@ def make(described: Described, recipe: Recipe, seed: int, assign: str) -> Made:
     try:
         space = fit_space(described.features[train], recipe.components)
         points = space.project(described.features)
-        classes = fit_classes(recipe.algorithm, count, points[train], described.means[train], seed)
+        classes = fit_classes(
+            recipe.algorithm, count, points[train], described.means[train], seed, starts
+        )
     except MuseError as error:
         raise MuseError(f"{described.target}: {error}") from None
     found = classes.assign(points, described.means, assign)
@@ -116,5 +130,9 @@ def make(described: Described, recipe: Recipe, seed: int, assign: str) -> Made:
     }
     means = class_means(space, described.features[train], classes.train, count)
     signal = np.bincount(classes.train, described.means[train]) / sizes["train"]
-    return Made(recipe, found, sizes, space, classes, agreement, means,
-                distinctiveness(means, sizes["train"]), signal)  # fmt: skip
+    standard = space.standardise(described.features[train])
+    distinctive = distinctiveness(means, sizes["train"])
+    told = [unlike(np.argsort(-np.abs(row), kind="stable"), standard, TOLD) for row in means]
+    shown = unlike(np.argsort(-distinctive, kind="stable"), standard, SHOWN)
+    return Made(recipe, found, sizes, space, classes, agreement, means, distinctive, signal, told,
+                shown)  # fmt: skip
