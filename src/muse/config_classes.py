@@ -16,6 +16,7 @@ from muse.config_parts import (
 )
 from muse.errors import MuseError
 
+SEEDS = 2**32 - 1  # of scikit-learn, less the one after the seed that tells how stable classes are
 ALGORITHMS = ("kmeans", "gmm", "quantiles")
 
 
@@ -84,8 +85,10 @@ class ClassesConfig:
         if "other" not in self.recipes:
             raise MuseError("recipes: expected one for each target, or `other` for all the rest.")
         self.algorithm = _listed(self.algorithm)
-        self.classes = _numbers("classes", self.classes or self.to.classes, 2)
-        self.components = self.components and _numbers("components", self.components, 1)
+        classes = self.to.classes if self.classes is None else self.classes
+        self.classes = _numbers("classes", classes, 2)
+        if self.components is not None:
+            self.components = _numbers("components", self.components, 1)
         if self.segment_features is not None:
             self.segment_features = names_of("segment_features", self.segment_features)
         if self.features is not None:
@@ -93,7 +96,8 @@ class ClassesConfig:
         one_of("assign", self.assign, ("centre", "probability"))
         one_of("too_small", self.too_small, ("warn", "refuse"))
         at_least("peak_support", self.peak_support, 1)
-        at_least("seed", self.seed, 0)
+        if not 0 <= self.seed < SEEDS:
+            raise MuseError(f"seed={self.seed}: expected a number from 0 to {SEEDS - 1}.")
         at_least("starts", self.starts, 1)
         if not 0 <= self.smallest <= 1:
             raise MuseError(f"smallest={self.smallest}: expected a share from 0 to 1.")

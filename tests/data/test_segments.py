@@ -25,9 +25,7 @@ def recording(ids, step: float = 500) -> Recording:
 def test_runs_of_a_segment_id(tmp_path):
     found = segments_by_id(tmp_path, recording([NAN, 4, 4, NAN, NAN, 2, 9, 9, 9]))
     assert found == [Segment(4, 1, 3), Segment(2, 5, 6), Segment(9, 6, 9)]
-    assert np.array_equal(
-        segment_ids(found, 9), [NAN, 4, 4, NAN, NAN, 2, 9, 9, 9], equal_nan=True
-    )
+    assert np.array_equal(segment_ids(found, 9), [NAN, 4, 4, NAN, NAN, 2, 9, 9, 9], equal_nan=True)
 
 
 def test_a_segment_that_begins_again(tmp_path):
@@ -96,5 +94,5 @@ def test_all_faults_at_once(tmp_path):
     with pytest.raises(MuseError) as caught:
         read_limits(path)
     assert len(caught.value.faults) == 4
-    with pytest.raises(MuseError, match="8.csv: the file is missing"):
+    with pytest.raises(MuseError, match=r"8.csv: the file is missing"):
         read_limits(tmp_path / "8.csv")

@@ -1,4 +1,4 @@
-"""Segment features against numbers worked out by hand, and against tsfresh where it is installed."""
+"""Segment features against numbers by hand, and against tsfresh where it is installed."""
 
 import math
 import warnings
@@ -37,7 +37,9 @@ def test_by_hand(name):
 
 def test_a_peak_exceeds_so_many_frames_on_each_side():
     signal = np.array([0, 1, 2, 9, 3, 4, 1, 0, 0], float)
-    assert [9 * feature(PEAKS, n)(signal) for n in (1, 2, 3, 4, 5)] == pytest.approx([2, 1, 1, 0, 0])
+    assert [9 * feature(PEAKS, n)(signal) for n in (1, 2, 3, 4, 5)] == pytest.approx(
+        [2, 1, 1, 0, 0]
+    )
 
 
 def test_a_segment_of_one_value_has_no_movement():

@@ -123,7 +123,9 @@ def _cut(source: Path, copy: Path, recording: Recording, ids: np.ndarray) -> Non
         times = np.array([float(row[names.index("timestamp")]) for row in rows])
         if (times != recording.timestamps).any():
             raise ValueError("its timestamps are not those of the labels")
-    except (OSError, ValueError, csv.Error) as error:
+    except OSError as error:
+        raise MuseError(f"{source}: cannot be read ({error.strerror}).") from None
+    except (ValueError, csv.Error) as error:
         raise MuseError(
             f"{source}: {error}. Rows of features and labels must correspond one to one."
         ) from None

@@ -2,6 +2,7 @@
 
 import os
 from dataclasses import replace
+from math import inf
 from pathlib import Path
 
 import numpy as np
@@ -46,8 +47,9 @@ def load_signals(
 
 def _lightest(folder: Path, id_: str) -> str | None:
     """The feature set with the smallest file of a recording; None if there is no set."""
-    files = [path for path in (folder / "feature_segments").glob("*/") if path.is_dir()]
-    sizes = {p.name: f.stat().st_size if (f := p / f"{id_}.csv").is_file() else 0 for p in files}
+    home = folder / "feature_segments"
+    sets = [path for path in home.iterdir() if path.is_dir()] if home.is_dir() else []
+    sizes = {p.name: f.stat().st_size if (f := p / f"{id_}.csv").is_file() else inf for p in sets}
     return min(sizes, key=lambda name: (sizes[name], name)) if sizes else None
 
 

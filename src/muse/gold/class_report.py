@@ -70,9 +70,7 @@ def notes_on(config: ClassesConfig, described: Described, made: Made) -> list[st
 
 def segment_rows(described: Described, made: Made) -> str:
     """Every segment: where it is, its class, its features."""
-    lines = [
-        ",".join([HEAD, *described.names])
-    ]
+    lines = [",".join([HEAD, *described.names])]
     for k, (recording, segment) in enumerate(
         zip(described.recordings, described.segments, strict=True)
     ):

@@ -47,7 +47,8 @@ def search(config: ClassesConfig, described: dict[str, Described], synthetic: bo
     for target in tried:
         best = next(row for row in rows if row[0] == target)
         if best[-1]:
-            print(f"  {target}: none keeps the rule of the smallest class (smallest={config.smallest:g})")
+            limit = f"smallest={config.smallest:g}"
+            print(f"  {target}: none keeps the rule of the smallest class ({limit})")
         else:
             print(f"  target={target} algorithm={best[2]} classes={best[3]} components={best[4]}")
     return path
