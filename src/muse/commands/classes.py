@@ -3,11 +3,13 @@
 import logging
 import os
 import shlex
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 
 from muse import runs
+from muse.command_line import WITH_A_FOLDER
 from muse.config import ClassesConfig
 from muse.config_parts import path_of
 from muse.data.class_package import (
@@ -153,4 +155,7 @@ def _tell(
         words.append(f"task.step={step:g}")
     if set(config.targets) != set(config.to.targets):
         words += [f"target={target}" for target in config.targets]
-    print(shlex.join([*words, f"features={sets[0]}", f"data.root={config.out}"]))
+    typed = shlex.split(config.job.command)
+    own = [word for before, word in pairwise(typed) if before in WITH_A_FOLDER]
+    words += [f"features={sets[0]}", f"data.root={config.out}"]
+    print(shlex.join([*words, *(w for folder in own for w in ("--config-dir", folder))]))
