@@ -7,8 +7,8 @@ heavy is imported.
 from dataclasses import dataclass
 from typing import Any
 
-from muse.config_gold import GoldConfig
 from muse.config_classes import ClassesConfig
+from muse.config_gold import GoldConfig
 from muse.config_parts import (
     LOSSES,
     PARTITIONS,

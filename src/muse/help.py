@@ -11,7 +11,8 @@ import muse
 from muse.cli import COMMANDS
 from muse.config import SCHEMAS
 
-NOT_SETTINGS = ("job", "feature_sets", "task", "to", "model", "recipes")  # groups, or filled in
+# groups, or filled in by muse
+NOT_SETTINGS = ("job", "feature_sets", "task", "to", "model", "recipes")
 GROUPS = ("task", "model", "gold")
 
 

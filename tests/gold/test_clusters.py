@@ -4,9 +4,17 @@ from itertools import product
 
 import numpy as np
 import pytest
+from threadpoolctl import threadpool_limits
 
 from muse.errors import MuseError
 from muse.gold.clusters import class_means, distinctiveness, fit_classes, fit_space, unlike
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    """As `muse classes` does: on small matrices threads wait for each other."""
+    with threadpool_limits(1):
+        yield
 
 
 def blobs(centres, deviations, each: int, seed: int = 0) -> np.ndarray:

@@ -4,6 +4,7 @@ import logging
 from dataclasses import dataclass
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from muse import progress
 from muse.config_classes import Recipe
@@ -113,11 +114,12 @@ def make(described: Described, recipe: Recipe, seed: int, starts: int, assign: s
     """
     train, count = described.train, recipe.classes
     try:
-        space = fit_space(described.features[train], recipe.components)
-        points = space.project(described.features)
-        classes = fit_classes(
-            recipe.algorithm, count, points[train], described.means[train], seed, starts
-        )
+        with threadpool_limits(1):  # small matrices: more threads only wait for each other
+            space = fit_space(described.features[train], recipe.components)
+            points = space.project(described.features)
+            classes = fit_classes(
+                recipe.algorithm, count, points[train], described.means[train], seed, starts
+            )
     except MuseError as error:
         raise MuseError(f"{described.target}: {error}") from None
     found = classes.assign(points, described.means, assign)
