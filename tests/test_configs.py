@@ -124,3 +124,14 @@ def test_every_config_begins_with_what_it_is():
         text = path.read_text()
         assert text.startswith("# "), path
         assert isinstance(yaml.safe_load(text), dict), path
+
+
+def test_settings_for_a_notebook_need_no_folder():
+    """The folders that commands invent are there without the command line, each its own."""
+    from muse.app import load_config
+
+    words = {"gold": ["raters=x", "unit=s"], "classes": ["task=stress"], "check": ["task=stress"]}
+    for command, overrides in words.items():
+        first, second = (load_config(command, overrides).out for _ in range(2))
+        assert first.startswith(f"outputs/{command}/") and first != second and "$" not in first
+    assert load_config("train", ["task=stress", "features=a", "jobs=1"]).task.name == "stress"

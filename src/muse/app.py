@@ -42,11 +42,7 @@ def run(command: str) -> None:
         sys.exit(f"muse {command}: is no sweep; -m goes with {' and '.join(SWEPT)}.")
     sys.argv[1:] = for_hydra(command, words)
     os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come here and are put into words below
-    name = sweep.name_of(sys.argv[1:])
-    for resolver, answer in (("unique", lambda: secrets.token_hex(3)), ("sweep", lambda: name),
-                             ("cores", sweep.side_by_side)):  # fmt: skip
-        OmegaConf.register_new_resolver(resolver, answer, use_cache=True, replace=True)
-
+    _register_resolvers(sys.argv[1:])
     line = _command_line(command, words)  # as it was typed, to be typed again
     failed: list[MuseError | BrokenPipeError] = []
 
@@ -88,6 +84,14 @@ def run(command: str) -> None:
         sys.exit(f"muse {command}: {failed[0]}")
 
 
+def _register_resolvers(words: list[str]) -> None:
+    """What the YAML of commands asks of muse: ${unique:}, ${sweep:} and ${cores:JOBS}."""
+    name = sweep.name_of(words)
+    for resolver, answer in (("unique", lambda: secrets.token_hex(3)), ("sweep", lambda: name),
+                             ("cores", sweep.side_by_side)):  # fmt: skip
+        OmegaConf.register_new_resolver(resolver, answer, use_cache=True, replace=True)
+
+
 def _refused(error: OSError) -> MuseError:
     """What the system has refused: a folder that may not be read or written, a full disk."""
     return MuseError(f"{error.filename or 'the system'}: {error.strerror or error}.")
@@ -126,6 +130,7 @@ def load_config(command: str, overrides: list[str], folder: str = "."):
         overrides: what would stand on the command line, such as `task=stress`.
         folder: the run folder.
     """
+    _register_resolvers(overrides)
     with hydra.initialize_config_dir(str(config_folder()), version_base="1.3"):
         config = hydra.compose(command, overrides=quote_texts(command, own_model(overrides)))
     return to_dataclass(command, config, JobInfo(folder, _command_line(command, overrides)))

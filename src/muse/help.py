@@ -9,6 +9,7 @@ import yaml
 
 import muse
 from muse.cli import COMMANDS
+from muse.command_line import SWEPT
 from muse.config import SCHEMAS
 
 # groups, or filled in by muse
@@ -74,24 +75,27 @@ def help_text(command: str) -> str:
         experiments = [f"{p.parent.name}/{p.stem}" for p in group_files("experiment/*")]
         lines.append(f"  +experiment    {', '.join(experiments)}")
     lines += ["", "settings (default)"]
-    lines += settings(SCHEMAS[command], defaults)
+    rows = settings(SCHEMAS[command], defaults)
+    width = min(20, max(14, *(len(name) for name, _ in rows)))
+    lines += [f"  {name:{width}} {text}" for name, text in rows]
     if "model" in choices:
         files = {file.stem: file for file in group_files("model")}
         chosen = next((w[6:] for w in sys.argv[1:] if w[:6] == "model=" and w[6:] in files), "lstm")
         lines += ["", f"settings of the model (model={chosen})"]
         model = yaml.safe_load(files[chosen].read_text())
         lines += [f"  model.{name} = {shown(value)}" for name, value in model.items()]
+    sweeps = "-m sweeps over values with commas, " if command in SWEPT else ""
     lines += [
         "",
-        "Hydra: -m sweeps over values with commas, --cfg job prints the composed settings,",
+        f"Hydra: {sweeps}--cfg job prints the composed settings,",
         "--config-dir adds a folder of your own configs, --hydra-help tells the rest.",
     ]
     return "\n".join(lines)
 
 
-def settings(schema: type, defaults: dict, prefix: str = "") -> list[str]:
-    """One line for each setting of a dataclass: name, default, what it means."""
-    lines = []
+def settings(schema: type, defaults: dict, prefix: str = "") -> list[tuple[str, str]]:
+    """Each setting of a dataclass: its name, and what it means with its default."""
+    rows = []
     known = {item.name: item for item in fields(schema)}
     names = [name for name in defaults if name in known]  # in the order of the YAML
     for name in names + [name for name in known if name not in names]:
@@ -100,11 +104,11 @@ def settings(schema: type, defaults: dict, prefix: str = "") -> list[str]:
             continue
         value = defaults.get(item.name)
         if isinstance(value, dict):
-            lines += settings(item.type, value, f"{item.name}.")
+            rows += settings(item.type, value, f"{item.name}.")
         else:
             text = item.metadata.get("help", "")
-            lines.append(f"  {prefix + name:14} {text} ({shown(value)})")
-    return lines
+            rows.append((prefix + name, f"{text} ({shown(value)})"))
+    return rows
 
 
 def shown(value) -> str:

@@ -42,7 +42,7 @@ def plot_signals(
     panels[0].legend(loc="upper right", fontsize=8, ncols=2, frameon=False)
     panels[-1].set_xlabel("time (s)")
     figure.suptitle(title, fontsize=11)
-    _save(figure, path)
+    save(figure, path)
 
 
 def plot_confusion(path: Path, title: str, confusion: Sequence[Sequence[int]]) -> None:
@@ -61,7 +61,7 @@ def plot_confusion(path: Path, title: str, confusion: Sequence[Sequence[int]]) -
     panel.set_yticks(range(len(counts)))
     figure.suptitle(title, fontsize=10)
     figure.colorbar(image, label="share of the gold class")
-    _save(figure, path)
+    save(figure, path)
 
 
 def plot_distributions(
@@ -97,8 +97,9 @@ def plot_distributions(
         panel.grid(alpha=0.25, axis="y")
     panels[0].set_ylabel("share of the " + ("segments" if classes else "frames"))
     figure.suptitle(title, fontsize=11)
-    _save(figure, path)
+    save(figure, path)
 
 
-def _save(figure: Figure, path: Path) -> None:
+def save(figure: Figure, path: Path) -> None:
+    """Write a picture as PNG, whole or not at all."""
     write_file(path, lambda draft: figure.savefig(draft, dpi=110, format="png"))

@@ -14,12 +14,14 @@ from muse.data.segments import (
 from muse.errors import MuseError
 
 NAN = np.nan
+TIMES = np.arange(6) * 500.0  # ms
 
 
 def recording(ids, step: float = 500) -> Recording:
     count = len(ids)
     rows = np.arange(count)
-    return Recording("7", rows, rows * step, np.array(ids, float), [], {}, np.array([[0, count]]))
+    samples = np.array([[0, count]])
+    return Recording("7", rows, rows * step, np.array(ids, float), [], {}, samples, [])
 
 
 def test_runs_of_a_segment_id(tmp_path):
@@ -45,14 +47,14 @@ def test_limits_take_the_frames_from_start_to_before_the_end(tmp_path):
     path = write(tmp_path / "7.csv", "segment_id,start,end,class_id", "2,1000,2100,", "1,0,1000")
     limits = read_limits(path)
     assert [(limit.id, limit.row) for limit in limits] == [(1, 3), (2, 2)]
-    found = segments_by_limits(path, limits, recording([NAN] * 6))
+    found = segments_by_limits(path, TIMES)
     assert found == [Segment(1, 0, 2), Segment(2, 2, 5)]  # frames at 1000, 1500, 2000
     assert segment_ids(found, 6)[:5].tolist() == [1, 1, 2, 2, 2]
 
 
 def test_limits_may_reach_over_the_ends_by_a_frame(tmp_path):
     path = write(tmp_path / "7.csv", "start,end,segment_id", "-500,3000,1")
-    assert segments_by_limits(path, read_limits(path), recording([NAN] * 6)) == [Segment(1, 0, 6)]
+    assert segments_by_limits(path, TIMES) == [Segment(1, 0, 6)]
 
 
 @pytest.mark.parametrize(
@@ -67,7 +69,7 @@ def test_limits_may_reach_over_the_ends_by_a_frame(tmp_path):
 def test_limits_outside_the_recording(tmp_path, row, message):
     path = write(tmp_path / "7.csv", "start,end,segment_id", row)
     with pytest.raises(MuseError, match=message):
-        segments_by_limits(path, read_limits(path), recording([NAN] * 6))
+        segments_by_limits(path, TIMES)
 
 
 @pytest.mark.parametrize(

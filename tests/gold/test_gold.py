@@ -237,7 +237,7 @@ def test_values_outside_the_range_are_clipped_and_told(gold, tmp_path, caplog):
     write_raters(tmp_path / "x/1.csv", np.arange(4), {"a": [0, 5, 0, 0], "b": [0, 3, 0, 1]})
     out = gold(tmp_path / "x", "gold=mean")
     assert pd.read_csv(out / "label_segments/x/1.csv")["value"].tolist() == [0, 1, 0, 0.5]
-    assert "recording 1: 1 frames were outside [-1, 1] and are clipped." in caplog.text
+    assert "recording 1: 1 frame was outside [-1, 1], and clipped." in caplog.text
 
 
 def test_nothing_is_written_over(gold, ratings, tmp_path):

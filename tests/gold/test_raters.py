@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from muse.errors import MuseError
-from muse.gold.frames import read_segments, resample
+from muse.gold.frames import resample
 from muse.gold.raters import raters_by_id, read_ratings
 from tests.gold.conftest import write_raters
 
@@ -31,7 +31,9 @@ def test_unit_and_offset(read, tmp_path):
     assert ten.frames.times.tolist() == [500, 1000, 1500]
     assert two.values.tolist() == [[1, 2, 3], [4, 5, 6]] and not two.notes
     assert "begin at -500 ms; is offset right?" in read("unit=s", "offset=-1")[0].notes[0]
-    (two, _) = read("unit=min", "offset=60")
+    with pytest.raises(MuseError, match=r"a row every 30 s by the unit of the timestamps"):
+        read("unit=min", "offset=60")
+    (two, _) = read("unit=min", "offset=60", "step=30")
     assert two.frames.times.tolist() == [90_000, 120_000, 150_000]
 
 
@@ -122,20 +124,18 @@ def test_segments(read, tmp_path):
         path.write_text("start,end,segment_id,note\n" + text)
         return read("unit=s", f"segments={path.parent}")[0].frames.segments
 
-    # two that touch: the frame between them stays with the first
-    assert np.array_equal(found("0,1000,7\n1000,2500,8,x\n"), [7, 7, 8, NAN], equal_nan=True)
-    for text, message in (
-        ("5000,6000,1\n", r"row 2: segment 1 \(5000 to 6000 ms\) has no frame; .* 0 to 3000 ms"),
-        ("0,1000,1\n900,2000,2\n", "row 3: segment 2 overlaps that of row 2"),
-        ("1000,0,1\n", "row 2: the segment ends before it starts"),
-        ("0,x,1\n", "row 2: expected numbers"),
-        ("0\n", "row 2: expected numbers"),
-    ):
-        with pytest.raises(MuseError, match=message):
-            found(text)
-    path.write_text("a,b\n")
-    with pytest.raises(MuseError, match="expected the columns start, end"):
-        read_segments(path)
+    assert np.array_equal(found("0,1000,7\n1000,2500,8,x\n"), [7, 8, 8, NAN], equal_nan=True)
+    with pytest.raises(MuseError, match="row 2: the segment from 5000 to 6000 ms lies outside"):
+        found("5000,6000,1\n")
+    with pytest.raises(MuseError, match="row 2: the segment ends at 0 ms and starts at 1000 ms"):
+        found("1000,0,1\n")
+    columns = {"a": [0, 2, 4, 6, 8], "b": [1.0, 1, NAN, NAN, NAN]}
+    write_raters(tmp_path / "raters/1.csv", [0, 1, 2, 3, 4], columns)
+    with pytest.raises(MuseError, match=r"has frames from 0 to 1000 ms.*ends=hold") as caught:
+        found("0,4500,1\n")
+    assert "raters begin or end up to 3 s apart; cut to 0 to 1 s" in str(caught.value)
+    (hold,) = read("unit=s", f"segments={path.parent}", "ends=hold")
+    assert hold.frames.segments.tolist() == [1] * 5
 
 
 def test_a_rater_with_several_ids(read, tmp_path):
@@ -235,5 +235,7 @@ def test_units_and_rates_that_cannot_be(read, make_config, tmp_path):
     with pytest.raises(MuseError, match="there is no such folder"):
         read_ratings(make_config("gold", "raters=nowhere", "unit=s", "out=x"))
     (tmp_path / "empty").mkdir()
-    with pytest.raises(MuseError, match="no CSV files here"):
+    with pytest.raises(MuseError, match=r"no CSV files here; expected one per recording\.$"):
         read_ratings(make_config("gold", f"raters={tmp_path / 'empty'}", "unit=s", "out=x"))
+    with pytest.raises(MuseError, match="There are in its folders raters; give one"):
+        read_ratings(make_config("gold", f"raters={tmp_path}", "unit=s", "out=x"))

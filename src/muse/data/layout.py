@@ -124,12 +124,18 @@ def feature_folders(package: Path) -> list[str]:
 def recordings_in(package: Path, feature_set: str) -> list[str]:
     """Ids of the recordings that have a file of a feature set, or MuseError if none has."""
     folder = package / "feature_segments" / feature_set
-    ids = [path.stem for path in folder.glob("*.csv")]
+    ids = ids_in(folder)
     if not ids:
         raise MuseError(
             f"{folder}: no CSV files. Expected the feature set {feature_set}, a file per recording."
         )
-    return sorted(ids, key=lambda id_: (len(id_), id_))  # 2 before 10
+    return ids
+
+
+def ids_in(folder: Path) -> list[str]:
+    """Recordings that have a CSV file in a folder, 2 before 10; hidden files are none."""
+    ids = [path.stem for path in folder.glob("*.csv") if not path.name.startswith(".")]
+    return sorted(ids, key=lambda id_: (len(id_), id_))
 
 
 def is_name(name: str) -> bool:

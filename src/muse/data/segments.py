@@ -69,8 +69,8 @@ def read_limits(path: Path) -> list[Limits]:
             rows = list(csv.reader(file))
     except FileNotFoundError:
         raise MuseError(
-            f"{path}: the file is missing. Every recording of metadata/partition.csv needs its "
-            "segments: start,end,segment_id, times in ms."
+            f"{path}: the file is missing. Every recording needs its segments: "
+            "start,end,segment_id, times in ms."
         ) from None
     except (OSError, UnicodeError, csv.Error) as error:
         raise MuseError(f"{path}: cannot be read ({error}).") from None
@@ -128,13 +128,18 @@ def _row(path: Path, number: int, row: dict[str, str], faults: list[str]) -> Lim
     return Limits(number, start, end, id_)
 
 
-def segments_by_limits(path: Path, limits: list[Limits], recording: Recording) -> list[Segment]:
-    """The frames with start <= timestamp < end of each of the limits.
+def segments_by_limits(path: Path, times: np.ndarray) -> list[Segment]:
+    """The frames with start <= timestamp < end of each row of ``path``, see `read_limits`.
 
-    Limits may reach over the first and the last frame by one frame step. Raises MuseError with all
-    segments that lie outside the recording or have no frame.
+    Limits may reach over the first and the last frame by one frame step.
+
+    Args:
+        path: the limits of one recording, ID.csv.
+        times: (frames,) ms, rising.
+
+    Raises MuseError with all segments that lie outside the recording or have no frame.
     """
-    times = recording.timestamps
+    limits = read_limits(path)
     step = float(np.median(np.diff(times))) if len(times) > 1 else 0.0
     faults, found = [], []
     for limit in limits:
@@ -142,12 +147,12 @@ def segments_by_limits(path: Path, limits: list[Limits], recording: Recording) -
         start, stop = np.searchsorted(times, [limit.start, limit.end])
         if limit.start < times[0] - step or limit.end > times[-1] + step:
             faults.append(
-                f"{where} lies outside recording {recording.id}, which has frames from "
+                f"{where} lies outside recording {path.stem}, which has frames from "
                 f"{times[0]:g} to {times[-1]:g} ms. Correct the limits; they are milliseconds."
             )
         elif start == stop:
             faults.append(
-                f"{where} has no frame of recording {recording.id} (a frame every {step:g} ms). "
+                f"{where} has no frame of recording {path.stem} (a frame every {step:g} ms). "
                 "Limits are milliseconds; are these seconds? Or leave the segment out."
             )
         else:

@@ -12,7 +12,7 @@ from muse.data.cache import CachedTable
 from muse.data.labels import load_labels
 from muse.data.layout import SYNTHETIC_MARK, check_not_empty, find_package, read_partitions
 from muse.data.recordings import Package, build_recording, digest_of_tables, load_package
-from muse.data.segments import Segment, read_limits, segments_by_id, segments_by_limits
+from muse.data.segments import Segment, segments_by_id, segments_by_limits
 from muse.errors import STOP, MuseError
 
 
@@ -70,7 +70,7 @@ def load_segments(package: Package, limits: Path | None) -> dict[str, list[Segme
             segments are those of the column segment_id of the package.
 
     Raises MuseError for a recording without segments, and for limits as
-    `muse.data.segments.read_limits` and `segments_by_limits`.
+    `muse.data.segments.segments_by_limits`.
     """
     found = {}
     for recordings in package.partitions.values():
@@ -79,7 +79,7 @@ def load_segments(package: Package, limits: Path | None) -> dict[str, list[Segme
                 found[recording.id] = segments_by_id(package.folder, recording)
             else:
                 path = limits / f"{recording.id}.csv"
-                found[recording.id] = segments_by_limits(path, read_limits(path), recording)
+                found[recording.id] = segments_by_limits(path, recording.timestamps)
     return found
 
 

@@ -1,12 +1,12 @@
 """The frames that a recording's labels have, and traces brought to them."""
 
-import csv
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from muse.config_parts import path_of
+from muse.data.segments import segment_ids, segments_by_limits
 from muse.data.tables import parse_table, rows_in_words
 from muse.errors import MuseError
 
@@ -59,15 +59,29 @@ def frames_of(
             f"at {end / 1000:g} s. Leave one of them out, or use ends=hold."
         )
     grid = _grid(times, start, end, pace)
-    labels = None if segments is None else _segments(path_of(segments) / f"{id_}.csv", grid)
+    cut = _cut_in_words(grid, first, last, step, ends)
+    if segments is None:
+        return Frames(grid, None, step), cut
+    try:
+        found = segments_by_limits(path_of(segments) / f"{id_}.csv", grid)
+    except MuseError as error:
+        more = f" The {cut} ends=hold keeps all." if cut and ends == "trim" else ""
+        raise MuseError(f"{error}{more}", [f"{fault}{more}" for fault in error.faults]) from None
+    return Frames(grid, segment_ids(found, len(grid)), step), cut
+
+
+def _cut_in_words(
+    grid: np.ndarray, first: list[float], last: list[float], step: float, ends: str
+) -> str:
+    """What was cut or held at the ends; empty if the raters begin and end together."""
     odd = max(max(first) - min(first), max(last) - min(last)) / 1000
     if odd <= step / 2:
-        return Frames(grid, labels, step), ""
+        return ""
     words = {
         "trim": f"cut to {grid[0] / 1000:g} to {grid[-1] / 1000:g} s, which all raters have",
         "hold": "the first and last values are held where a rater has none",
     }[ends]
-    return Frames(grid, labels, step), f"raters begin or end up to {odd:g} s apart; {words}."
+    return f"raters begin or end up to {odd:g} s apart; {words}."
 
 
 def _grid(times: np.ndarray, start: float, end: float, pace: float) -> np.ndarray:
@@ -138,53 +152,3 @@ def resample(times: np.ndarray, values: np.ndarray, frames: np.ndarray) -> np.nd
     total = np.bincount(which[inside], values[inside], minlength=len(frames))
     found = count > 0
     return np.interp(frames, frames[found], total[found] / count[found])
-
-
-def _segments(path: Path, times: np.ndarray) -> np.ndarray:
-    """The segment of each frame, NaN outside any, from rows of start, end (ms) and segment_id."""
-    limits = read_segments(path)
-    found = np.full(len(times), np.nan)
-    for k, (row, start, end, segment) in enumerate(limits):
-        inside = (times >= start) & (times <= end)
-        if not inside.any():
-            raise MuseError(
-                f"{path}: row {row:g}: segment {segment:g} ({start:g} to {end:g} ms) has no frame; "
-                f"the labels go from {times[0]:g} to {times[-1]:g} ms."
-            )
-        clash = (limits[:k, 1] < end) & (limits[:k, 2] > start)
-        if clash.any():
-            raise MuseError(
-                f"{path}: row {row:g}: segment {segment:g} overlaps that of row "
-                f"{limits[:k][clash][0, 0]:g}."
-            )
-        found[inside & np.isnan(found)] = segment
-    return found
-
-
-def read_segments(path: Path) -> np.ndarray:
-    """Rows of a CSV file with start, end (ms) and segment_id: (segments, 4), row number first.
-
-    Other columns are not read. Raises MuseError, with the row, for what is no segment.
-    """
-    try:
-        lines = list(csv.reader(path.read_text(encoding="utf-8-sig").splitlines()))
-    except FileNotFoundError:
-        raise MuseError(f"{path}: the file is missing; segments= needs one each.") from None
-    except (OSError, UnicodeError, csv.Error) as error:
-        raise MuseError(f"{path}: cannot be read ({error}).") from None
-    names = [name.strip() for name in lines[0]] if lines else []
-    wanted = ("start", "end", "segment_id")
-    if not set(wanted) <= set(names):
-        raise MuseError(f"{path}: expected the columns start, end (ms) and segment_id.")
-    found = []
-    for row, fields in enumerate(lines[1:], start=2):
-        if not any(field.strip() for field in fields):
-            continue
-        try:
-            start, end, segment = (float(fields[names.index(name)]) for name in wanted)
-        except (ValueError, IndexError):
-            raise MuseError(f"{path}: row {row}: expected numbers: {', '.join(wanted)}.") from None
-        if not start < end:
-            raise MuseError(f"{path}: row {row}: the segment ends before it starts.")
-        found.append((row, start, end, segment))
-    return np.array(found).reshape(-1, 4)

@@ -118,12 +118,14 @@ def _gold(
     if weights is not None and weights.fallback:
         notes.append(f"{where}: no rater agrees with the others; the plain mean is taken.")
     if clipped:
-        notes.append(f"{where}: {clipped} frames were outside [-1, 1] and are clipped.")
+        frames = "1 frame was" if clipped == 1 else f"{clipped} frames were"
+        notes.append(f"{where}: {frames} outside [-1, 1], and clipped.")
     for name, row in zip(names, shifts, strict=True):
         if config.align.method == "gctw" and np.abs(row).max() > config.align.max_lag:
             notes.append(
                 f"{where}: rater {name} is moved by up to {np.abs(row).max():.1f} s, more than "
-                f"reacting takes (align.max_lag={config.align.max_lag:g})."
+                f"reacting takes (align.max_lag={config.align.max_lag:g}); a larger "
+                "align.stiffness warps less."
             )
     return Gold(recording.id, recording.frames, names, before, after, shifts, weights, fused, mean,
                 notes)  # fmt: skip

@@ -12,11 +12,12 @@ import numpy as np
 
 from muse.config_gold import UNITS, GoldConfig
 from muse.config_parts import path_of
+from muse.data.layout import ids_in
 from muse.data.tables import parse_table
 from muse.errors import Faults, MuseError, did_you_mean, raise_faults
 from muse.gold.frames import Frames, frames_like, frames_of, resample, step_of
 
-PLAUSIBLE = (0.005, 60.0)  # seconds from frame to frame; anything else is a wrong unit
+PLAUSIBLE = (0.005, 5.0)  # seconds from frame to frame; anything else is a wrong unit
 
 
 @dataclass(frozen=True)
@@ -76,10 +77,12 @@ def recordings_of(folder: Path) -> list[str]:
     """Ids of the recordings that have a CSV file in ``folder``, 2 before 10."""
     if not folder.is_dir():
         raise MuseError(f"raters={folder}: there is no such folder.")
-    ids = [path.stem for path in folder.glob("*.csv") if not path.name.startswith(".")]
+    ids = ids_in(folder)
     if not ids:
-        raise MuseError(f"raters={folder}: no CSV files here; expected one per recording.")
-    return sorted(ids, key=lambda id_: (len(id_), id_))
+        inside = sorted(path.name for path in folder.iterdir() if path.is_dir() and ids_in(path))
+        hint = f" There are in its folders {', '.join(inside)}; give one." if inside else ""
+        raise MuseError(f"raters={folder}: no CSV files here; expected one per recording.{hint}")
+    return ids
 
 
 def read_traces(path: Path, unit: str, offset: float) -> Traces:
