@@ -227,6 +227,9 @@ def in_words(command: str, error: Exception) -> str:
     key = getattr(cause, "full_key", None)
     if not isinstance(cause, OmegaConfBaseException) or not key:
         return f"{str(error).strip()}\n{example}"
+    inner = known_keys(command, str(key))
+    if inner and "not a subclass" in str(cause):
+        return f"{key} is several settings: {', '.join(f'{key}.{name}' for name in inner)}."
     if "not in" not in str(cause):
         return f"{key}: {str(cause).splitlines()[0]}"
     parent, _, name = str(key).rpartition(".")

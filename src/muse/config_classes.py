@@ -36,7 +36,7 @@ class Recipe:
         if self.components > len(self.features):
             raise MuseError(
                 f"components={self.components}: there are {len(self.features)} segment features, "
-                "so at most as many components."
+                f"so at most as many components: components={len(self.features)}."
             )
 
 

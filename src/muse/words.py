@@ -13,6 +13,11 @@ def in_columns(rows: list[list[str]]) -> str:
     return "\n".join(line.rstrip() for line in lines)
 
 
+def counted(number: int, thing: str) -> str:
+    """A number and what it counts: `1 file`, `2 files`."""
+    return f"{number} {thing}{'' if number == 1 else 's'}"
+
+
 def interval_in_words(scores: dict | None) -> str:
     """The 95 % interval of a score, empty if there is none."""
     limits = scores and scores["interval"]

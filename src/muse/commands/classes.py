@@ -31,7 +31,7 @@ from muse.gold.class_report import in_words, notes_on, report, segment_rows
 from muse.gold.class_search import search
 from muse.gold.segment_classes import Described, Made, describe, make
 from muse.plots import plot_distributions
-from muse.words import heading
+from muse.words import counted, heading
 
 log = logging.getLogger(__name__)
 
@@ -51,8 +51,8 @@ def run(config: ClassesConfig) -> None:
     sets = _feature_sets(config, package)
     limits = path_of(config.segments) if config.segments else None
     segments = load_segments(package, limits)
-    log.info("%s: %d segments in %d recordings", package.folder,
-             sum(map(len, segments.values())), len(segments))  # fmt: skip
+    number = counted(sum(map(len, segments.values())), "segment")
+    log.info("%s: %s in %s", package.folder, number, counted(len(segments), "recording"))
     described = {
         t: describe(package, segments, t, config.candidates(t)[0].features, config.peak_support)
         for t in config.targets
@@ -124,8 +124,10 @@ def _write(
             plot_class_features(draft / f"classes/{target}.png", name,
                                 [found.names[k] for k in own.shown], own.means[:, own.shown],
                                 own.sizes["train"])  # fmt: skip
-        shares = {t: {p: found[described[t].partitions == p] for p in made[t].sizes}
-                  for t in made for found in [made[t].found]}  # fmt: skip
+        shares = {
+            t: {p: own.found[described[t].partitions == p] for p in own.sizes}
+            for t, own in made.items()
+        }
         title = heading(config.to.title, "classes of the segments", package.synthetic)
         plot_distributions(draft / "classes/labels.png", title, shares,
                            max(m.recipe.classes for m in made.values()))  # fmt: skip

@@ -27,6 +27,7 @@ from muse.gold.report import (
     weights_table,
     write_tables,
 )
+from muse.words import counted, heading
 
 log = logging.getLogger(__name__)
 
@@ -86,12 +87,11 @@ def _write(
     settings = yaml.safe_dump(settings, sort_keys=False, allow_unicode=True)
     runs.write_text(report / "config.yaml", f"# {config.job.command}\n{settings}")
     write_tables(report, golds, agreements)
-    mark = ", SYNTHETIC data" if synthetic else ""
     signal = None if config.physio.replace == "none" else config.physio.name
     drawn = golds[: config.figures]
     with progress.bar(total=len(drawn), desc="figures") as bar:
         for gold in drawn:
-            title = f"{labels.name}, recording {gold.id}: {describe(config)}{mark}"
+            title = heading(f"{labels.name}, recording {gold.id}", describe(config), synthetic)
             plot_gold(report / "figures" / f"{gold.id}.png", title, gold, signal)
             bar.update()
     overall = overall_agreement(agreements)
@@ -136,15 +136,28 @@ def _tell(
 ) -> None:
     """The tables of the terminal."""
     aligned = config.align.method != "none"
-    mark = ", SYNTHETIC data" if synthetic else ""
-    print(f"{labels.name}: {describe(config)}{mark}; agreement between raters, mean ± deviation\n")
+    print(f"{heading(labels.name, describe(config), synthetic)}\n")
+    print("agreement between raters, mean ± deviation")
     print(agreement_table(agreements, aligned), end="\n\n")
     if golds[0].weights is not None:
         print(weights_table(golds), end="\n\n")
     if aligned:
         print(shifts_table(golds), end="\n\n")
-    print(f"{len(golds)} files of labels in {labels}{os.sep}")
+    print(f"{counted(len(golds), 'file')} of labels in {labels}{os.sep}")
     print(f"agreement.csv, weights.csv, warping/ and figures/ in {report}{os.sep}")
+    needed = missing_of(labels.parents[1])
+    if needed:
+        print(f"To train on them {labels.parents[1]} needs", *needed, sep="\n  ")
+
+
+def missing_of(package: Path) -> list[str]:
+    """What a folder with labels lacks to be a package."""
+    needed = []
+    if not (package / "metadata/partition.csv").is_file():
+        needed.append("metadata/partition.csv: id,partition, with train, devel or test for each")
+    if not (package / "feature_segments").is_dir():
+        needed.append("feature_segments/SET/ID.csv: timestamp, segment_id, features; a row a label")
+    return needed
 
 
 def describe(config: GoldConfig) -> str:

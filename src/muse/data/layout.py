@@ -36,7 +36,10 @@ def read_partitions(folder: Path, faults: Faults = STOP) -> dict[str, list[str]]
     try:
         rows = list(csv.reader(path.read_text(encoding="utf-8-sig").splitlines()))
     except FileNotFoundError:
-        raise MuseError(f"{path}: the file is missing. Copy it from the package.") from None
+        raise MuseError(
+            f"{path}: the file is missing. Copy it from the package; for data of your own write "
+            "it: a header, then a row id,partition for each recording (train, devel or test)."
+        ) from None
     except (OSError, UnicodeError, csv.Error) as error:
         raise MuseError(f"{path}: cannot be read ({error}). Copy it from the package.") from None
     if not rows:

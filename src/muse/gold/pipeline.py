@@ -19,8 +19,13 @@ from muse.gold.lag import lags_of
 from muse.gold.raters import Ratings
 from muse.gold.smoothing import smooth
 from muse.gold.standardise import moves, standardise
+from muse.words import counted
 
 log = logging.getLogger(__name__)
+FARTHER = {  # what to do about raters who are moved far
+    "gctw": "a larger align.stiffness warps less",
+    "lag": "look at the figure, it may be no lag at all",
+}
 
 
 @dataclass(frozen=True)
@@ -55,9 +60,9 @@ def make_gold(config: GoldConfig, ratings: Sequence[Ratings]) -> list[Gold]:
     names = [recording.raters for recording in ratings]
     before = standardise(smoothed, names, config.standardise.over, config.standardise.scale)
     log.info(
-        "%d recordings, %d raters; smoothing %s, standardised over %s",
-        len(ratings),
-        len({name for own in names for name in own}),
+        "%s, %s; smoothing %s, standardised over %s",
+        counted(len(ratings), "recording"),
+        counted(len({name for own in names for name in own}), "rater"),
         config.smooth.method,
         config.standardise.over,
     )
@@ -118,14 +123,16 @@ def _gold(
     if weights is not None and weights.fallback:
         notes.append(f"{where}: no rater agrees with the others; the plain mean is taken.")
     if clipped:
-        frames = "1 frame was" if clipped == 1 else f"{clipped} frames were"
-        notes.append(f"{where}: {frames} outside [-1, 1], and clipped.")
+        notes.append(
+            f"{where}: {clipped} of {counted(len(fused), 'frame')} outside [-1, 1], and clipped "
+            "(post.clip=false keeps them; standardise.scale=true brings raters into it)."
+        )
     for name, row in zip(names, shifts, strict=True):
-        if config.align.method == "gctw" and np.abs(row).max() > config.align.max_lag:
+        if config.align.method != "none" and np.abs(row).max() >= config.align.max_lag:
+            farther = FARTHER[config.align.method]
             notes.append(
                 f"{where}: rater {name} is moved by up to {np.abs(row).max():.1f} s, more than "
-                f"reacting takes (align.max_lag={config.align.max_lag:g}); a larger "
-                "align.stiffness warps less."
+                f"reacting takes (align.max_lag={config.align.max_lag:g}); {farther}."
             )
     return Gold(recording.id, recording.frames, names, before, after, shifts, weights, fused, mean,
                 notes)  # fmt: skip

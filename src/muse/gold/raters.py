@@ -75,6 +75,8 @@ def read_ratings(config: GoldConfig) -> list[Ratings]:
 
 def recordings_of(folder: Path) -> list[str]:
     """Ids of the recordings that have a CSV file in ``folder``, 2 before 10."""
+    if folder.is_file():
+        raise MuseError(f"raters={folder}: a file; give its folder, {folder.parent}.")
     if not folder.is_dir():
         raise MuseError(f"raters={folder}: there is no such folder.")
     ids = ids_in(folder)
@@ -98,13 +100,18 @@ def read_traces(path: Path, unit: str, offset: float) -> Traces:
     header = next(csv.reader(data[:100_000].decode("utf-8-sig", "replace").splitlines()), [])
     names = [name.strip() for name in header]
     twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
-        raise MuseError(f"{path}: two columns are called {twice[0]!r}; column names must differ.")
     if "timestamp" not in names and data.strip():
         raise MuseError(
-            f"{path}: no column timestamp; the columns are {', '.join(names)}. Call the column of "
-            "the times timestamp."
+            f"{path}: no column timestamp; row 1 has the columns {', '.join(names)}. Expected "
+            "names, separated by commas: timestamp, then one per rater."
         )
+    if "" in names and data.strip():
+        raise MuseError(
+            f"{path}: column {names.index('') + 1} has no name; expected that of a rater. If it is "
+            "the number of the row, take it out (pandas: to_csv(index=False))."
+        )
+    if twice:
+        raise MuseError(f"{path}: two columns are called {twice[0]!r}; column names must differ.")
     table = parse_table(path, data)
     times = np.round((table.timestamps * UNITS[unit]) + 1000 * offset, 6)
     return Traces(path, times, table.columns, table.columns, table.values.T.astype(np.float64))
