@@ -10,7 +10,7 @@ from muse.gold.pipeline import Gold
 from muse.plots import save
 
 FUSED, MEAN, SIGNAL = "#e07b00", "#2f6db5", "#2a9d5c"
-GREYS = ("#222222", "#666666", "#999999", "#444444", "#808080")
+GREYS = ("#222222", "#666666", "#777777", "#444444", "#808080")
 STYLES = ("-", "--", ":", "-.")
 NAMED = 8  # raters up to which each is in the legend
 
