@@ -208,22 +208,19 @@ def write_file(path: Path, write: Callable[[Path], object]) -> None:
 
 
 def write_rows(
-    path: Path, timestamps: np.ndarray, segments: np.ndarray, columns: dict[str, np.ndarray]
+    path: Path, timestamps: np.ndarray, segments: np.ndarray | None, columns: dict[str, np.ndarray]
 ) -> None:
     """Write predictions or labels as CSV: timestamp, segment_id (empty outside any), values.
 
-    Numbers are written so that reading them as float32 gives the same bits.
+    Without ``segments`` there is no such column. Numbers are written so that reading them as
+    float32 gives the same bits.
     """
     if (timestamps == np.round(timestamps)).all():
         timestamps = timestamps.astype(np.int64)
-    frame = pd.DataFrame(
-        {
-            "timestamp": timestamps,
-            "segment_id": pd.array(segments, dtype="Float64"),
-            **columns,
-        }
-    )
-    if (np.isnan(segments) | (segments == np.round(segments))).all():
-        numbers = [None if np.isnan(s) else int(s) for s in segments]
-        frame["segment_id"] = pd.array(numbers, dtype="Int64")
+    frame = pd.DataFrame({"timestamp": timestamps, **columns})
+    if segments is not None:
+        numbers = pd.array(segments, dtype="Float64")
+        if (np.isnan(segments) | (segments == np.round(segments))).all():
+            numbers = pd.array([None if np.isnan(s) else int(s) for s in segments], dtype="Int64")
+        frame.insert(1, "segment_id", numbers)
     write_file(path, lambda draft: frame.to_csv(draft, index=False))

@@ -176,6 +176,9 @@ def test_physio(gold, ratings, tmp_path, caplog):
     assert len(pd.read_csv(out / "label_segments/anno12_EDA/1.csv")) == 120
     agreement = pd.read_csv(out / "gold/anno12_EDA/agreement.csv")
     assert (agreement["correlation_before"] > 0.5).all()
+    (tmp_path / "eda/SYNTHETIC.txt").touch()
+    with pytest.raises(MuseError, match=r"a package of real data; .*eda is synthetic"):
+        gold(ratings, "gold=physio", f"physio.signal={tmp_path / 'eda'}", "target=x")
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,6 @@ from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import yaml
 
 from muse import progress, runs
@@ -22,7 +21,7 @@ from muse.gold.report import (
     Agreement,
     agreement_of,
     agreement_table,
-    overall_agreement,
+    report_of,
     shifts_table,
     weights_table,
     write_tables,
@@ -38,16 +37,16 @@ def run(config: GoldConfig) -> None:
     Raises:
         MuseError: faults in the files, a folder that is not empty, or a step that cannot be done.
     """
-    source = path_of(config.raters)
-    target = config.target or source.resolve().name
+    sources = [path_of(text) for text in (config.raters, config.physio.signal) if text]
+    target = config.target or sources[0].resolve().name
     if not is_name(target):
         raise MuseError(f"target={target}: expected the name of a folder, no path.")
     out = path_of(config.out)
     labels, report = out / "label_segments" / target, out / "gold" / target
-    synthetic = is_synthetic(source)
-    if synthetic and (out / "label_segments").is_dir() and not is_synthetic(out):
+    simulated = [str(source) for source in sources if is_synthetic(source)]
+    if simulated and (out / "label_segments").is_dir() and not is_synthetic(out):
         raise MuseError(
-            f"out={out}: a package of real data; {source} is synthetic. Give another folder."
+            f"out={out}: a package of real data; {simulated[0]} is synthetic. Give another folder."
         )
     for folder in (labels, report):
         if folder.is_dir() and any(folder.iterdir()):
@@ -62,10 +61,10 @@ def run(config: GoldConfig) -> None:
         for note in gold.notes[len(recording.notes) :]:
             log.warning(note)
     agreements = [agreement_of(gold) for gold in golds]
-    _write(config, golds, agreements, labels, report, synthetic)
-    if synthetic:
+    if simulated:  # before there is anything that would need the mark
         runs.write_text(out / SYNTHETIC_MARK, "Simulated, not recorded.\n")
-    _tell(config, golds, agreements, labels, report, synthetic)
+    _write(config, golds, agreements, labels, report, bool(simulated))
+    _tell(config, golds, agreements, labels, report, bool(simulated))
 
 
 def is_synthetic(folder: Path) -> bool:
@@ -94,36 +93,10 @@ def _write(
             title = heading(f"{labels.name}, recording {gold.id}", describe(config), synthetic)
             plot_gold(report / "figures" / f"{gold.id}.png", title, gold, signal)
             bar.update()
-    overall = overall_agreement(agreements)
-    content = {
-        "target": labels.name,
-        "synthetic": synthetic,
-        "raters": sorted({name for gold in golds for name in gold.raters}),
-        "recordings": [gold.id for gold in golds],
-        "frames": sum(len(gold.fused) for gold in golds),
-        "step_seconds": golds[0].frames.step,
-        "agreement": {
-            measure: {when: dict(zip(("mean", "deviation"), map(_or_none, pair), strict=True))
-                      for when, pair in found.items()}
-            for measure, found in overall.items()
-        },
-        "notes": [note for gold in golds for note in gold.notes],
-    }  # fmt: skip
-    runs.write_json(report / "report.json", content)
+    runs.write_json(report / "report.json", report_of(labels.name, golds, agreements, synthetic))
     for gold in golds:
-        _write_labels(labels / f"{gold.id}.csv", gold)
-
-
-def _write_labels(path: Path, gold: Gold) -> None:
-    """timestamp, segment_id (if segments are known), value: as in a challenge package."""
-    values = gold.fused.astype(np.float32)
-    if gold.frames.segments is not None:
-        runs.write_rows(path, gold.frames.times, gold.frames.segments, {"value": values})
-        return
-    times = gold.frames.times
-    whole = times.astype(np.int64) if (times == np.round(times)).all() else times
-    frame = pd.DataFrame({"timestamp": whole, "value": values})
-    runs.write_file(path, lambda draft: frame.to_csv(draft, index=False))
+        values = {"value": gold.fused.astype(np.float32)}
+        runs.write_rows(labels / f"{gold.id}.csv", gold.frames.times, gold.frames.segments, values)
 
 
 def _tell(
@@ -170,7 +143,3 @@ def describe(config: GoldConfig) -> str:
     }[config.fuse.method]
     physio = "" if config.physio.replace == "none" else f" with {config.physio.name}"
     return f"{align[config.align.method]}{fusion}{physio}"
-
-
-def _or_none(value: float) -> float | None:
-    return None if np.isnan(value) else value

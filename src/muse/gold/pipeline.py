@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -114,28 +114,35 @@ def _gold(
     weights, fused = fuse(before, after, config.fuse, round(config.align.max_lag / step))
     fused, clipped = _post(fused, config.post)
     mean, _ = _post(before.mean(0), config.post)
-    notes = [*recording.notes, *told]
-    where = f"recording {recording.id}"
-    for name, row in zip(names, before, strict=True):
+    gold = Gold(recording.id, recording.frames, names, before, after, shifts, weights, fused, mean)
+    odd = [f"recording {recording.id}: {note}" for note in _odd(config, gold, clipped)]
+    return replace(gold, notes=[*recording.notes, *told, *odd])
+
+
+def _odd(config: GoldConfig, gold: Gold, clipped: int) -> list[str]:
+    """What the user may want to look at in a recording, in words."""
+    signal = None if config.physio.replace == "none" else config.physio.name
+    called = [name if name == signal else f"rater {name}" for name in gold.raters]
+    notes = []
+    for name, row in zip(called, gold.before, strict=True):
         if not moves(row):
-            counts = "counts as the others" if weights is None else "weight 0"
-            notes.append(f"{where}: rater {name} never moves; {counts}.")
-    if weights is not None and weights.fallback:
-        notes.append(f"{where}: no rater agrees with the others; the plain mean is taken.")
+            counts = "counts as the others" if gold.weights is None else "weight 0"
+            notes.append(f"{name} never moves; {counts}.")
+    if gold.weights is not None and gold.weights.fallback:
+        notes.append("no rater agrees with the others; the plain mean is taken.")
     if clipped:
         notes.append(
-            f"{where}: {clipped} of {counted(len(fused), 'frame')} outside [-1, 1], and clipped "
+            f"{clipped} of {counted(len(gold.fused), 'frame')} outside [-1, 1], and clipped "
             "(post.clip=false keeps them; standardise.scale=true brings raters into it)."
         )
-    for name, row in zip(names, shifts, strict=True):
-        if config.align.method != "none" and np.abs(row).max() >= config.align.max_lag:
-            farther = FARTHER[config.align.method]
+    how, farthest = config.align, np.abs(gold.shifts).max(1)
+    for name, most in zip(called, farthest, strict=True):
+        if how.method != "none" and most >= how.max_lag:
             notes.append(
-                f"{where}: rater {name} is moved by up to {np.abs(row).max():.1f} s, more than "
-                f"reacting takes (align.max_lag={config.align.max_lag:g}); {farther}."
+                f"{name} is moved by up to {most:.1f} s, more than reacting takes "
+                f"(align.max_lag={how.max_lag:g}); {FARTHER[how.method]}."
             )
-    return Gold(recording.id, recording.frames, names, before, after, shifts, weights, fused, mean,
-                notes)  # fmt: skip
+    return notes
 
 
 def align(values: np.ndarray, how: AlignConfig, step: float) -> np.ndarray:

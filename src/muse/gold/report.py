@@ -1,4 +1,4 @@
-"""What is left of the making of a gold standard: agreement, weights and warping as tables."""
+"""A gold standard in numbers: agreement, weights and warping as tables, and as JSON."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -111,6 +111,32 @@ def overall_agreement(agreements: Sequence[Agreement]) -> dict:
         }
         for measure in MEASURES
     }
+
+
+def report_of(
+    target: str, golds: Sequence[Gold], agreements: Sequence[Agreement], synthetic: bool
+) -> dict:
+    """What report.json has: recordings, raters, agreement over the recordings, what was odd."""
+    return {
+        "target": target,
+        "synthetic": synthetic,
+        "raters": sorted({name for gold in golds for name in gold.raters}),
+        "recordings": [gold.id for gold in golds],
+        "frames": sum(len(gold.fused) for gold in golds),
+        "step_seconds": golds[0].frames.step,
+        "agreement": {
+            measure: {
+                when: {"mean": _or_none(mean), "deviation": _or_none(deviation)}
+                for when, (mean, deviation) in found.items()
+            }
+            for measure, found in overall_agreement(agreements).items()
+        },
+        "notes": [note for gold in golds for note in gold.notes],
+    }
+
+
+def _or_none(value: float) -> float | None:
+    return None if np.isnan(value) else value
 
 
 def weights_table(golds: Sequence[Gold]) -> str:
