@@ -48,6 +48,12 @@ def test_help_of_a_command_tells_every_setting():
     assert "(required)" in text and "(~/.cache/muse)" in text and "(that of the task)" in text
     assert "weight_decay   L2 penalty of Adam. (0.0)" in text
     assert "scale" in help_text("synth")
+    assert "-m sweeps over values with commas" in text
+    gold = help_text("gold")
+    assert "-m sweeps" not in gold and "dba, ewe, lag, mean, physio, raaw" in gold
+    at = {line.index(word) for line in gold.splitlines() for word in ("Frames that are", "ewe: ccc")
+          if word in line}  # fmt: skip
+    assert len(at) == 1  # in one column, whatever the length of the names
 
 
 @pytest.mark.parametrize(
@@ -149,6 +155,7 @@ def fails(monkeypatch, tmp_path, capsys):
             ["task=stress", "features=a", "epochs=abc"],
             "epochs: Value 'abc' of type 'str' could not",
         ),
+        (["task=stress", "features=a", "data=x"], "data is several settings: data.cache, data.r"),
         (["task=stress", "features=a", "lr=-1"], "lr=-1.0: the learning rate must be above 0"),
         (["task=stress", "features=[a"], "In a shell a list needs quotes"),
         (["task=stress", "features=a"], "no package of MuSe-Stress 2021: looked for"),

@@ -52,6 +52,7 @@ def test_the_wheel_has_all_that_the_commands_need(muse, tmp_path):
     assert "files of train, devel, test" in call("predict", run, "out=predictions")
     assert "physio, sent, stress, wilder" in call("train", "--help")
     assert "ewe, lag, mean, physio, raaw" in call("gold", "--help")
+    assert "task@to" in call("classes", "--help")
 
 
 def test_runs_started_at_the_same_moment_have_folders_of_their_own(muse, tmp_path):

@@ -123,6 +123,15 @@ def test_the_plain_mean(gold, ratings):
     assert pd.read_csv(out / "gold/arousal/weights.csv")["weight"].isna().all()
 
 
+def test_what_a_package_lacks_is_told(gold, ratings, tmp_path, capsys):
+    gold(ratings, "gold=mean", "figures=0")
+    text = capsys.readouterr().out.split(f"To train on them {tmp_path / 'package'} needs\n")[1]
+    needed = [line.split(":")[0].strip() for line in text.splitlines()]
+    assert needed == ["metadata/partition.csv", "feature_segments/SET/ID.csv"]
+    gold(ratings, "gold=mean", "figures=0", f"out={stress_package(tmp_path)}", "target=joy")
+    assert "To train on them" not in capsys.readouterr().out
+
+
 def test_weights_of_the_aligned_traces(gold, ratings, tmp_path):
     by_hand = []
     for words in (["fuse.weights_from=raw"], ["fuse.weights_from=aligned"]):
