@@ -177,7 +177,8 @@ def test_physio(gold, ratings, tmp_path, caplog):
         eda = np.interp(fast, np.arange(120) / 2, simulated_signal(120, id_, width=5))
         write_raters(tmp_path / f"eda/{id_}.csv", fast * 1000, {"eda": (7 + 3 * eda).round(4)})
     caplog.set_level(logging.INFO)
-    out = gold(ratings, "gold=physio", f"physio.signal={tmp_path / 'eda'}", "physio.unit=ms")
+    words = [f"physio.signal={tmp_path / 'eda'}", "physio.unit=ms", "figures=1"]
+    out = gold(ratings, "gold=physio", *words)
     assert "recording 2: EDA in the place of rater c" in caplog.text
     table = pd.read_csv(out / "gold/anno12_EDA/weights.csv")
     assert table["rater"].tolist() == ["a", "b", "EDA"] * 3
@@ -243,7 +244,7 @@ def test_nobody_agrees_and_nobody_moves(gold, tmp_path, caplog):
     write_raters(tmp_path / "x/1.csv", np.arange(30), {"a": up, "b": -up, "c": np.ones(30)})
     gold(tmp_path / "x", "gold=ewe")
     assert "recording 1: rater c never moves; weight 0." in caplog.text
-    gold(tmp_path / "x", "gold=mean", "target=y")
+    gold(tmp_path / "x", "gold=mean", "target=y", "figures=0")
     assert "recording 1: rater c never moves; counts as the others." in caplog.text
     assert "recording 1: no rater agrees with the others; the plain mean is taken." in caplog.text
 
@@ -306,6 +307,9 @@ def test_a_recording_that_is_too_short_is_named(gold, tmp_path):
 def test_wrong_settings(make_config, word, message):
     with pytest.raises(MuseError, match=message):
         make_config("gold", "raters=x", "unit=s", "out=y", word)
+
+
+def test_rows_have_their_segments(make_config):
     with pytest.raises(MuseError, match="the rows of a feature set bring their segments"):
         make_config("gold", "raters=x", "unit=s", "out=y", "rows=a", "segments=b")
 
