@@ -279,8 +279,9 @@ def _read(folder: Path, cache: Path, readers: int) -> tuple[float, float]:
         "begin = time.perf_counter()\n"
         "load_tables(paths, Path(sys.argv[2]), readers, 'files')\n"
         "seconds = time.perf_counter() - begin\n"
-        "own, child = (resource.getrusage(who).ru_maxrss / 1024 for who in\n"
-        "              (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))\n"
+        "status = Path('/proc/self/status').read_text()\n"
+        "own = int(status.split('VmHWM:')[1].split()[0]) / 1024\n"
+        "child = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024\n"
         "print(seconds, own + readers * child)\n"
     )
     words = [sys.executable, "-c", script, str(folder), str(cache), str(readers)]
