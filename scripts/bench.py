@@ -206,7 +206,7 @@ def against_reference(make, job: Job, windows: np.ndarray, quick: bool) -> None:
     config = make("model.layers=2", "model.hidden=64")
     network = new_model(config, job.frames["train"])
     optimiser = torch.optim.Adam(network.parameters())
-    few = windows[: 24 if quick else len(windows)]  # what is packed costs the square of a window
+    few = windows[: 16 if quick else len(windows)]  # what is packed costs the square of a window
     full = windows[windows[:, 1] == windows[:, 1].max()]
     for name, some in {"windows of unequal length": few, "full windows": full}.items():
         if name.startswith("windows"):
@@ -237,19 +237,21 @@ def side_by_side(make, job: Job, quick: bool, out: Path) -> None:
     seeds = 2 * count
     words = (f"epochs={epochs}", f"patience={epochs}", f"seeds={seeds}", "model.layers=2")
     config = make(*words, "model.hidden=64")
-    walls = {}
-    for used in (1, count):
-        run = Run(config, [job], (out / f"checkpoints_{used}", "bench"))
+
+    def wall(name: str, used: int, trained: list[int]) -> float:
         begin = time.perf_counter()
-        with trainer(run, used, lambda record: None) as train:
-            list(train([Unit(0, seed) for seed in config.seeds]))
-        walls[used] = time.perf_counter() - begin
-    report("cores", f"{seeds} seeds on {count} cores against one", walls[1] / walls[count])
+        with trainer(Run(config, [job], (out / name, "bench")), used, lambda record: None) as train:
+            list(train([Unit(0, seed) for seed in trained]))
+        return time.perf_counter() - begin
+
+    wall("warm", 1, config.seeds[:1])
+    ratio = wall("one", 1, config.seeds) / wall("all", count, config.seeds)
+    report("cores", f"{seeds} seeds on {count} cores against one", ratio)
 
 
 def loading(quick: bool, out: Path) -> None:
     """Wide CSV files into the cache, in one process and in all; peak memory of the readers."""
-    count, frames = (2, 600) if quick else (8, 1733)
+    count, frames = (2, 300) if quick else (8, 1733)
     rng = np.random.default_rng(0)
     folder = out / "wide"
     folder.mkdir()
@@ -290,7 +292,7 @@ def _read(folder: Path, cache: Path, readers: int) -> tuple[float, float]:
     return seconds, peak
 
 
-def startup(make_words: list[str], out: Path) -> None:
+def startup(make_words: list[str], quick: bool, out: Path) -> None:
     """From the command to the first batch of a cached package, against `import torch`."""
     script = (
         "import os, muse.cli, muse.training.loop\n"
@@ -309,7 +311,7 @@ def startup(make_words: list[str], out: Path) -> None:
             path.rmdir() if path.is_dir() else path.unlink()
         call("-c", script, "train", *words)
 
-    torch_alone, whole = in_turns(5, lambda: call("-c", "import torch"), muse)
+    torch_alone, whole = in_turns(2 if quick else 5, lambda: call("-c", "import torch"), muse)
     report("start", "first batch of a cached package / import torch", whole / torch_alone,
            import_torch=torch_alone, seconds=whole)  # fmt: skip
 
@@ -371,7 +373,7 @@ def main() -> None:
         job = make_jobs(config, package, torch.device("cpu"))[0]
         windows = cut_windows(job.frames["train"].samples, config.window, config.hop)
         order = np.random.default_rng(0).permutation(len(windows))
-        windows = windows[order][: 48 if given.quick else 300]
+        windows = windows[order][: 40 if given.quick else 300]
         rate = matrix_rate()
         report("machine", platform.processor() or platform.machine(), rate / 1e9, "GFLOP/s",
                cores=cores(-1))  # fmt: skip
@@ -380,7 +382,7 @@ def main() -> None:
         against_reference(make, job, windows, given.quick)
         start(make, package.folder, package.features)
         loading(given.quick, temporary)
-        startup(words, temporary)
+        startup(words, given.quick, temporary)
         growth(make, rate, given.quick)
     write(given.out, "synthetic data" if given.root is None else given.root)
 
