@@ -134,6 +134,7 @@ class Watch(Callback):
     """Hydra's callback in the process that starts the jobs: notes where they are and how many."""
 
     def on_multirun_start(self, config: DictConfig, **_) -> None:
+        """Note the folder of the sweep and how many jobs its words make."""
         params = config.hydra.sweeper.params or {}
         words = [f"{key}={value}" for key, value in params.items()]
         words += list(config.hydra.overrides.task)

@@ -1,6 +1,8 @@
 """Features and labels side by side: what corresponds, what is dropped, what is refused."""
 
 import logging
+import pickle
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -203,3 +205,15 @@ def test_sent_without_segments_is_refused(load, tmp_path):
     path.write_text("timestamp,segment_id,a_0\n" + "\n".join(rows) + "\n")
     with pytest.raises(MuseError, match=r"1\.csv: no row has a segment_id"):
         load("sent", ["a"])
+
+
+def test_another_process_gets_the_names_of_memory_maps_not_copies(make_config, tmp_path):
+    stress_package(tmp_path, frames=20_000)
+    config = make_config("train", "task=stress", "features=a", f"data.root={tmp_path}")
+    package = load_package(config.task, ["valence"], ["a"], {}, config.data)
+    recording = package.partitions["train"][0]
+    alone = replace(recording, rows=recording.rows[:0], timestamps=None, segments=None, labels={})
+    sent = pickle.dumps(alone)
+    assert len(sent) < recording.features[0].nbytes / 10
+    (got,), (given,) = pickle.loads(sent).features, recording.features
+    assert isinstance(got, np.memmap) and np.array_equal(got, given)

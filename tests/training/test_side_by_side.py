@@ -64,7 +64,8 @@ def test_results_do_not_depend_on_the_number_of_processes(train):
     assert len(epochs(alone)) == 2 * (3 + 2) * 3  # targets, seeds and folds, epochs
 
 
-def test_nor_on_how_they_are_started(train, method):
+def test_nor_on_how_they_are_started(train, method, monkeypatch):
+    monkeypatch.setattr("muse.data.windows.MAPPED", 0)  # features stay in their files
     method("spawn")
     spawned = train(2, "target=valence")
     method("fork")

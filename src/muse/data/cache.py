@@ -151,12 +151,13 @@ def _open(home: Path, path: Path, digest: str, kind: str) -> CachedTable | None:
     try:
         about = json.loads(stem.with_suffix(f"{kind}.json").read_text())
         rows = np.load(stem.with_suffix(".rows.npy"), allow_pickle=False)
-        stored = stem.with_suffix(".npy" if about.get("float32") else f"{kind}.npy")
+        half = kind == KINDS["float16"] and not about.get("float32")
+        stored = stem.with_suffix(f"{kind}.npy" if half else ".npy")
         values = np.load(stored, mmap_mode="r", allow_pickle=False)
         first = tuple(about["first_missing"]) if about["first_missing"] else None
         if values.shape != (rows.shape[1], len(about["columns"])):
             return None
-        if values.dtype not in (np.float32, np.float16):
+        if values.dtype != (np.float16 if half else np.float32):
             return None
         return CachedTable(
             about["columns"], values, rows[0], rows[1], path, digest, about["missing"], first

@@ -37,6 +37,18 @@ class Recording:
     samples: np.ndarray  # (samples, 2) int64: first frame and end of what is predicted as one
     missing: list[int]  # per feature set: NaN values
 
+    def __getstate__(self) -> dict:
+        """For another process: memory maps as the names of their files, not as copies."""
+        features = [Path(x.filename) if isinstance(x, np.memmap) else x for x in self.features]
+        return self.__dict__ | {"features": features}
+
+    def __setstate__(self, state: dict) -> None:
+        features = [
+            np.load(x, mmap_mode="r", allow_pickle=False) if isinstance(x, Path) else x
+            for x in state["features"]
+        ]
+        self.__dict__.update(state | {"features": features})
+
 
 @dataclass(frozen=True)
 class Package:

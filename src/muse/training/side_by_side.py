@@ -59,19 +59,16 @@ Trainer = Callable[[list[Unit]], Iterator[SeedOutcome]]
 
 
 @contextmanager
-def trainer(
-    run: Run, count: int, on_epoch: Callable[[dict], None], method: str | None = None
-) -> Iterator[Trainer]:
+def trainer(run: Run, count: int, on_epoch: Callable[[dict], None]) -> Iterator[Trainer]:
     """A function that trains units and yields their outcomes in the order of the units.
 
     Args:
         count: processes; with 1 everything happens in this one.
-        method: fork or spawn; None: as the platform allows.
     """
     if count == 1:
         yield lambda units: (run.train(unit, on_epoch) for unit in units)
         return
-    context = multiprocessing.get_context(method or start_method())
+    context = multiprocessing.get_context(start_method())
     records = context.SimpleQueue()
     pool = ProcessPoolExecutor(count, context, _begin, (run, records, os.getpid()))
     try:
