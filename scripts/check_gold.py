@@ -16,11 +16,11 @@ import numpy as np
 from muse.gold.agreement import ewe_weights
 from muse.gold.gctw import gctw, warped
 from muse.gold.lag import lags_of, shifted
-from muse.gold.simulate import simulated_raters, simulated_signal
 from muse.gold.smoothing import savgol
 from muse.gold.standardise import standardise
 from muse.scoring import ccc
-from muse.words import in_columns
+from muse.synthetic.raters import simulated_raters, simulated_signal
+from muse.terminal import in_columns
 
 NOISE = [0.2, 0.3, 0.4, 0.5, 0.6]
 FRAMES = np.arange(600)

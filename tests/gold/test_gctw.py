@@ -5,9 +5,9 @@ import pytest
 
 from muse.gold.agreement import agreement_between, ewe_weights
 from muse.gold.gctw import gctw, warped, warping_bases
-from muse.gold.mcca import components_for, multiset_cca
-from muse.gold.simulate import simulated_raters, simulated_signal
+from muse.gold.multiset_cca import components_for, multiset_cca
 from muse.scoring import ccc
+from muse.synthetic.raters import simulated_raters, simulated_signal
 
 
 def random_sequences(seed: int) -> list[np.ndarray]:
