@@ -1,7 +1,8 @@
-"""Files: one atomic writer, checksums, CSV rows of predictions and labels."""
+"""Files: one reader, one atomic writer, checksums, CSV rows of predictions and labels."""
 
 import hashlib
 import json
+import stat
 from collections.abc import Callable
 from pathlib import Path
 
@@ -19,6 +20,21 @@ def checksum(data: bytes) -> str:
 def digest_of(content: dict) -> str:
     """Checksum of a JSON object, whatever the order of its keys."""
     return checksum(json.dumps(content, sort_keys=True).encode())
+
+
+def read_bytes(path: Path, advice: str = "Copy it again from its source.") -> bytes:
+    """The content of a regular file: a pipe would be waited for, a device has no end.
+
+    Raises MuseError, with ``advice`` on where the file comes from, if there is no such file.
+    """
+    try:
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise MuseError(f"{path}: not a regular file, but a folder, pipe or device. {advice}")
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise MuseError(f"{path}: the file is missing. {advice}") from None
+    except OSError as error:
+        raise MuseError(f"{path}: cannot be read ({error.strerror}). {advice}") from None
 
 
 def write_json(path: Path, content: dict) -> None:
@@ -40,6 +56,27 @@ def write_file(path: Path, write: Callable[[Path], object]) -> None:
         draft.replace(path)
     except OSError as error:
         raise MuseError(f"{path}: cannot be written ({error.strerror}).") from None
+
+
+def csv_text(table: pd.DataFrame) -> str:
+    """A table as CSV: names in one line each, and none that a spreadsheet takes for a formula.
+
+    Such a text gets an apostrophe in front, by which spreadsheets know a text; numbers stay.
+    """
+    return table.map(_plain).to_csv(index=False, lineterminator="\n")
+
+
+def _plain(value: object) -> object:
+    if not isinstance(value, str | Path):
+        return value
+    text = " ".join(str(value).splitlines())
+    if not text.startswith(("=", "+", "-", "@", "\t")):
+        return text
+    try:
+        float(text)
+    except ValueError:
+        return f"'{text}"
+    return text
 
 
 def write_rows(

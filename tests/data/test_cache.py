@@ -86,7 +86,7 @@ def test_a_damaged_entry_is_made_again(files, tmp_path):
 def test_a_damaged_memory_of_digests_is_no_harm(files, tmp_path):
     home = tmp_path / "cache"
     whole = values(cache.load_tables(files, home, 1, "a"))
-    for path in (home / "v1" / "digests").iterdir():
+    for path in (home / "v2" / "digests").iterdir():
         path.write_text('{"1.csv": 3')
     assert values(cache.load_tables(files, home, 1, "a")) == whole
 
@@ -109,6 +109,15 @@ def test_missing_values_are_counted_and_the_first_is_named(tmp_path):
     path.write_text("timestamp,segment_id,a,b\n0,1,1,2\n500,1,,3\n1000,1,,\n")
     table = cache.load_tables([path], tmp_path / "cache", 1, "a")[0]
     assert (table.missing, table.first_missing) == (3, (3, "a"))
+
+
+def test_pipes_and_devices_are_not_read(tmp_path):
+    pipe, device = tmp_path / "1.csv", tmp_path / "2.csv"
+    os.mkfifo(pipe)
+    device.symlink_to("/dev/zero")
+    for path in (pipe, device):
+        with pytest.raises(MuseError, match=f"{path}: not a regular file"):
+            cache.load_tables([path], tmp_path / "cache", 1, "a")
 
 
 def test_a_missing_file_is_named(files, tmp_path):
