@@ -13,7 +13,9 @@ import muse.commands.fuse
 import muse.commands.table
 import muse.commands.train
 from muse.errors import MuseError
+from muse.tables.cells import Cell, Line
 from muse.tables.published import read_table
+from muse.tables.render import Block, _csv, _latex
 from tests.conftest import stress_package
 
 SMALL = ["epochs=2", "seeds=1", "model.hidden=4", "model.head=4", "batch_size=4", "bootstrap=0",
@@ -93,10 +95,46 @@ def test_each_cell_is_the_best_run_on_devel(train, table):
     assert found["vggface", "valence", "devel"]["muse"] == ""
     text = table()
     assert "0.5845 / 0.5019" in text and "SYNTHETIC" not in text
-    assert "preliminary" in text and "stress valence test 0.5614 (cai2021)" in text
+    assert "preliminary" in text and "stress valence test 0.5614 (Cai et al., 2021)" in text
     assert f"egemaps, valence: {found['egemaps', 'valence', 'devel']['run']}" in text
     line = next(line for line in text.splitlines() if line.startswith("vggface"))
     assert line.split()[1:4] == ["-", "/", "-"]
+
+
+def test_columns_fit_the_terminal_and_have_values(train, table, monkeypatch):
+    train("one", "features=egemaps", "target=valence")
+    monkeypatch.setenv("COLUMNS", "400")
+    wide = table().splitlines()
+    assert wide[1].split() == ["valence", "muse", "valence", "published", "valence", "difference",
+                               "arousal", "published", "combined", "published"]  # fmt: skip
+    monkeypatch.setenv("COLUMNS", "100")
+    narrow = table().splitlines()
+    heads = [line.split() for line in narrow if "published" in line and "/" not in line][:3]
+    assert [head[0] for head in heads] == ["valence", "arousal", "combined"]
+    assert sum(line.startswith("egemaps  ") for line in narrow) == 3
+    end = next(k for k, line in enumerate(narrow) if line.startswith("egemaps, valence: "))
+    assert max(map(len, narrow[1:end])) <= 100
+    rows = table("format=latex").splitlines()
+    row = next(line for line in rows if line.startswith("vggface"))
+    assert row.split(" & ")[:3] == ["vggface", "", "0.6019 / 0.5058"]
+
+
+def test_names_cannot_break_a_format():
+    name = "a_1 $x$ {b} ~ ^ \\ 5 %\n&#"
+    line = Line(name, {"valence": Cell(0.5, None, Path("=runs\n/one"))})
+    formula = Line("=1+1", {"valence": Cell(-0.25, 0.125, Path("two"))})
+    block = Block("stress", ["valence"], [line, formula], synthetic=False, decimals=4)
+    lines = _latex(read_table("muse2021"), [block]).splitlines()
+    assert lines[0] == "% a_1 $x$ {b} ~ ^ \\ 5 % &#, valence: =runs /one"
+    assert lines[8] == (
+        r"a\_1 \$x\$ \{b\} \textasciitilde{} \textasciicircum{} \textbackslash{} 5 \% \&\#"
+        r" & 0.5000 / - \\"
+    )
+    rows = list(csv.DictReader(io.StringIO(_csv(read_table("muse2021"), [block]))))
+    assert [row["system"] for row in rows] == ["a_1 $x$ {b} ~ ^ \\ 5 % &#"] * 2 + ["'=1+1"] * 2
+    assert rows[0]["run"] == "'=runs /one" and [row["muse"] for row in rows] == [
+        "0.5", "", "-0.25", "0.125"
+    ]  # fmt: skip
 
 
 def test_a_synthetic_package_is_never_compared(train, table, home):
