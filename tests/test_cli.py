@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from muse.cli.app import run
-from muse.cli.arguments import expand_bare_word, overrides_first
+from muse.cli.arguments import check_choices, expand_bare_word, overrides_first
 from muse.cli.help import help_text
 from muse.config.overrides import quote_texts
 from tests.conftest import stress_package
@@ -33,6 +33,16 @@ def test_the_settings_are_read_without_torch():
         "assert 'torch' not in sys.modules"
     )
     assert python("-c", code).returncode == 0
+
+
+@pytest.mark.parametrize("word", ["task=[null]", "task=null", "+experiment=1", "model=[1.5]"])
+def test_a_choice_that_is_no_name(word, monkeypatch):
+    monkeypatch.setattr("sys.argv", ["muse", word])
+    with pytest.raises(
+        SystemExit, match=r"muse train: .*: expected a name, one of .*(lstm|stress)"
+    ):
+        run("train")
+    check_choices(["task=stress,sent", "task=glob(*)", "+experiment=muse2021/stress", "lr=1", "-m"])
 
 
 def test_an_unknown_command_is_wrong_usage():

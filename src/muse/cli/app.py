@@ -18,7 +18,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from muse import terminal
-from muse.cli.arguments import for_hydra
+from muse.cli.arguments import check_choices, for_hydra
 from muse.cli.help import help_text
 from muse.config.compose import command_line, explain_error, register_resolvers, to_dataclass
 from muse.config.overrides import MULTIRUN, SWEPT, unquoted
@@ -44,6 +44,10 @@ def run(command: str) -> None:
         command = "resume"
     if set(MULTIRUN) & set(words) and command not in SWEPT:
         sys.exit(f"muse {command}: is no sweep; -m goes with {' and '.join(SWEPT)}.")
+    try:
+        check_choices(words)
+    except MuseError as error:
+        sys.exit(f"muse {command}: {error}")
     sys.argv[1:] = for_hydra(command, words)
     os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come here and are put into words below
     register_resolvers(sys.argv[1:])

@@ -1,7 +1,11 @@
 """The arguments after `muse COMMAND` as Hydra wants them."""
 
+import yaml
+
 from muse.config.commands import COMMANDS
 from muse.config.overrides import LAUNCHER, SWEPT, WITH_A_FOLDER, own_model, quote_texts
+from muse.config.shipped import GROUPS, config_folder
+from muse.errors import MuseError
 
 
 def for_hydra(command: str, words: list[str]) -> list[str]:
@@ -10,6 +14,24 @@ def for_hydra(command: str, words: list[str]) -> list[str]:
     if command in SWEPT and not any(word.startswith(LAUNCHER) for word in words):
         words = [*words, "hydra.launcher.n_jobs='${cores:${jobs}}'"]  # of the default launcher
     return overrides_first(words)
+
+
+def check_choices(words: list[str]) -> None:
+    """Raise MuseError for a group such as `task` whose choice is no name; Hydra would crash."""
+    for word in words:
+        group, _, choice = word.lstrip("+").partition("=")
+        if group not in (*GROUPS, "experiment", "debug"):
+            continue
+        try:
+            names = yaml.safe_load(f"[{choice.strip('[]')}]")
+        except yaml.YAMLError:  # glob(*) and the like, which Hydra knows
+            continue
+        if not all(isinstance(name, str) for name in names):
+            folder = config_folder() / group
+            known = (path.relative_to(folder).with_suffix("") for path in folder.rglob("*.yaml"))
+            raise MuseError(
+                f"{word}: expected a name, one of {', '.join(sorted(map(str, known)))}."
+            )
 
 
 def expand_bare_word(command: str, words: list[str]) -> list[str]:
