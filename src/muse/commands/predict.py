@@ -5,7 +5,6 @@ import zipfile
 from pathlib import Path
 
 import muse
-from muse.config.train import FuseConfig
 from muse.config.use import PredictConfig
 from muse.data.layout import find_package, recordings_in
 from muse.errors import MuseError
@@ -29,7 +28,7 @@ def run(config: PredictConfig) -> None:
     archive = out.parent / f"{out.name}.zip"
     _check_free(out, archive, config)
     used = use_run(config, config.run)
-    if isinstance(used.config, FuseConfig):
+    if used.config.fusion:
         raise MuseError(
             f"{config.run}: a fusion reads predictions, no features. Its own are in {config.run}"
             "/predictions; for other data predict with each of its members first."

@@ -38,6 +38,14 @@ def load_config(command: str, overrides: list[str], folder: str = "."):
     return to_dataclass(command, config, JobInfo(folder, command_line(command, overrides)))
 
 
+def sweep_params(command: str, overrides: list[str]) -> dict[str, str]:
+    """The axes that the YAML of an experiment gives to Hydra's sweeper."""
+    register_resolvers(overrides)
+    with hydra.initialize_config_dir(str(config_folder()), version_base="1.3"):
+        config = hydra.compose(command, overrides=overrides, return_hydra_config=True)
+    return {str(key): str(value) for key, value in (config.hydra.sweeper.params or {}).items()}
+
+
 def to_dataclass(command: str, config: DictConfig, info: JobInfo):
     """Return the dataclass of the command, filled from ``config``.
 

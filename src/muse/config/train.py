@@ -1,7 +1,7 @@
 """Settings of `muse train` and `muse fuse`."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from muse.config.fields import at_least, names_of, one_of, setting
 from muse.config.shared import LOSSES, DataConfig, FeatureSet, JobInfo, TaskConfig
@@ -49,9 +49,11 @@ class TrainConfig:
     data: DataConfig = setting("The packages and the cache.")
     feature_sets: dict[str, FeatureSet] = setting("What is known of the public feature sets.")
     job: JobInfo | None = None
+    fusion: ClassVar[bool] = False  # whether members are fused: the one place that knows
 
     def __post_init__(self):
-        self.features = names_of("features", self.features)
+        if self.features is not None or not self.fusion:
+            self.features = names_of("features", self.features)
         if self.standardise is not None and not isinstance(self.standardise, bool):
             self.standardise = names_of("standardise", self.standardise)
         self.seeds = _seeds(self.seeds)
@@ -118,12 +120,16 @@ class SelectConfig:
 
 @dataclass(kw_only=True)
 class FuseConfig(TrainConfig):
-    """Settings of `muse fuse`: those of the training of the fusion, and what is fused."""
+    """Settings of `muse fuse`: those of the training of the fusion, and what is fused.
+
+    ``features`` are the names of the members once they are chosen, null before.
+    """
 
     runs: Any = setting("Run folders, or folders of predictions made elsewhere: [RUN,RUN].")
     select: SelectConfig = setting("Choose the runs instead of naming them.")
     method: str = setting("lstm (trained), mean, or weighted (mean by devel score).")
     out_of_fold: bool = setting("Fit on out-of-fold predictions of train (runs with crossfit=5).")
+    fusion: ClassVar[bool] = True
 
     def __post_init__(self):
         one_of("method", self.method, ("lstm", "mean", "weighted"))
@@ -134,15 +140,14 @@ class FuseConfig(TrainConfig):
             )
         if self.runs is not None:
             self.runs = names_of("runs", self.runs)
-        if self.features is None:
-            self.features = self.select.features or self.runs
-        elif self.runs is None or len(names_of("features", self.features)) != len(self.runs):
+        members = self.runs or self.select.features
+        if len(members) < 2:
+            raise MuseError(f"{members[0]}: a fusion needs two runs or more.")
+        if self.features and (not self.runs or len(self.features) != len(self.runs)):
             raise MuseError("features: the feature sets to fuse are select.features.")
         super().__post_init__()
         if self.target is None:
             raise MuseError(f"target=null: expected one of {', '.join(self.task.targets)}.")
-        if len(self.features) < 2:
-            raise MuseError(f"{self.features[0]}: a fusion needs two runs or more.")
 
     def describe(self, features: list[str]) -> str:
         how = {"lstm": "late fusion", "mean": "mean", "weighted": "weighted mean"}[self.method]

@@ -17,11 +17,15 @@ from muse.scoring import ccc_scores, class_scores
 log = logging.getLogger(__name__)
 
 
-def load(config: FuseConfig, folder: Path) -> tuple[FuseConfig, Package]:
-    """The predictions of the members, and the settings with the members chosen by name.
+def choose_members(config: FuseConfig) -> FuseConfig:
+    """The settings with the members by name and folder, and the model of a mean with its weights.
 
-    The settings are kept in config.yaml, so that a run can be read and continued without choosing
+    What is chosen is kept in config.yaml, so that a run is read and continued without choosing
     again.
+
+    Raises:
+        MuseError: no run of a feature set; a member that is unfinished, damaged, of another task
+            or without the target; with method=weighted predictions that do not match.
     """
     chosen = config.runs or [str(_best(config, name)) for name in config.select.features]
     members = members_of(config, chosen)
@@ -31,12 +35,20 @@ def load(config: FuseConfig, folder: Path) -> tuple[FuseConfig, Package]:
         features=[member.name for member in members],
         select=replace(config.select, features=None),
     )
-    package = load_predictions(config.task, config.target, members, config.data, config.out_of_fold)
-    if config.method != "lstm":
-        weights = _weights(config, package)
-        model = {"_target_": "muse.models.ensemble.WeightedMean", "weights": weights}
-        config = replace(config, model=model, seeds=config.seeds[:1])
-    return config, package
+    if config.method == "lstm":
+        return config
+    weights = [1.0] * len(members) if config.method == "mean" else _weights(config)
+    model = {"_target_": "muse.models.ensemble.WeightedMean", "weights": weights}
+    return replace(config, model=model, seeds=config.seeds[:1])
+
+
+def load_members(config: FuseConfig) -> Package:
+    """The predictions of the members, which `choose_members` has chosen, as a package.
+
+    Raises MuseError as `muse.fusion.predictions.load_predictions`.
+    """
+    members = members_of(config, config.runs)
+    return load_predictions(config.task, config.target, members, config.data, config.out_of_fold)
 
 
 def members_of(config: FuseConfig, chosen: list[str]) -> list[Member]:
@@ -83,7 +95,7 @@ def _best(config: FuseConfig, name: str) -> Path:
         if (
             run.result["task"] == config.task.name
             and run.result["features"] in ([name], expanded)
-            and "members" not in run.result
+            and not run.fusion
             and target
             and not run.result["debug"]
             and Path(run.result["data"]["folder"]).absolute() == package.absolute()
@@ -100,11 +112,10 @@ def _best(config: FuseConfig, name: str) -> Path:
     return Path(folder)
 
 
-def _weights(config: FuseConfig, package: Package) -> list[float]:
-    """One per member: equal, or its score on devel if that is above 0."""
+def _weights(config: FuseConfig) -> list[float]:
+    """One per member: its score on devel, 0 if that is below."""
+    package = load_members(config)
     count = len(package.features)
-    if config.method == "mean":
-        return [1.0] * count
     devel = package.partitions["devel"]
     gold = [recording.labels[config.target] for recording in devel]
     weights = []

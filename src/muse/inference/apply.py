@@ -6,14 +6,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
-from muse.config.train import FuseConfig, TrainConfig
+from muse.config.train import TrainConfig
 from muse.config.use import UseConfig
 from muse.data.layout import find_package, read_partitions
 from muse.data.recordings import Package, load_package
 from muse.data.windows import Frames, to_frames
 from muse.errors import MuseError
-from muse.fusion.members import members_of
-from muse.fusion.predictions import load_predictions
+from muse.fusion.members import load_members
 from muse.models import check_trusted
 from muse.runs.read import SavedRun, read_run, settings_here
 from muse.runs.weights import Trained, load_trained
@@ -50,8 +49,8 @@ class UsedRun:
 
     def recordings(self) -> dict[str, list[str]]:
         """Partition -> recording ids of the package, without the partitions that are empty."""
-        if isinstance(self.config, FuseConfig):
-            package = self._predictions_of_members()
+        if self.config.fusion:
+            package = load_members(self.config)
             return {p: [r.id for r in group] for p, group in package.partitions.items()}
         folder = find_package(self.config.task, self.config.data.root)
         return {partition: ids for partition, ids in read_partitions(folder).items() if ids}
@@ -62,8 +61,8 @@ class UsedRun:
         Raises MuseError as `load_package`, and for columns that are not those of the training.
         """
         config = self.config
-        if isinstance(config, FuseConfig):
-            package = self._predictions_of_members()
+        if config.fusion:
+            package = load_members(self.config)
             return replace(package, partitions={p: package.partitions[p] for p in ids})
         package = load_package(
             config.task,
@@ -79,13 +78,6 @@ class UsedRun:
         for name, columns in self.models[0].features.items():
             _check_columns(package, name, columns)
         return package
-
-    def _predictions_of_members(self) -> Package:
-        config = self.config
-        members = members_of(config, config.runs)
-        return load_predictions(
-            config.task, config.target, members, config.data, config.out_of_fold
-        )
 
     def apply(self, package: Package) -> Iterator[Applied]:
         """Predict each partition with each model: an element per target and partition."""

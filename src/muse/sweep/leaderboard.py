@@ -14,7 +14,7 @@ from muse.errors import MuseError
 from muse.files import write_text
 from muse.runs.identity import NO_NUMBERS, numbers_of
 from muse.runs.read import read_result, read_settings
-from muse.sweep.state import ELSEWHERE, job_folders, state_of
+from muse.sweep.state import LINK_FILE, job_folders, state_of
 from muse.terminal import METRIC_NAMES, in_columns
 
 log = logging.getLogger(__name__)
@@ -105,9 +105,9 @@ def _rows(folder: Path) -> Iterator[Row]:
     run = folder
     if not (folder / "result.json").exists():
         try:
-            run = Path(yaml.safe_load((folder / ELSEWHERE).read_text())["run"])
+            run = Path(yaml.safe_load((folder / LINK_FILE).read_text())["run"])
         except (OSError, yaml.YAMLError, KeyError, TypeError):
-            path = folder / ELSEWHERE
+            path = folder / LINK_FILE
             raise MuseError(f"{path}: damaged. Delete it; the sweep writes it again.") from None
     result, config = read_result(run), read_settings(run)
     settings = dict(_flat(numbers_of(config)))

@@ -36,7 +36,7 @@ class Table:
 
 def read_table(name: str) -> Table:
     """Read the numbers of a table that ships with muse."""
-    with (Path(__file__).parent / f"{name}.csv").open(newline="") as file:
+    with (Path(__file__).parent / "numbers" / f"{name}.csv").open(newline="") as file:
         everything = list(csv.DictReader(file))
     lines = [line for line in everything if line["paper"] == name]
     targets: dict[str, list[str]] = {}
