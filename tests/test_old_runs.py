@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 
 import muse.commands.evaluate
+import muse.commands.table
 from muse.config.use import EvaluateConfig
+from muse.files import digest_of
 from muse.runs.read import finished_runs, read_run
 from muse.sweep.state import find_finished
 from muse.training.prepare import id_of
@@ -43,6 +45,17 @@ def test_their_scores_and_run_ids_are_the_same_today(old, make_config, name, cap
     run.config.data.root = str(old / "data")
     assert id_of(run.config, load_inputs(run.config)) == run.result["run_id"]
     assert find_finished([Path("train")], run.result["run_id"]) == (old / "train" / name)
+
+
+def test_a_table_refuses_fusions_whose_members_were_standardised(old, make_config, caplog, capsys):
+    path = old / "fuse/lstm/result.json"
+    result = json.loads(path.read_text())
+    result["targets"]["valence"]["standardised"] = ["one"]
+    del result["digest"]
+    path.write_text(json.dumps(result | {"digest": digest_of(result)}))
+    muse.commands.table.run(make_config("table", "tasks=[stress]", "root=fuse"))
+    assert "left out: fuse/lstm: an earlier version of muse standardised" in caplog.text
+    assert "fuse/mean: " not in caplog.text
 
 
 def test_they_can_be_fused_by_this_version(old, make_config):

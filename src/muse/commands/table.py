@@ -1,6 +1,7 @@
 """`muse table`: published numbers beside those of finished runs, and how each came about."""
 
 import json
+import logging
 from pathlib import Path
 
 from muse.config.fields import one_of
@@ -8,12 +9,14 @@ from muse.config.overrides import name_of, quote_texts, quoted_list
 from muse.config.table import TableConfig
 from muse.errors import MuseError
 from muse.files import write_text
-from muse.runs.read import FinishedRun, finished_run, finished_runs
+from muse.runs.read import FinishedRun, finished_run, finished_runs, standardised_members
 from muse.sweep.jobs import run_sweep
 from muse.sweep.state import reason_of, state_of
 from muse.tables.cells import Line, Runs, combine, feature_lines, fusions_of
 from muse.tables.published import Table, read_table
 from muse.tables.render import Block, _csv, _latex, _markdown, _terminal
+
+log = logging.getLogger(__name__)
 
 SHOWN = 5  # jobs without a result
 
@@ -31,7 +34,7 @@ def run(config: TableConfig) -> None:
     tasks = config.tasks or list(table.targets)
     for task in tasks:
         one_of("tasks", task, list(table.targets))
-    runs = list(finished_runs(Path(config.root)))
+    runs = _usable_runs(Path(config.root))
     blocks = [_block(config, table, task, runs) for task in tasks]
     render = {"terminal": _terminal, "markdown": _markdown, "latex": _latex, "csv": _csv}
     text = render[config.format](table, blocks)
@@ -40,6 +43,21 @@ def run(config: TableConfig) -> None:
         print(config.out)
     else:
         print(text, end="")
+
+
+def _usable_runs(root: Path) -> list[FinishedRun]:
+    """The finished runs below a folder, without those whose numbers cannot stand in a table."""
+    runs = []
+    for run in finished_runs(root):
+        if standardised_members(run):
+            log.warning(
+                "left out: %s: an earlier version of muse standardised the predictions of its "
+                "members, which changes the scores. Fuse them again with this version.",
+                run.folder,
+            )
+        else:
+            runs.append(run)
+    return runs
 
 
 def _block(config: TableConfig, table: Table, task: str, runs: list[FinishedRun]) -> Block:

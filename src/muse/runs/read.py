@@ -84,6 +84,17 @@ def finished_run(folder: Path) -> FinishedRun:
     return FinishedRun(folder, {key: value for key, value in result.items() if key != "files"})
 
 
+def standardised_members(run: FinishedRun) -> bool:
+    """Whether the predictions of a fusion's members were standardised without being asked to be.
+
+    Before version 0.2 the rule for a feature set was taken for the member named after it, which
+    changed the scores of the fusion.
+    """
+    if not run.fusion or not any(part["standardised"] for part in run.result["targets"].values()):
+        return False
+    return read_settings(run.folder).standardise is None
+
+
 def run_folders(root: Path) -> Iterator[Path]:
     """The folders below ``root`` that have a result.json; nothing below such a folder is read."""
     for folder, folders, files in os.walk(root):

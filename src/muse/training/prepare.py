@@ -38,9 +38,14 @@ def groups_of(config: TrainConfig) -> list[list[str]]:
 def standardised_sets(config: TrainConfig, package: Package) -> dict[str, list[str]]:
     """Target -> feature sets that are standardised for it.
 
+    The members of a fusion are predictions, on the scale of the gold standard: what is known of the
+    feature set that a member is named after does not hold for them.
+
     Raises MuseError if `standardise` names a feature set that is not used.
     """
     override = config.standardise
+    if override is None and config.fusion:
+        override = False
     if isinstance(override, list):
         override = expand_features(override, config.feature_sets)
         for name in override:
