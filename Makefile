@@ -11,8 +11,7 @@ setup: .venv/installed
 .venv/installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "muse needs Python 3.11 or newer: make PYTHON=python3.12 $(MAKECMDGOALS)" or 0)'
 	$(PYTHON) -m venv .venv
-	$(PIP) hatchling editables
-	$(PIP) --no-build-isolation --editable '.[dev]'
+	$(PIP) --editable ".[dev]"
 	@touch $@
 
 demo: setup

@@ -36,16 +36,16 @@ from torch import nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 from torch.utils.data import DataLoader
 
-from muse.app import load_config
 from muse.commands.synth import run as synth
-from muse.commands.train import load
+from muse.config.compose import load_config
 from muse.cores import cores
 from muse.data.windows import Frames, cut_windows, take
 from muse.training.device import prepare
-from muse.training.jobs import Job, make_jobs
 from muse.training.loop import new_model, predict, train_epoch
 from muse.training.losses import ccc_loss
-from muse.training.side_by_side import Run, Unit, trainer
+from muse.training.parallel import Run, Unit, trainer
+from muse.training.prepare import Job, make_jobs
+from muse.training.run import load
 
 rows: list[dict] = []
 
@@ -295,9 +295,9 @@ def _read(folder: Path, cache: Path, readers: int) -> tuple[float, float]:
 def startup(make_words: list[str], quick: bool, out: Path) -> None:
     """From the command to the first batch of a cached package, against `import torch`."""
     script = (
-        "import os, muse.cli, muse.training.loop\n"
+        "import os, muse.cli.main, muse.training.loop\n"
         "muse.training.loop.train_epoch = lambda *_: os._exit(0)\n"
-        "muse.cli.main()\n"
+        "muse.cli.main.main()\n"
     )
     words = [*make_words, "jobs=1", f"hydra.run.dir={out}/start"]
 

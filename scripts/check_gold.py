@@ -19,10 +19,10 @@ from muse.gold.gctw import gctw
 from muse.gold.lag import lags_of
 from muse.gold.one_step import one_step
 from muse.gold.paths import warped
-from muse.gold.simulate import simulated_raters, simulated_signal
 from muse.gold.smoothing import savgol
 from muse.gold.standardise import standardise
 from muse.scoring import ccc
+from muse.synthetic.raters import simulated_raters, simulated_signal
 
 NOISE = [0.2, 0.3, 0.4, 0.5, 0.6]
 FRAMES = np.arange(600.0)

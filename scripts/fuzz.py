@@ -35,13 +35,15 @@ import numpy as np
 import yaml
 from tqdm import tqdm
 
-from muse.app import load_config
-from muse.commands import evaluate, resume, train
-from muse.config_parts import PARTITIONS
+from muse.commands import evaluate, resume
+from muse.commands.train import run
+from muse.config.compose import load_config
+from muse.config.shared import PARTITIONS
 from muse.data.recordings import load_package
 from muse.errors import Faults, MuseError
-from muse.runs import checksum, digest_of
-from muse.training.apply import use_run
+from muse.files import checksum, digest_of
+from muse.inference.apply import use_run
+from muse.training import run as training_run
 
 PARTITION_OF = {"1": "train", "2": "train", "3": "devel", "4": "test"}
 FRAMES = 12
@@ -301,7 +303,7 @@ def make_runs(home: Path) -> None:
              f"data.root={home / 'package'}", f"data.cache={home / 'cache'}"]  # fmt: skip
     for name in ("finished", "interrupted"):
         config = load_config("train", words, str(home / name / "run"))
-        original, calls = train.save_job, 0
+        original, calls = training_run.save_job, 0
 
         def stop(*arguments, name=name, original=original):
             nonlocal calls
@@ -310,14 +312,14 @@ def make_runs(home: Path) -> None:
                 raise KeyboardInterrupt
             return original(*arguments)
 
-        train.save_job = stop
+        training_run.save_job = stop
         try:
-            train.run(config)
+            run(config)
         except KeyboardInterrupt:
             if name == "finished":
                 raise
         finally:
-            train.save_job = original
+            training_run.save_job = original
 
 
 def main() -> int:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from muse.app import load_config
+from muse.config.compose import load_config
 
 torch.set_num_threads(1)
 

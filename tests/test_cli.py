@@ -6,8 +6,10 @@ import sys
 
 import pytest
 
-from muse.app import help_text, run
-from muse.command_line import expand_bare_word, overrides_first, quote_texts
+from muse.cli.app import run
+from muse.cli.arguments import expand_bare_word, overrides_first
+from muse.cli.help import help_text
+from muse.config.overrides import quote_texts
 from tests.conftest import stress_package
 
 
@@ -17,7 +19,7 @@ def python(*arguments: str) -> subprocess.CompletedProcess:
 
 def test_help_lists_the_commands_and_imports_nothing_heavy():
     code = (
-        "import sys; sys.argv = ['muse', '--help']; from muse.cli import main; main();"
+        "import sys; sys.argv = ['muse', '--help']; from muse.cli.main import main; main();"
         "heavy = {'torch', 'hydra', 'numpy', 'pandas'} & set(sys.modules); assert not heavy, heavy"
     )
     done = python("-c", code)
@@ -26,7 +28,10 @@ def test_help_lists_the_commands_and_imports_nothing_heavy():
 
 
 def test_the_settings_are_read_without_torch():
-    code = "import sys, muse.app; muse.app.help_text('train'); assert 'torch' not in sys.modules"
+    code = (
+        "import sys; from muse.cli.help import help_text; help_text('train'); "
+        "assert 'torch' not in sys.modules"
+    )
     assert python("-c", code).returncode == 0
 
 

@@ -5,7 +5,7 @@ import math
 import pytest
 import yaml
 
-from muse.app import config_folder
+from muse.config.shipped import config_folder
 from muse.errors import MuseError
 from muse.models import build_model
 
@@ -128,7 +128,7 @@ def test_every_config_begins_with_what_it_is():
 
 def test_settings_for_a_notebook_need_no_folder():
     """The folders that commands invent are there without the command line, each its own."""
-    from muse.app import load_config
+    from muse.config.compose import load_config
 
     words = {"gold": ["raters=x", "unit=s"], "classes": ["task=stress"], "check": ["task=stress"]}
     for command, overrides in words.items():

@@ -15,8 +15,8 @@ import muse.commands.predict
 import muse.commands.resume
 import muse.commands.train
 from muse.errors import MuseError
+from muse.files import checksum, digest_of
 from muse.models.ensemble import WeightedMean
-from muse.runs import checksum, digest_of
 from muse.scoring import ccc
 from tests.conftest import edit, sent_package, stress_package
 
@@ -213,7 +213,7 @@ def test_an_interrupted_fusion_is_continued(train, fuse, make_config, monkeypatc
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("muse.commands.train.save_job", stop)
+        patch.setattr("muse.training.run.save_job", stop)
         with pytest.raises(KeyboardInterrupt):
             fuse(f"runs=[{one},{two}]")
     muse.commands.resume.run(make_config("resume", "resume=outputs/fuse/f"))

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from muse.config import SCHEMAS
+from muse.config.commands import SCHEMAS
 
 README = Path(__file__).parents[1] / "README.md"
 

@@ -15,7 +15,7 @@ from filelock import FileLock
 import muse.commands.resume
 import muse.commands.train
 from muse.errors import MuseError
-from muse.runs import set_status
+from muse.runs.folder import set_status
 from tests.conftest import edit, stress_package
 
 SETTINGS = [
@@ -97,8 +97,8 @@ POINTS = [
     [("muse.runs.Path.replace", 9)],  # a checkpoint written and not yet in place
     [("muse.training.jobs.predict", 2)],  # after the last epoch of a seed
     [("muse.training.save.save_trained", 2)],  # between two targets
-    [("muse.commands.train.save_job", 2)],
-    [("muse.runs.write_json", 2)],  # all done but the result
+    [("muse.training.run.save_job", 2)],
+    [("muse.files.write_json", 2)],  # all done but the result
     [("Adam.step", 2), ("Adam.step", 30), ("muse.training.loop.predict", 2)],  # again and again
 ]
 

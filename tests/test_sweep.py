@@ -13,11 +13,15 @@ import numpy as np
 import pytest
 import yaml
 
-import muse.commands.train
 import muse.training.save
-from muse import runs, sweep
+from muse.config.overrides import name_of
 from muse.cores import cores
-from muse.leaderboard import report
+from muse.runs.identity import settings_key
+from muse.sweep import watch
+from muse.sweep.jobs import run_job
+from muse.sweep.leaderboard import report
+from muse.sweep.state import ELSEWHERE, state_of
+from muse.sweep.watch import side_by_side
 from tests.conftest import edit, stress_package
 
 SMALL = ["task=stress", "epochs=2", "seeds=2", "model.hidden=4", "model.layers=1", "batch_size=4",
@@ -33,8 +37,8 @@ def job(make_config, tmp_path, monkeypatch):
 
     def job(*words: str, root: str = "outputs/sweep/one") -> Path:
         config = make_config("train", *SMALL, *words)
-        sweep.run_job(config, Path(root), muse.commands.train.load)
-        return Path(root) / runs.settings_key(config)
+        run_job(config, Path(root), muse.training.run.load)
+        return Path(root) / settings_key(config)
 
     return job
 
@@ -53,8 +57,8 @@ def test_a_finished_job_is_not_trained_again(job):
 
 def test_a_job_that_another_run_has_done_refers_to_it(job, tmp_path):
     one, two = job(), job(root="outputs/sweep/two")
-    assert json.loads((two / sweep.ELSEWHERE).read_text()) == {"run": str(one.absolute())}
-    assert not (two / "result.json").exists() and sweep.state_of(two) == "finished"
+    assert json.loads((two / ELSEWHERE).read_text()) == {"run": str(one.absolute())}
+    assert not (two / "result.json").exists() and state_of(two) == "finished"
     assert report(Path("outputs/sweep/two"), show_test=False) == 0
 
 
@@ -71,7 +75,7 @@ def test_other_data_are_other_numbers_and_nothing_is_lost(job, tmp_path):
 
 def test_a_failure_keeps_its_reason_and_is_tried_again(job, tmp_path, capsys):
     folder = job("features=c")
-    assert sweep.state_of(folder) == "failed"
+    assert state_of(folder) == "failed"
     assert report(folder.parent, show_test=False) == 1
     text = capsys.readouterr().out
     assert "no feature set 'c'" in text and "muse train " in text and "features=c" in text
@@ -79,9 +83,9 @@ def test_a_failure_keeps_its_reason_and_is_tried_again(job, tmp_path, capsys):
         tmp_path / "data/c3_muse_stress/feature_segments/c"
     )
     job("features=c", "rerun=none")
-    assert sweep.state_of(folder) == "failed"
+    assert state_of(folder) == "failed"
     job("features=c")
-    assert sweep.state_of(folder) == "finished"
+    assert state_of(folder) == "finished"
 
 
 def test_a_bug_keeps_its_traceback(job, monkeypatch):
@@ -89,13 +93,13 @@ def test_a_bug_keeps_its_traceback(job, monkeypatch):
         return 1 / 0
 
     with monkeypatch.context() as patch:
-        patch.setattr("muse.commands.train.save_job", broken)
+        patch.setattr("muse.training.run.save_job", broken)
         folder = job()
     status = json.loads((folder / "status.json").read_text())
     assert status["reason"] == "ZeroDivisionError: division by zero"
     assert "in broken" in (folder / "train.log").read_text()
     job()
-    assert sweep.state_of(folder) == "finished"
+    assert state_of(folder) == "finished"
 
 
 def test_an_interrupted_job_goes_on_where_it_stood(job, monkeypatch):
@@ -105,7 +109,7 @@ def test_an_interrupted_job_goes_on_where_it_stood(job, monkeypatch):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("muse.commands.train.save_job", stop)
+        patch.setattr("muse.training.run.save_job", stop)
         with pytest.raises(KeyboardInterrupt):
             job()
     with monkeypatch.context() as patch:  # nothing is trained again
@@ -141,18 +145,18 @@ def test_the_leaderboard(job, capsys):
 
 
 def test_the_folder_of_a_sweep_follows_its_words():
-    one = sweep.name_of(["task=stress", "lr=1,2", "-m", "jobs=2"])
-    assert one.startswith("stress_") and one == sweep.name_of(["lr=1,2", "task=stress", "-m"])
-    assert one != sweep.name_of(["lr=1,3", "task=stress", "-m"])
-    assert sweep.name_of(["task=stress,sent"]).startswith("stress-sent_")
+    one = name_of(["task=stress", "lr=1,2", "-m", "jobs=2"])
+    assert one.startswith("stress_") and one == name_of(["lr=1,2", "task=stress", "-m"])
+    assert one != name_of(["lr=1,3", "task=stress", "-m"])
+    assert name_of(["task=stress,sent"]).startswith("stress-sent_")
 
 
 def test_never_more_jobs_than_cores_or_than_there_are(monkeypatch):
     assert 1 <= cores(-1) <= os.cpu_count() and cores(1) == 1 and cores(999) == cores(-1)
-    monkeypatch.setattr(sweep, "cores", lambda jobs: 8 if jobs < 1 else min(jobs, 8))
+    monkeypatch.setattr(watch, "cores", lambda jobs: 8 if jobs < 1 else min(jobs, 8))
     for jobs, there, beside in ((-1, 24, 8), (3, 24, 3), (-1, 2, 2), (99, 5, 5)):
-        monkeypatch.setattr(sweep, "sweeps", [(Path(), there, False)])
-        assert sweep.side_by_side(jobs) == beside
+        monkeypatch.setattr(watch, "sweeps", [(Path(), there, False)])
+        assert side_by_side(jobs) == beside
 
 
 def muse_command(folder: Path, *words: str) -> subprocess.Popen:

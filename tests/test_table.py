@@ -13,7 +13,7 @@ import muse.commands.fuse
 import muse.commands.table
 import muse.commands.train
 from muse.errors import MuseError
-from muse.published import read_table
+from muse.tables.published import read_table
 from tests.conftest import stress_package
 
 SMALL = ["epochs=2", "seeds=1", "model.hidden=4", "model.head=4", "batch_size=4", "bootstrap=0",

@@ -15,8 +15,8 @@ import muse.commands.evaluate
 import muse.commands.predict
 import muse.commands.train
 from muse.errors import MuseError
-from muse.runs import checksum, digest_of
-from muse.saved import read_run
+from muse.files import checksum, digest_of
+from muse.runs.read import read_run
 from muse.scoring import ccc
 from tests.conftest import edit, sent_package, stress_package
 

@@ -1,5 +1,5 @@
 """`python -m muse` is `muse`."""
 
-from muse.cli import main
+from muse.cli.main import main
 
 main()

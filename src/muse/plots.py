@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
-from muse.runs import write_file
+from muse.files import write_file
 from muse.scoring import ccc
 
 GOLD, PREDICTION = "#444444", "#d1495b"

@@ -2,7 +2,7 @@
 
 import pytest
 
-from muse.config_parts import FeatureSet
+from muse.config.shared import FeatureSet
 from muse.data.layout import (
     check_not_empty,
     expand_features,

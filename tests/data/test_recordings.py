@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from muse.config_parts import DataConfig
+from muse.config.shared import DataConfig
 from muse.data.recordings import load_package
 from muse.errors import MuseError
 from tests.conftest import edit, sent_package, stress_package

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from muse.config_parts import DataConfig
+from muse.config.shared import DataConfig
 from muse.data.recordings import load_package
 from muse.data.windows import Mapped, cut_windows, fit_scaling, split_alike, take, to_frames
 from tests.conftest import edit, sent_package, stress_package

@@ -9,7 +9,7 @@ from muse.gold.agreement import (
     agreement_of_raters,
     ewe_weights,
 )
-from muse.gold.fusion import weighted
+from muse.gold.averaging import weighted
 from muse.scoring import ccc
 
 VALUES = np.random.default_rng(1).standard_normal((4, 50)).cumsum(1)

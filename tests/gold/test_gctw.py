@@ -5,10 +5,10 @@ import pytest
 
 from muse.gold.agreement import agreement_between, ewe_weights
 from muse.gold.gctw import gctw
-from muse.gold.mcca import components_for, multiset_cca
+from muse.gold.multiset_cca import components_for, multiset_cca
 from muse.gold.paths import warped
-from muse.gold.simulate import simulated_raters, simulated_signal
 from muse.scoring import ccc
+from muse.synthetic.raters import simulated_raters, simulated_signal
 
 
 def random_sequences(seed: int) -> list[np.ndarray]:

@@ -9,11 +9,12 @@ import pandas as pd
 import pytest
 
 import muse.commands.gold
-from muse.config_gold import UNITS
+from muse.commands.train import run
+from muse.config.gold import UNITS
 from muse.errors import MuseError
 from muse.gold.agreement import agreement_between
 from muse.gold.physio import lowest, with_signal
-from muse.gold.simulate import simulated_raters, simulated_signal
+from muse.synthetic.raters import simulated_raters, simulated_signal
 from tests.conftest import stress_package
 from tests.gold.conftest import write_raters
 
@@ -167,10 +168,9 @@ def test_labels_that_can_be_trained_on(gold, make_config, tmp_path):
     assert (label["segment_id"] == 1).all()
     muse.commands.gold.run(make_config("gold", *words))  # without rows: no segments
     words = ["task=stress", f"data.root={tmp_path}", "features=a", "+debug=fast", "batch_size=8"]
-    from muse.commands import train
 
     config = make_config("train", *words, "task.targets=[arousal2,joy]", "model.layers=1")
-    train.run(config)
+    run(config)
     result = json.loads((Path(config.job.folder) / "result.json").read_text())
     assert set(result["targets"]) == {"arousal2", "joy"} and not result["synthetic"]
 

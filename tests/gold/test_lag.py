@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from muse.gold.lag import lags_of, shifted
-from muse.gold.simulate import simulated_raters, simulated_signal
+from muse.synthetic.raters import simulated_raters, simulated_signal
 
 
 def test_a_late_trace_is_read_later():

@@ -9,7 +9,7 @@ from scipy.optimize import minimize
 from muse.gold.agreement import ewe_weights
 from muse.gold.one_step import gauss_newton, one_step
 from muse.gold.paths import published_bases, warped
-from muse.gold.simulate import simulated_raters, simulated_signal
+from muse.synthetic.raters import simulated_raters, simulated_signal
 
 START = np.array([1.0, 0])
 

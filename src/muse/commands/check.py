@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
-from muse import progress, runs
-from muse.config import CheckConfig
-from muse.config_parts import PARTITIONS
+from muse import terminal
+from muse.config.package import CheckConfig
+from muse.config.shared import PARTITIONS
 from muse.data.layout import feature_folders, find_package
 from muse.data.recordings import Package, load_package
 from muse.data.statistics import (
@@ -20,8 +20,9 @@ from muse.data.statistics import (
     size_of,
 )
 from muse.errors import Faults, MuseError
+from muse.files import write_json, write_text
 from muse.plots import plot_distributions
-from muse.words import in_columns
+from muse.terminal import in_columns
 
 SHOWN = 100  # faults on the terminal; faults.txt has all of them
 
@@ -53,7 +54,7 @@ def run(config: CheckConfig) -> None:
 
 
 def _tell(out: Path, folder: Path, found: list[str]) -> None:
-    runs.write_text(out / "faults.txt", "".join(f"{fault}\n" for fault in found))
+    write_text(out / "faults.txt", "".join(f"{fault}\n" for fault in found))
     for number, fault in enumerate(found[:SHOWN], start=1):
         print(f"{number:>3}. {fault}")
     more = f" ({SHOWN} are shown)" if len(found) > SHOWN else ""
@@ -74,7 +75,7 @@ def _describe(config: CheckConfig, out: Path, package: Package) -> None:
     }
     features: dict[str, dict[str, FeatureStatistics]] = {}
     total = len(package.features) * sum(size.recordings for size in sizes.values())
-    with progress.bar(total=total, desc="features", unit="file") as bar:
+    with terminal.bar(total=total, desc="features", unit="file") as bar:
         for k, name in enumerate(package.features):
             features[name] = {p: features_of(package, p, k, bar.update) for p in PARTITIONS}
     listed = {r.id for group in package.partitions.values() for r in group}
@@ -87,7 +88,7 @@ def _describe(config: CheckConfig, out: Path, package: Package) -> None:
         print(f"{in_columns(rows)}\n")
     if notes:
         print("to be looked at", *notes, sep="\n- ", end="\n\n")
-    runs.write_json(
+    write_json(
         out / "report.json",
         {
             "task": task.name,

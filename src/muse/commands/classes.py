@@ -8,11 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from muse import runs
-from muse.command_line import WITH_A_FOLDER
-from muse.config import ClassesConfig
-from muse.config_parts import path_of
-from muse.data.class_package import (
+from muse.classes.figure import plot_class_features
+from muse.classes.make import Described, Made, describe, make
+from muse.classes.package import (
     bring_features,
     check_free,
     cut_features,
@@ -20,18 +18,20 @@ from muse.data.class_package import (
     write_classes,
     write_metadata,
 )
+from muse.classes.report import in_words, notes_on, report, segment_rows
+from muse.classes.search import search
+from muse.classes.signals import keep_all, load_segments, load_signals
+from muse.config.classes import ClassesConfig
+from muse.config.fields import path_of
+from muse.config.overrides import WITH_A_FOLDER
 from muse.data.layout import expand_features, feature_folders
 from muse.data.recordings import Package
 from muse.data.segments import Segment
-from muse.data.signals import keep_all, load_segments, load_signals
 from muse.data.statistics import frame_step
 from muse.errors import MuseError
-from muse.gold.class_figure import plot_class_features
-from muse.gold.class_report import in_words, notes_on, report, segment_rows
-from muse.gold.class_search import search
-from muse.gold.segment_classes import Described, Made, describe, make
+from muse.files import write_json, write_text
 from muse.plots import plot_distributions
-from muse.words import counted, heading
+from muse.terminal import counted, heading
 
 log = logging.getLogger(__name__)
 
@@ -118,7 +118,7 @@ def _write(
             own = made[target]
             home = draft / "label_segments" / target
             write_classes(home, found.recordings, found.segments, own.found)
-            runs.write_text(draft / f"classes/{target}_segments.csv", segment_rows(found, own))
+            write_text(draft / f"classes/{target}_segments.csv", segment_rows(found, own))
             name = heading(f"{target}, {own.recipe.algorithm}", "most distinctive features",
                            package.synthetic)  # fmt: skip
             plot_class_features(draft / f"classes/{target}.png", name,
@@ -131,7 +131,7 @@ def _write(
         title = heading(config.to.title, "classes of the segments", package.synthetic)
         plot_distributions(draft / "classes/labels.png", title, shares,
                            max(m.recipe.classes for m in made.values()))  # fmt: skip
-        runs.write_json(draft / "classes/report.json", report(config, package, described, made))
+        write_json(draft / "classes/report.json", report(config, package, described, made))
         if config.segments:
             cut_features(draft, package, sets, segments)
         elif sets:

@@ -3,13 +3,13 @@
 from pathlib import Path
 
 import muse
-from muse import runs
-from muse.config import EvaluateConfig
+from muse.config.use import EvaluateConfig
 from muse.data.recordings import Package
 from muse.errors import MuseError
-from muse.training.apply import UsedRun, use_run
-from muse.training.evaluate import score_target
-from muse.words import METRIC_NAMES, heading, in_columns, interval_in_words
+from muse.files import write_json
+from muse.inference.apply import UsedRun, use_run
+from muse.terminal import METRIC_NAMES, heading, in_columns, interval_in_words
+from muse.training.scores import score_target
 
 
 def run(config: EvaluateConfig) -> None:
@@ -32,7 +32,7 @@ def run(config: EvaluateConfig) -> None:
             raise MuseError(f"partition={name}: {package.folder} has no labels for it.")
     print(report(used, package, scores))
     if config.out:
-        runs.write_json(Path(config.out), _content(used, package, scores))
+        write_json(Path(config.out), _content(used, package, scores))
         print(f"\nscores in {config.out}")
 
 

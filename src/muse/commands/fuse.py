@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from muse import runs
-from muse.commands.train import train_in
-from muse.config import FuseConfig
-from muse.fusion import load
+from muse.config.train import FuseConfig
+from muse.fusion.members import load
+from muse.runs.folder import begin, check_new
+from muse.training.run import train_in
 
 
 def run(config: FuseConfig) -> None:
@@ -16,6 +16,6 @@ def run(config: FuseConfig) -> None:
             predictions that do not match in recordings or frames.
     """
     folder = Path(config.job.folder)
-    runs.check_new(folder)
-    runs.begin(folder, config)
+    check_new(folder)
+    begin(folder, config)
     train_in(folder, config, load)

@@ -10,11 +10,12 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from muse import progress, runs
-from muse.config import GoldConfig
-from muse.config_parts import path_of
+from muse import terminal
+from muse.config.fields import path_of
+from muse.config.gold import GoldConfig
 from muse.data.layout import SYNTHETIC_MARK, is_name
 from muse.errors import MuseError
+from muse.files import write_json, write_rows, write_text
 from muse.gold.figure import plot_gold
 from muse.gold.pipeline import Gold, make_gold
 from muse.gold.raters import read_ratings
@@ -27,7 +28,7 @@ from muse.gold.report import (
     weights_table,
     write_tables,
 )
-from muse.words import counted, heading
+from muse.terminal import counted, heading
 
 log = logging.getLogger(__name__)
 
@@ -63,7 +64,7 @@ def run(config: GoldConfig) -> None:
             log.warning(note)
     agreement = agreement_of(golds)
     if simulated:  # before there is anything that would need the mark
-        runs.write_text(out / SYNTHETIC_MARK, "Simulated, not recorded.\n")
+        write_text(out / SYNTHETIC_MARK, "Simulated, not recorded.\n")
     _write(config, golds, agreement, labels, report, bool(simulated))
     _print_summary(config, golds, agreement, labels, report, bool(simulated))
 
@@ -85,19 +86,19 @@ def _write(
     """Labels last: where there are labels, everything else is there."""
     settings = {k: v for k, v in asdict(config).items() if k != "job"}
     settings = yaml.safe_dump(settings, sort_keys=False, allow_unicode=True)
-    runs.write_text(report / "config.yaml", f"# {config.job.command}\n{settings}")
+    write_text(report / "config.yaml", f"# {config.job.command}\n{settings}")
     write_tables(report, golds, agreement, weights_of(golds))
     signal = None if config.physio.replace == "none" else config.physio.name
     drawn = golds[: config.figures]
-    with progress.bar(total=len(drawn), desc="figures") as bar:
+    with terminal.bar(total=len(drawn), desc="figures") as bar:
         for gold in drawn:
             title = heading(f"{labels.name}, recording {gold.id}", describe(config), synthetic)
             plot_gold(report / "figures" / f"{gold.id}.png", title, gold, signal)
             bar.update()
-    runs.write_json(report / "report.json", report_of(labels.name, golds, agreement, synthetic))
+    write_json(report / "report.json", report_of(labels.name, golds, agreement, synthetic))
     for gold in golds:
         values = {"value": gold.fused.astype(np.float32)}
-        runs.write_rows(labels / f"{gold.id}.csv", gold.frames.times, gold.frames.segments, values)
+        write_rows(labels / f"{gold.id}.csv", gold.frames.times, gold.frames.segments, values)
 
 
 def _print_summary(

@@ -5,11 +5,12 @@ import zipfile
 from pathlib import Path
 
 import muse
-from muse import runs
-from muse.config import FuseConfig, PredictConfig
+from muse.config.train import FuseConfig
+from muse.config.use import PredictConfig
 from muse.data.layout import find_package, recordings_in
 from muse.errors import MuseError
-from muse.training.apply import UsedRun, use_run
+from muse.files import write_file, write_json
+from muse.inference.apply import UsedRun, use_run
 from muse.training.save import save_predictions
 
 WRITTEN = ("predictions", "logits", "predictions.json")  # all that the command puts into `out`
@@ -57,7 +58,7 @@ def run(config: PredictConfig) -> None:
         "synthetic": package.synthetic,
         "data": {"folder": str(package.folder), "partitions": package.digests},
     }
-    runs.write_json(out / "predictions.json", about)
+    write_json(out / "predictions.json", about)
     mark = ", SYNTHETIC data" if package.synthetic else ""
     print(f"{count} files of {', '.join(ids)}{mark}: {out / 'predictions'}")
     if zipped:
@@ -115,4 +116,4 @@ def _write_archive(path: Path, files: dict[str, Path]) -> None:
                 entry.external_attr = 0o644 << 16
                 archive.writestr(entry, file.read_bytes(), zipfile.ZIP_DEFLATED)
 
-    runs.write_file(path, write)
+    write_file(path, write)

@@ -3,11 +3,13 @@
 import logging
 from pathlib import Path
 
-from muse import fusion, runs
-from muse.commands import train
-from muse.config import FuseConfig, ResumeConfig
+from muse.config.train import FuseConfig
+from muse.config.use import ResumeConfig
+from muse.fusion import members
 from muse.models import check_trusted
-from muse.saved import read_result, read_unfinished, settings_here
+from muse.runs.folder import log_file
+from muse.runs.read import read_result, read_unfinished, settings_here
+from muse.training.run import load, train_in
 
 log = logging.getLogger(__name__)
 
@@ -27,7 +29,6 @@ def run(config: ResumeConfig) -> None:
     settings = read_unfinished(folder)
     check_trusted(folder / "config.yaml", str(settings.model["_target_"]), config.trust)
     settings = settings_here(settings, config)
-    with runs.log_file(folder):
+    with log_file(folder):
         log.info("Continuing %s", folder)
-    load = fusion.load if isinstance(settings, FuseConfig) else train.load
-    train.train_in(folder, settings, load)
+    train_in(folder, settings, members.load if isinstance(settings, FuseConfig) else load)

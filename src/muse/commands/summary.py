@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from muse.config import SummaryConfig
-from muse.leaderboard import report
+from muse.config.table import SummaryConfig
+from muse.sweep.leaderboard import report
 
 
 def run(config: SummaryConfig) -> None:

@@ -4,16 +4,16 @@ from pathlib import Path
 
 import numpy as np
 
-from muse.config import SynthConfig
-from muse.data.synthetic import write_package
-from muse.data.synthetic_plan import choose_sets, gold_standard, plan_recordings
+from muse.config.package import SynthConfig
+from muse.synthetic.package import write_package
+from muse.synthetic.plan import choose_sets, gold_standard, plan_recordings
 
 
 def run(config: SynthConfig) -> None:
     """Write the package, then print what is in it and how to go on.
 
     Raises:
-        MuseError: as `muse.data.synthetic.write_package`.
+        MuseError: as `muse.synthetic.package.write_package`.
     """
     task = config.task
     sets = choose_sets(task, config.feature_sets, config.features)

@@ -27,10 +27,10 @@ from pathlib import Path
 
 import numpy as np
 
-from muse import progress
-from muse.config_parts import path_of
+from muse import terminal
+from muse.config.fields import path_of
 from muse.cores import start_method
-from muse.data.tables import Table, parse_table
+from muse.data.csv_table import Table, parse_table
 from muse.errors import STOP, Faults, MuseError
 
 FORMAT = "v1"
@@ -84,7 +84,7 @@ def load_tables(
         pool = _pool(unread, readers)
         try:
             reading = [pool.submit(_read, home, path, kind) for path in unread]
-            bar = progress.bar(reading, f"reading {what}", unit="file")
+            bar = terminal.bar(reading, f"reading {what}", unit="file")
             for path, read in zip(unread, bar, strict=True):
                 with faults.noted():
                     digest, seen = read.result()

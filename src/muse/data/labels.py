@@ -4,10 +4,10 @@ from pathlib import Path
 
 import numpy as np
 
-from muse.config_parts import TaskConfig
+from muse.config.shared import TaskConfig
 from muse.data.cache import CachedTable, load_tables
 from muse.data.checks import check_rows
-from muse.data.tables import rows_in_words
+from muse.data.csv_table import rows_in_words
 from muse.errors import Faults, MuseError, raise_faults
 
 

@@ -3,7 +3,8 @@
 import csv
 from pathlib import Path
 
-from muse.config_parts import PARTITIONS, FeatureSet, TaskConfig, path_of
+from muse.config.fields import path_of
+from muse.config.shared import PARTITIONS, FeatureSet, TaskConfig
 from muse.errors import STOP, Faults, MuseError, did_you_mean, raise_faults
 
 SYNTHETIC_MARK = "SYNTHETIC.txt"  # a file that `muse synth` puts into its packages

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from muse.config_parts import DataConfig, TaskConfig
+from muse.config.shared import DataConfig, TaskConfig
 from muse.cores import cores
 from muse.data.cache import CachedTable, load_tables
 from muse.data.checks import check_rows, check_segments, common_columns, report_missing

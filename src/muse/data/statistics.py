@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from muse.config_parts import FeatureSet, TaskConfig
+from muse.config.shared import FeatureSet, TaskConfig
 from muse.data.recordings import Package, Recording
 
 NAMED = 3  # examples in a note

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import numpy as np
 
-from muse.config_parts import path_of
+from muse.config.fields import path_of
+from muse.data.csv_table import parse_table, rows_in_words
 from muse.data.segments import segment_ids, segments_by_limits
-from muse.data.tables import parse_table, rows_in_words
 from muse.errors import MuseError
 
 JITTER = 0.1  # share of a step by which the distance of two rows may differ from it

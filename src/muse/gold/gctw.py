@@ -22,7 +22,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from muse.gold.mcca import components_for, multiset_cca
+from muse.gold.multiset_cca import components_for, multiset_cca
 from muse.gold.paths import on_simplices, warped, warping_bases
 from muse.gold.standardise import moves
 
@@ -80,7 +80,7 @@ def gctw(
         rounds: of analysis and Gauss-Newton steps at most.
         steps: Gauss-Newton steps in each round, each through all sequences in turn.
         stiffness: penalty on slopes that differ from the uniform path's.
-        nonnegative: see `muse.gold.mcca.multiset_cca`; for sequences of one dim that mean the same,
+        nonnegative: see `muse.gold.multiset_cca`; for sequences of one dim that mean the same,
             such as raters, who are not to be aligned to the opposite of each other.
         centred: warp all paths alike in the end such that their mean is the uniform path. The
             method only compares sequences with each other; this leaves them where they were on

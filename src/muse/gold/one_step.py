@@ -15,7 +15,7 @@ rater who contradicts the others stays on the uniform path instead of being alig
 
 import numpy as np
 
-from muse.gold.mcca import multiset_cca
+from muse.gold.multiset_cca import multiset_cca
 from muse.gold.paths import on_simplices, published_bases, warped
 
 SETTLED = 0.01  # frames that no path changes by from one round to the next

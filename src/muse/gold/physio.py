@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from muse.config_gold import GoldConfig
-from muse.config_parts import path_of
+from muse.config.fields import path_of
+from muse.config.gold import GoldConfig
 from muse.errors import Faults, MuseError, raise_faults
 from muse.gold.frames import resample, step_of
 from muse.gold.raters import Ratings, read_traces

@@ -7,13 +7,13 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from muse import progress
-from muse.config_gold import AlignConfig, FuseStepConfig, GoldConfig, PostConfig
+from muse import terminal
+from muse.config.gold import AlignConfig, FuseStepConfig, GoldConfig, PostConfig
 from muse.errors import MuseError
 from muse.gold import physio
 from muse.gold.agreement import Weights, ewe_weights
+from muse.gold.averaging import barycentre, weighted
 from muse.gold.frames import Frames
-from muse.gold.fusion import barycentre, weighted
 from muse.gold.gctw import gctw
 from muse.gold.lag import lags_of
 from muse.gold.one_step import one_step
@@ -21,7 +21,7 @@ from muse.gold.paths import warped
 from muse.gold.raters import Ratings
 from muse.gold.smoothing import smooth
 from muse.gold.standardise import moves, standardise
-from muse.words import counted
+from muse.terminal import counted
 
 log = logging.getLogger(__name__)
 LARGE_SHIFT = {  # what to do about raters who are shifted far
@@ -73,7 +73,7 @@ def make_gold(config: GoldConfig, ratings: Sequence[Ratings]) -> list[Gold]:
     if config.physio.replace != "none":
         names, before, notes = _with_physio(config, ratings, names, before)
     found = []
-    with progress.bar(total=len(ratings), desc=f"align: {config.align.method}") as bar:
+    with terminal.bar(total=len(ratings), desc=f"align: {config.align.method}") as bar:
         for recording, own, values, noted in zip(ratings, names, before, notes, strict=True):
             with _of(recording.id):
                 found.append(_gold(config, recording, own, values, noted))

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import numpy as np
 
-from muse.config_gold import UNITS, GoldConfig
-from muse.config_parts import path_of
+from muse.config.fields import path_of
+from muse.config.gold import UNITS, GoldConfig
+from muse.data.csv_table import parse_table
 from muse.data.layout import ids_in
-from muse.data.tables import parse_table
 from muse.errors import Faults, MuseError, did_you_mean, raise_faults
 from muse.gold.frames import Frames, frames_like, frames_of, resample, step_of
 

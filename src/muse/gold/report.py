@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from muse.files import write_file
 from muse.gold.agreement import MEASURES, agreement_between
 from muse.gold.pipeline import Gold
-from muse.runs import write_file
 
 SHOWN = 20  # recordings on the terminal; agreement.csv has all
 FEW = 6  # raters up to which their weights are on the terminal

@@ -9,7 +9,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from muse.errors import MuseError
-from muse.tensors import read_tensors, write_tensors
+from muse.runs.tensors import read_tensors, write_tensors
 
 
 @dataclass

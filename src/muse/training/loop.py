@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from muse.config import TrainConfig
+from muse.config.train import TrainConfig
 from muse.data.windows import Frames, cut_windows, split_alike, take
 from muse.errors import MuseError
 from muse.models import build_model, is_of_muse

@@ -11,9 +11,11 @@ from typing import Any
 import numpy as np
 from tqdm.contrib.logging import logging_redirect_tqdm
 
-from muse import progress, runs
-from muse.config import TrainConfig
-from muse.training.jobs import Job, SeedOutcome
+from muse import terminal
+from muse.config.train import TrainConfig
+from muse.files import write_text
+from muse.training.prepare import Job
+from muse.training.seeds import SeedOutcome
 
 log = logging.getLogger(__name__)
 
@@ -97,7 +99,7 @@ class Recorder:
             return target, record.get("fold", 0), seeds.index(record["seed"]), record["epoch"]
 
         lines = [json.dumps(record) + "\n" for record in sorted(self.records, key=place)]
-        runs.write_text(self.folder / "metrics.jsonl", "".join(lines))
+        write_text(self.folder / "metrics.jsonl", "".join(lines))
 
     def close(self) -> None:
         """Flush and close the files."""
@@ -110,8 +112,8 @@ class Recorder:
 def recording(config: TrainConfig, folder: Path, jobs: int) -> Iterator[Recorder]:
     """A recorder with a bar over all epochs of ``jobs`` jobs; its files are closed in any case."""
     total = jobs * (len(config.seeds) + config.crossfit) * config.epochs
-    above_the_bar = nullcontext() if progress.quiet else logging_redirect_tqdm()
-    with above_the_bar, progress.bar(total=total, unit="epoch") as bar:
+    above_the_bar = nullcontext() if terminal.quiet else logging_redirect_tqdm()
+    with above_the_bar, terminal.bar(total=total, unit="epoch") as bar:
         recorder = Recorder(config, folder, bar)
         try:
             yield recorder

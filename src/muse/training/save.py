@@ -4,15 +4,16 @@ from pathlib import Path
 
 import numpy as np
 
-from muse import runs
-from muse.config import TrainConfig
-from muse.config_parts import PARTITIONS
+from muse.config.shared import PARTITIONS
+from muse.config.train import TrainConfig
 from muse.data.recordings import Package, Recording
 from muse.data.windows import Frames
+from muse.files import write_rows
 from muse.plots import plot_confusion, plot_signals
-from muse.training.evaluate import of_target, score_target
-from muse.training.jobs import Job, JobResult
-from muse.training.trained import save_trained
+from muse.runs.weights import save_trained
+from muse.training.prepare import Job
+from muse.training.scores import of_target, score_target
+from muse.training.seeds import JobResult
 
 
 def save_job(
@@ -20,7 +21,16 @@ def save_job(
 ) -> dict[str, dict]:
     """Write the files of the best seed and return target -> its part of result.json."""
     weights = Path("weights") / f"{job.name}.safetensors"
-    save_trained(folder / weights, config, package, job, done.best.seed, done.best.weights)
+    about = {
+        "task": config.task.name,
+        "model": config.model,
+        "targets": job.targets,
+        "classes": config.task.classes,
+        "features": {name: package.columns[name] for name in package.features},
+        "standardised": job.standardised,
+        "seed": done.best.seed,
+    }
+    save_trained(folder / weights, done.best.weights, job.scaling, about)
     result = {}
     for k, target in enumerate(job.targets):
         for partition in PARTITIONS:
@@ -107,7 +117,7 @@ def save_predictions(
 
 
 def _write(path: Path, recording: Recording, rows: np.ndarray, columns: dict) -> None:
-    runs.write_rows(path, recording.timestamps[rows], recording.segments[rows], columns)
+    write_rows(path, recording.timestamps[rows], recording.segments[rows], columns)
 
 
 def _plot(

@@ -1,0 +1,147 @@
+"""Write a package with classes per segment: metadata, labels, and features of the source."""
+
+import csv
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+
+from muse import terminal
+from muse.data.layout import SYNTHETIC_MARK
+from muse.data.recordings import Package, Recording
+from muse.data.segments import Segment, segment_ids
+from muse.errors import MuseError
+from muse.files import write_text
+
+
+def check_free(folder: Path) -> None:
+    """Raise MuseError if there is something at the place of the new package."""
+    if os.path.lexists(folder):
+        raise MuseError(
+            f"{folder} is there already, and nothing is replaced. Give another out=, or remove it."
+        )
+
+
+@contextmanager
+def new_package(folder: Path) -> Iterator[Path]:
+    """A hidden folder that becomes ``folder`` when all is written, and goes if anything fails."""
+    check_free(folder)
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        draft = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+    except OSError as error:
+        raise MuseError(f"{folder.parent}: cannot be written ({error.strerror}).") from None
+    try:
+        yield draft
+        draft.chmod(0o777 & ~_umask())
+        check_free(folder)
+        draft.rename(folder)
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def write_metadata(draft: Path, source: Package) -> None:
+    """The partitions of the source, and its mark if it is synthetic."""
+    (draft / "metadata").mkdir()
+    shutil.copyfile(source.folder / "metadata/partition.csv", draft / "metadata/partition.csv")
+    if source.synthetic:
+        write_text(
+            draft / SYNTHETIC_MARK,
+            f"SYNTHETIC: classes of simulated signals, made by muse of {source.folder}.\n"
+            "Nothing in here was recorded from a person; a score on it is no finding about "
+            "emotion.\n",
+        )
+
+
+def write_classes(
+    folder: Path, recordings: list[Recording], segments: list[Segment], classes: np.ndarray
+) -> None:
+    """Write <id>.csv with segment_id,class_id; the arguments have an entry per segment."""
+    rows: dict[str, list[str]] = {}
+    for recording, segment, number in zip(recordings, segments, classes.tolist(), strict=True):
+        rows.setdefault(recording.id, []).append(f"{_text(segment.id)},{number}\n")
+    for id_, lines in rows.items():
+        write_text(folder / f"{id_}.csv", "segment_id,class_id\n" + "".join(lines))
+
+
+def bring_features(draft: Path, source: Package, sets: list[str], link: bool) -> None:
+    """Link the feature sets of the source into the package, or copy them.
+
+    Raises MuseError if the system makes no links.
+    """
+    home = draft / "feature_segments"
+    home.mkdir()
+    for name in terminal.bar(sets, "features", unit="set"):
+        origin = source.folder.absolute() / "feature_segments" / name
+        if not link:
+            shutil.copytree(origin, home / name)
+            continue
+        try:
+            (home / name).symlink_to(origin, target_is_directory=True)
+        except OSError as error:
+            raise MuseError(
+                f"{origin} cannot be linked ({error.strerror}); link=false copies the features."
+            ) from None
+
+
+def cut_features(
+    draft: Path, source: Package, sets: list[str], segments: dict[str, list[Segment]]
+) -> None:
+    """Write the feature sets of the source with other segments in the column segment_id.
+
+    All other fields stay as they are. Raises MuseError for a file whose rows are not the frames of
+    the recording.
+    """
+    recordings = [recording for group in source.partitions.values() for recording in group]
+    jobs = [(name, recording) for name in sets for recording in recordings]
+    for name, recording in terminal.bar(jobs, "features", unit="file"):
+        path = source.folder / "feature_segments" / name / f"{recording.id}.csv"
+        ids = segment_ids(segments[recording.id], len(recording.timestamps))
+        _cut(path, draft / "feature_segments" / name / path.name, recording, ids)
+
+
+def _cut(source: Path, copy: Path, recording: Recording, ids: np.ndarray) -> None:
+    copy.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with source.open(encoding="utf-8-sig", newline="") as file:
+            header, *rows = csv.reader(file)
+        names = [name.strip() for name in header]
+        if "timestamp" not in names:
+            raise ValueError("no column timestamp")
+        if len(rows) != len(ids) or any(len(row) != len(names) for row in rows):
+            raise ValueError(f"expected {len(ids)} rows of {len(names)} fields")
+        times = np.array([float(row[names.index("timestamp")]) for row in rows])
+        if (times != recording.timestamps).any():
+            raise ValueError("its timestamps are not those of the labels")
+    except OSError as error:
+        raise MuseError(f"{source}: cannot be read ({error.strerror}).") from None
+    except (ValueError, csv.Error) as error:
+        raise MuseError(
+            f"{source}: {error}. Rows of features and labels must correspond one to one."
+        ) from None
+    texts = ["" if np.isnan(id_) else _text(id_) for id_ in ids]
+    if "segment_id" in names:
+        at = names.index("segment_id")
+        for row, text in zip(rows, texts, strict=True):
+            row[at] = text
+    else:
+        at = names.index("timestamp") + 1
+        header.insert(at, "segment_id")
+        for row, text in zip(rows, texts, strict=True):
+            row.insert(at, text)
+    with copy.open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file, lineterminator="\n").writerows([header, *rows])
+
+
+def _text(id_: float) -> str:
+    return str(int(id_)) if id_ == int(id_) else repr(float(id_))

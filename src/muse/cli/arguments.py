@@ -1,0 +1,32 @@
+"""The arguments after `muse COMMAND` as Hydra wants them."""
+
+from muse.config.commands import COMMANDS
+from muse.config.overrides import LAUNCHER, SWEPT, WITH_A_FOLDER, own_model, quote_texts
+
+
+def for_hydra(command: str, words: list[str]) -> list[str]:
+    """Expand, quote and order the words after `muse COMMAND`."""
+    words = quote_texts(command, own_model(expand_bare_word(command, words)))
+    if command in SWEPT and not any(word.startswith(LAUNCHER) for word in words):
+        words = [*words, "hydra.launcher.n_jobs='${cores:${jobs}}'"]  # of the default launcher
+    return overrides_first(words)
+
+
+def expand_bare_word(command: str, words: list[str]) -> list[str]:
+    """Turn one bare word after the command into the key that the command declares for it."""
+    key = COMMANDS[command].bare_word
+    at = 1 if words[:1] in (["-m"], ["--multirun"]) else 0
+    word = words[at] if at < len(words) else "-"
+    if key and "=" not in word and word[:1] not in ("-", "+", "~"):
+        return [*words[:at], f"{key}={word}", *words[at + 1 :]]
+    return words
+
+
+def overrides_first(words: list[str]) -> list[str]:
+    """Settings before options: argparse refuses settings on both sides of `--config-dir FOLDER`."""
+    is_setting = [
+        ("=" in word or word[:1] == "~") and word[:1] != "-" and before not in WITH_A_FOLDER
+        for before, word in zip(["", *words], words, strict=False)
+    ]
+    settings = [word for word, yes in zip(words, is_setting, strict=True) if yes]
+    return settings + [word for word, yes in zip(words, is_setting, strict=True) if not yes]

@@ -1,0 +1,50 @@
+"""`muse <command>`: find the command, hand over to Hydra. Nothing heavy is imported here."""
+
+import os
+import sys
+
+from muse import __version__
+from muse.config.commands import COMMANDS
+from muse.errors import did_you_mean
+
+
+def main() -> None:
+    """Entry point of the console script: exit status 0 done, 1 failed, 2 wrong usage."""
+    word = sys.argv[1] if len(sys.argv) > 1 else "--help"
+    if word in ("-h", "--help", "help"):
+        print(usage())
+    elif word in ("-V", "--version"):
+        print(f"muse {__version__}")
+    elif word in ("-sc", "--shell-completion"):
+        from muse.cli.completion import complete
+
+        complete()
+    elif word in COMMANDS:
+        del sys.argv[1]
+        from muse.cli.app import run
+
+        try:
+            run(word)
+            sys.stdout.flush()
+        except BrokenPipeError:  # `muse ... | head` has read enough
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            sys.exit(1)
+    else:
+        hint = did_you_mean(word, list(COMMANDS))
+        print(f"muse: no command '{word}'.{hint}\n\n{usage()}", file=sys.stderr)
+        sys.exit(2)
+
+
+def usage() -> str:
+    """The text of `muse --help`."""
+    lines = ["usage: muse COMMAND key=value ...", "", "commands"]
+    lines += [f"  {name:8} {command.summary}" for name, command in COMMANDS.items()]
+    lines += ["", "examples"]
+    lines += [f"  {command.example}" for command in COMMANDS.values()]
+    lines += ["", "`muse COMMAND --help` lists the settings of a command."]
+    lines += ['Tab completion in bash: eval "$(muse -sc install=bash)"']
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Settings: dataclasses, the table of commands, the shipped YAML."""

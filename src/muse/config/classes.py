@@ -1,0 +1,139 @@
+"""The settings of `muse classes`. Nothing heavy is imported."""
+
+from dataclasses import dataclass, replace
+from itertools import product
+from typing import Any
+
+from muse.config.fields import at_least, names_of, one_of, setting
+from muse.config.shared import DataConfig, FeatureSet, JobInfo, TaskConfig
+from muse.errors import MuseError
+
+SEEDS = 2**32 - 1  # of scikit-learn, less the one after the seed that tells how stable classes are
+ALGORITHMS = ("kmeans", "gmm", "quantiles")
+
+
+@dataclass
+class Recipe:
+    """How the classes of a target are made."""
+
+    algorithm: str = setting("kmeans, gmm (Gaussian mixture) or quantiles (of the segment mean).")
+    components: int = setting("Principal components of the segment features.")
+    features: list[str] = setting("Segment features.")
+    classes: int = 0  # filled in by `ClassesConfig.candidates`
+
+    def __post_init__(self):
+        one_of("algorithm", self.algorithm, ALGORITHMS)
+        at_least("components", self.components, 1)
+        self.features = names_of("segment_features", self.features)
+        if self.components > len(self.features):
+            raise MuseError(
+                f"components={self.components}: there are {len(self.features)} segment features, "
+                f"so at most as many components: components={len(self.features)}."
+            )
+
+
+@dataclass
+class ClassesConfig:
+    """Settings of `muse classes`."""
+
+    task: TaskConfig = setting("The task with the continuous signals.")
+    to: TaskConfig = setting("The task of the new package, with classes (task@to=NAME).")
+    target: str | None = setting("One target of the task; null: each in turn.")
+    segments: str | None = setting("Folder of limits, ID.csv with start,end,segment_id (ms); "
+                                   "null: the segment_id of the package.")  # fmt: skip
+    algorithm: Any = setting("kmeans, gmm or quantiles; null: as the recipe; a list: search.")
+    classes: Any = setting("Classes of each target; null: as task@to; a list: search.")
+    components: Any = setting("Principal components; null: as the recipe; a list: search.")
+    segment_features: Any = setting("Segment features; null: as the recipe.")
+    peak_support: int = setting("Frames on each side that a peak exceeds.")
+    assign: str = setting("Class of devel and test: centre (nearest), or probability (of gmm).")
+    smallest: float = setting("Smallest class allowed, as a share of the chance level.")
+    too_small: str = setting("A smaller class: warn, or refuse.")
+    seed: int = setting("Seed of the random starts.")
+    starts: int = setting("Random starts of the clusters; the best of them is taken.")
+    features: Any = setting("Feature sets to take along: null (all), a name or a list.")
+    link: bool = setting("Link feature files; false: copy them (needed to move the package).")
+    out: str = setting("Folder for the new package, which becomes a folder of it.")
+    recipes: dict[str, Recipe] = setting("How classes are made: per target, `other` for the rest.")
+    data: DataConfig = setting("The packages and the cache.")
+    feature_sets: dict[str, FeatureSet] = setting("What is known of the public feature sets.")
+    job: JobInfo | None = None
+
+    def __post_init__(self):
+        if self.task.classes or not self.to.classes:
+            raise MuseError(
+                f"task={self.task.name}, task@to={self.to.name}: expected a task with continuous "
+                "signals, such as stress, and for the new package one with classes, such as sent."
+            )
+        if self.target is not None:
+            one_of("target", self.target, self.task.targets)
+        for target in self.targets:
+            if target not in self.to.targets:
+                raise MuseError(
+                    f"target={target}: {self.to.title} has the targets {', '.join(self.to.targets)}"
+                    ". Give another target=, or a task of your own for the new package with "
+                    "task@to=NAME."
+                )
+        if "other" not in self.recipes:
+            raise MuseError("recipes: expected one for each target, or `other` for all the rest.")
+        self.algorithm = _listed(self.algorithm)
+        classes = self.to.classes if self.classes is None else self.classes
+        self.classes = _numbers("classes", classes, 2)
+        if self.components is not None:
+            self.components = _numbers("components", self.components, 1)
+        if self.segment_features is not None:
+            self.segment_features = names_of("segment_features", self.segment_features)
+        if self.features is not None:
+            self.features = names_of("features", self.features)
+        one_of("assign", self.assign, ("centre", "probability"))
+        one_of("too_small", self.too_small, ("warn", "refuse"))
+        at_least("peak_support", self.peak_support, 1)
+        if not 0 <= self.seed < SEEDS:
+            raise MuseError(f"seed={self.seed}: expected a number from 0 to {SEEDS - 1}.")
+        at_least("starts", self.starts, 1)
+        if not 0 <= self.smallest <= 1:
+            raise MuseError(f"smallest={self.smallest}: expected a share from 0 to 1.")
+        if self.data.root is None:
+            raise MuseError("data.root=null: expected the folder of the packages.")
+        for target in self.targets:
+            self.candidates(target)
+
+    @property
+    def targets(self) -> list[str]:
+        """The targets whose classes are made: the one asked for, or all of the task."""
+        return [self.target] if self.target else list(self.task.targets)
+
+    @property
+    def search(self) -> bool:
+        """Whether several recipes are to be compared, and none is used."""
+        return any(len(self.candidates(target)) > 1 for target in self.targets)
+
+    def candidates(self, target: str) -> list[Recipe]:
+        """The recipes of a target: its own with what the settings say otherwise, one per choice."""
+        recipe = self.recipes.get(target, self.recipes["other"])
+        features = self.segment_features or recipe.features
+        return [
+            replace(recipe, algorithm=algorithm, classes=classes, components=components,
+                    features=features)
+            for algorithm, classes, components in product(
+                self.algorithm or [recipe.algorithm],
+                self.classes,
+                self.components or [recipe.components],
+            )
+        ]  # fmt: skip
+
+
+def _listed(value: Any) -> list[str] | None:
+    return None if value is None else names_of("algorithm", value)
+
+
+def _numbers(key: str, value: Any, low: int) -> list[int]:
+    """A whole number of at least ``low``, or a list of them, as a list."""
+    given = value if isinstance(value, list) else [value]
+    if not given or any(isinstance(v, bool) or not isinstance(v, int) for v in given):
+        raise MuseError(f"{key}={value}: expected a whole number, or a list such as [3,5].")
+    for number in given:
+        at_least(key, number, low)
+    if len(set(given)) < len(given):
+        raise MuseError(f"{key}={value}: a number is named twice; name each once.")
+    return given

@@ -1,0 +1,92 @@
+"""The commands of muse: what each does, and the dataclass of its settings."""
+
+from typing import NamedTuple
+
+from muse.config.classes import ClassesConfig
+from muse.config.gold import GoldConfig
+from muse.config.package import CheckConfig, SynthConfig
+from muse.config.table import SummaryConfig, TableConfig
+from muse.config.train import FuseConfig, TrainConfig
+from muse.config.use import EvaluateConfig, PredictConfig, ResumeConfig
+
+
+class Command(NamedTuple):
+    """What the command line must know of a command without importing it."""
+
+    summary: str
+    example: str
+    bare_word: str | None  # the key that a word without `=` after the command stands for
+
+
+COMMANDS = {
+    "train": Command(
+        "Train a model on a sub-challenge, several seeds, and score it.",
+        "muse train task=stress features=egemaps",
+        "task",
+    ),
+    "fuse": Command(
+        "Fuse the predictions of finished runs (late fusion), and score the fusion.",
+        "muse fuse task=stress target=arousal 'select.features=[egemaps,vggface]'",
+        "task",
+    ),
+    "summary": Command(
+        "The leaderboard of a sweep, and which setting matters.",
+        "muse summary outputs/sweep/SWEEP",
+        "sweep",
+    ),
+    "table": Command(
+        "A table of a paper: published numbers beside those of your runs.",
+        "muse table muse2021 'tasks=[stress]'",
+        "table",
+    ),
+    "resume": Command(
+        "Continue an interrupted training where it stood.",
+        "muse resume outputs/train/RUN",
+        "resume",
+    ),
+    "evaluate": Command(
+        "Score a trained model again, from its weights.",
+        "muse evaluate run=outputs/train/RUN partition=devel",
+        "run",
+    ),
+    "predict": Command(
+        "Write the predictions of a trained model for a package.",
+        "muse predict run=outputs/train/RUN data.root=data out=submission",
+        "run",
+    ),
+    "check": Command(
+        "Check a whole package: every fault at once, or its statistics.",
+        "muse check task=stress",
+        "task",
+    ),
+    "gold": Command(
+        "Fuse raters' traces to one signal, the gold standard (RAAW, EWE, Physio).",
+        "muse gold my_ratings/arousal unit=s out=data/c3_muse_stress",
+        "raters",
+    ),
+    "classes": Command(
+        "Make classes per segment, as in Sent, out of continuous signals.",
+        "muse classes task=stress data.root=data out=data",
+        "task",
+    ),
+    "synth": Command(
+        "Write a synthetic package in the layout of the official one.",
+        "muse synth task=stress out=data scale=0.2",
+        "task",
+    ),
+}
+
+
+SCHEMAS = {
+    "train": TrainConfig,
+    "fuse": FuseConfig,
+    "resume": ResumeConfig,
+    "evaluate": EvaluateConfig,
+    "predict": PredictConfig,
+    "check": CheckConfig,
+    "summary": SummaryConfig,
+    "table": TableConfig,
+    "gold": GoldConfig,
+    "classes": ClassesConfig,
+    "synth": SynthConfig,
+}

@@ -1,0 +1,50 @@
+"""Settings of the commands that make or check a package."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from muse.config.fields import at_least, names_of, setting
+from muse.config.shared import DataConfig, FeatureSet, JobInfo, TaskConfig
+from muse.errors import MuseError
+
+
+@dataclass
+class SynthConfig:
+    """Settings of `muse synth`."""
+
+    task: TaskConfig = setting("The sub-challenge.")
+    out: str = setting("Folder to write into; the package becomes a folder of it.")
+    scale: float = setting("Share of the published number of recordings (at least 2 a partition).")
+    features: Any = setting("Feature sets to write: null (all of the package), a name or a list.")
+    seed: int = setting("Seed: the same seed writes the same files.")
+    overwrite: bool = setting("Replace a synthetic package that is there already.")
+    feature_sets: dict[str, FeatureSet] = setting("What is known of the public feature sets.")
+    job: JobInfo | None = None
+
+    def __post_init__(self):
+        if self.features is not None:
+            self.features = names_of("features", self.features)
+        if not self.scale > 0:
+            raise MuseError(f"scale={self.scale}: expected a number above 0; 1 is published size.")
+        at_least("seed", self.seed, 0)
+        if self.task.size is None:
+            raise MuseError(
+                f"task {self.task.name} has no `size` in its YAML, so there is nothing to make a "
+                "synthetic package from; see configs/task/stress.yaml."
+            )
+
+
+@dataclass
+class CheckConfig:
+    """Settings of `muse check`."""
+
+    task: TaskConfig = setting("The sub-challenge.")
+    features: Any = setting("Feature sets to check: null (all of the package), a name or a list.")
+    out: str = setting("Folder of the report; a new one for each call.")
+    data: DataConfig = setting("The packages and the cache.")
+    feature_sets: dict[str, FeatureSet] = setting("What is known of the public feature sets.")
+    job: JobInfo | None = None
+
+    def __post_init__(self):
+        if self.features is not None:
+            self.features = names_of("features", self.features)

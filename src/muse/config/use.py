@@ -1,0 +1,73 @@
+"""Settings of the commands that use a finished or interrupted run."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from muse.config.fields import at_least, names_of, one_of, setting
+from muse.config.shared import PARTITIONS, DataConfig
+
+
+@dataclass
+class DataOfUse(DataConfig):
+    """Where the data are for a trained model."""
+
+    root: str | None = setting("Folder of the packages; null: as the run.")
+
+
+@dataclass
+class UseConfig:
+    """What the commands share that use a run folder."""
+
+    device: str | None = setting("auto, cpu, cuda or cuda:1; null: as the run.")
+    threads: int | None = setting("Threads of PyTorch on the CPU; null: as the run.")
+    trust: Any = setting("Model classes outside muse that may be built: [my_package.MyModel].")
+    data: DataOfUse = setting("The packages and the cache.")
+
+    def __post_init__(self):
+        self.trust = names_of("trust", self.trust) if self.trust else []
+        if self.threads is not None:
+            at_least("threads", self.threads, 1)
+
+
+@dataclass
+class ResumeConfig(UseConfig):
+    """Settings of `muse resume` and `muse train resume=...`."""
+
+    resume: str = setting("The run folder to continue.")
+
+
+@dataclass
+class EvaluateConfig(UseConfig):
+    """Settings of `muse evaluate`."""
+
+    run: str = setting("The run folder.")
+    partition: Any = setting("Partitions to score: null (all), a name or a list.")
+    out: str | None = setting("JSON file for the scores; null: they are only printed.")
+
+    def __post_init__(self):
+        super().__post_init__()
+        self.partition = _partitions(self.partition)
+
+
+@dataclass
+class PredictConfig(UseConfig):
+    """Settings of `muse predict`."""
+
+    run: str = setting("The run folder.")
+    out: str = setting("Folder for the predictions; new or empty, unless overwrite=true.")
+    partition: Any = setting("Partitions to predict: null (all of the package), a name or a list.")
+    zip: bool = setting("Also write OUT.zip with TARGET/ID.csv of one partition (test).")
+    overwrite: bool = setting("Replace files of earlier predictions in out.")
+
+    def __post_init__(self):
+        super().__post_init__()
+        self.partition = _partitions(self.partition)
+
+
+def _partitions(value: Any) -> list[str] | None:
+    if value is None:
+        return None
+    names = names_of("partition", value)
+    for name in names:
+        one_of("partition", name, PARTITIONS)
+    return names

@@ -1,0 +1,1 @@
+"""Late fusion: members and their predictions."""

@@ -1,0 +1,124 @@
+"""Late fusion: the members, named or chosen, and their predictions as a package."""
+
+import logging
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from muse.config.fields import path_of
+from muse.config.train import FuseConfig
+from muse.data.recordings import Package
+from muse.errors import MuseError
+from muse.fusion.predictions import Member, load_predictions
+from muse.runs.read import finished_runs, read_run
+from muse.scoring import ccc_scores, class_scores
+
+log = logging.getLogger(__name__)
+
+
+def load(config: FuseConfig, folder: Path) -> tuple[FuseConfig, Package]:
+    """The predictions of the members, and the settings with the members chosen by name.
+
+    The settings are kept in config.yaml, so that a run can be read and continued without choosing
+    again.
+    """
+    chosen = config.runs or [str(_best(config, name)) for name in config.select.features]
+    members = members_of(config, chosen)
+    config = replace(
+        config,
+        runs=[str(member.folder) for member in members],
+        features=[member.name for member in members],
+        select=replace(config.select, features=None),
+    )
+    package = load_predictions(config.task, config.target, members, config.data, config.out_of_fold)
+    if config.method != "lstm":
+        weights = _weights(config, package)
+        model = {"_target_": "muse.models.ensemble.WeightedMean", "weights": weights}
+        config = replace(config, model=model, seeds=config.seeds[:1])
+    return config, package
+
+
+def members_of(config: FuseConfig, chosen: list[str]) -> list[Member]:
+    """The runs of these folders, with the feature sets of each as its name."""
+    members: list[Member] = []
+    for folder in map(Path, chosen):
+        if not folder.is_dir():
+            raise MuseError(f"runs: {folder} is no folder; expected a run folder or predictions.")
+        result, name = None, folder.name
+        if (folder / "config.yaml").exists():
+            result = _result(config, str(folder))
+            name = "+".join(result["features"])
+        taken = [member.name for member in members]
+        if name in taken:
+            name = f"{name}_{sum(t.split('_')[0] == name for t in taken) + 1}"
+        members.append(Member(name, folder.absolute(), result))
+    return members
+
+
+def _result(config: FuseConfig, folder: str) -> dict:
+    """result.json of a member that can be fused."""
+    run = read_run(folder)
+    if run.result["task"] != config.task.name:
+        raise MuseError(
+            f"{folder}: a run of task={run.result['task']}; expected task={config.task.name}."
+        )
+    if config.target not in run.result["targets"]:
+        known = ", ".join(run.result["targets"])
+        raise MuseError(f"{folder}: has no target {config.target}; it was trained on {known}.")
+    for name in run.result["files"]:
+        parts = Path(name).parts
+        if parts[0] != "weights" and config.target in parts:
+            run.file(name)
+    return run.result
+
+
+def _best(config: FuseConfig, name: str) -> Path:
+    """The folder of the run with this feature set that is best on devel."""
+    expanded = config.feature_sets[name].members if name in config.feature_sets else []
+    metric, package = config.task.metric, path_of(config.data.root) / config.task.folder
+    found = []
+    for run in finished_runs(Path(config.select.root)):
+        target = run.result["targets"].get(config.target)
+        if (
+            run.result["task"] == config.task.name
+            and run.result["features"] in ([name], expanded)
+            and "members" not in run.result
+            and target
+            and not run.result["debug"]
+            and Path(run.result["data"]["folder"]).absolute() == package.absolute()
+        ):
+            found.append((target["devel"][metric], str(run.folder)))
+    if not found:
+        raise MuseError(
+            f"select.features: no finished run of {name} on {package} below {config.select.root}. "
+            f"Train one: muse train task={config.task.name} features={name} "
+            f"target={config.target}"
+        )
+    score, folder = max(found)
+    log.info("%s: best of %d runs on devel (%.4f): %s", name, len(found), score, folder)
+    return Path(folder)
+
+
+def _weights(config: FuseConfig, package: Package) -> list[float]:
+    """One per member: equal, or its score on devel if that is above 0."""
+    count = len(package.features)
+    if config.method == "mean":
+        return [1.0] * count
+    devel = package.partitions["devel"]
+    gold = [recording.labels[config.target] for recording in devel]
+    weights = []
+    for k in range(count):
+        values = [np.asarray(recording.features[k]) for recording in devel]
+        if config.task.classes:
+            last = [r.samples[:, 1] - 1 for r in devel]
+            predicted = [v[rows].argmax(1) for v, rows in zip(values, last, strict=True)]
+            true = [g[rows].astype(int) for g, rows in zip(gold, last, strict=True)]
+            score = class_scores(predicted, true, config.task.classes)["f1"]
+        else:
+            score = ccc_scores([v[:, 0] for v in values], gold, config.ccc)["ccc"]
+        weights.append(max(score, 0.0))
+    if not any(weights):
+        log.warning("No member has a devel score above 0: the plain mean is taken.")
+        return [1.0] * count
+    return weights

@@ -1,0 +1,1 @@
+"""A finished run applied to a package."""

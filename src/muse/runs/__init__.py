@@ -1,0 +1,1 @@
+"""The run folder: its files, its identity, reading it back."""

@@ -1,0 +1,134 @@
+"""The run folder: what a run leaves behind, and all that later stages read.
+
+status.json          running, finished, interrupted or failed (with the reason)
+config.yaml          every setting, with the command in its first line
+metrics.jsonl        one line per target, seed and epoch: the source of TensorBoard's curves
+weights/TARGET.safetensors       weights of the best seed, scaling, and how to build the model
+predictions/TARGET/PARTITION/ID.csv   timestamp, segment_id, value; the challenge's format
+logits/…             with classes: one row per frame, c_0, c_1, …
+crossfit/…           predictions/ (logits/) of train by models that have not seen the recording
+labels/…             the gold standard in the shape of predictions/, where there is one
+plots/TARGET.png     gold standard and prediction, or the confusion matrix
+result.json          scores; written last: without it a run is not finished
+checkpoints/…        what `resume` goes on from; only until the run is finished
+
+result.json (format 2): `run_id`, `command`, `muse` (version), `task`, `features`, `model`,
+`metric`, `synthetic` (data made by `muse synth`), `debug` (not on all recordings, or chosen on
+train), `members` (of a fusion: name and run folder), `data` (folder, digest, and a digest for each
+partition), `seconds` (in epochs, over all sittings), `targets` and, with two targets or more,
+`combined` (mean over targets; devel, test). Each target has
+`best_seed`, `best_epoch`, `weights`, `standardised` (feature sets), `train`, `devel` and `test`
+(scores of the best seed; null without labels), `seeds` (seed, best_epoch, epochs, devel, test) and
+`over_seeds` (mean and deviation, n - 1, of devel and test). F1 and UAR are between 0 and 1.
+`files` has a checksum of every file that later stages read, `digest` one of result.json itself.
+"""
+
+import logging
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+
+import yaml
+from filelock import FileLock, Timeout
+
+import muse
+from muse.config.fields import path_of
+from muse.config.train import TrainConfig
+from muse.errors import MuseError
+from muse.files import checksum, digest_of, write_json, write_text
+from muse.runs.identity import FORMAT
+
+READ_LATER = ("config.yaml", "weights", "predictions", "logits", "labels", "crossfit")
+
+
+def check_new(folder: Path) -> None:
+    """Raise MuseError if there is anything in the folder that a new run gets."""
+    if folder.is_dir() and any(folder.iterdir()):
+        raise MuseError(
+            f"{folder}: the folder is not empty. A run needs a folder of its own: leave "
+            "hydra.run.dir out, or name a new one."
+        )
+
+
+def begin(folder: Path, config: TrainConfig) -> None:
+    """Make the run folder: its settings and the status `running`."""
+    settings = {k: v for k, v in asdict(config).items() if k != "job"}
+    settings["data"]["root"] = str(path_of(config.data.root).absolute())
+    text = yaml.safe_dump(settings, sort_keys=False, allow_unicode=True)
+    write_text(folder / "config.yaml", f"# {config.job.command}\n{text}")
+    set_status(folder, "running")
+
+
+class BusyError(MuseError):
+    """Another process is training the run."""
+
+
+@contextmanager
+def log_file(folder: Path) -> Iterator[None]:
+    """Append what is logged to train.log of a run."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        handler = logging.FileHandler(folder / "train.log")
+    except OSError as error:
+        path = folder / "train.log"
+        raise MuseError(f"{path}: cannot be written ({error.strerror}).") from None
+    root, level = logging.getLogger(), logging.getLogger().level
+    root.addHandler(handler)
+    root.setLevel(min(level, logging.INFO) if level else logging.INFO)
+    try:
+        yield
+    finally:
+        root.setLevel(level)
+        root.removeHandler(handler)
+        handler.close()
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Keep the run folder for this process until the end of the block.
+
+    The system lifts the lock when a process dies. Raises BusyError if another process has it.
+    """
+    lock = FileLock(folder / "checkpoints" / ".lock", timeout=0)
+    try:
+        (folder / "checkpoints").mkdir(exist_ok=True)
+        lock.acquire()
+    except Timeout:
+        raise BusyError(f"{folder}: another process is training this run. Wait for it.") from None
+    except NotImplementedError:  # a file system without locks
+        pass
+    except OSError as error:
+        raise MuseError(f"{folder}: cannot be written ({error.strerror}).") from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def set_status(folder: Path, state: str, reason: str = "") -> None:
+    """Say in status.json how far the run is: running, finished, interrupted or failed.
+
+    Beside it stands a checksum of the settings: `resume` goes on with no others.
+    """
+    try:
+        config = checksum((folder / "config.yaml").read_bytes())
+    except OSError as error:
+        path = folder / "config.yaml"
+        raise MuseError(f"{path}: cannot be read ({error.strerror}). Train anew.") from None
+    write_json(folder / "status.json", {"status": state, "reason": reason, "config": config})
+
+
+def write_result(folder: Path, result: dict) -> None:
+    """Write result.json, which makes the run a finished one, with checksums of its files."""
+    content = {"format": FORMAT, "muse": muse.__version__, **result}
+    content["files"] = {
+        path.relative_to(folder).as_posix(): checksum(path.read_bytes())
+        for name in READ_LATER
+        for path in sorted([folder / name, *(folder / name).rglob("*")])
+        if path.is_file() and not path.name.endswith(".draft")
+    }
+    write_json(folder / "result.json", content | {"digest": digest_of(content)})
+    set_status(folder, "finished")
+    shutil.rmtree(folder / "checkpoints", ignore_errors=True)  # there is nothing to go on with

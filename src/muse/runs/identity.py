@@ -1,0 +1,52 @@
+"""What makes two runs the same: the settings that change numbers, and the data."""
+
+import hashlib
+import json
+from dataclasses import asdict
+
+from muse.config.train import TrainConfig
+
+FORMAT = 2
+
+
+# settings that change no number: where things are, how fast, what is written beside the numbers
+NO_NUMBERS = (
+    *("job", "data", "device", "threads", "tensorboard", "feature_sets", "runs", "select"),
+    *("jobs", "rerun", "show_test"),
+)
+
+
+NO_NUMBERS_OF_TASK = (
+    *("title", "folder", "corpus", "size", "published", "fusion", "step", "targets"),
+)
+
+
+def run_id(
+    config: TrainConfig, features: list[str], standardised: dict, digest: str, source: str | None
+) -> str:
+    """A name for the numbers of a run: equal settings and equal data give an equal id.
+
+    Args:
+        features: feature sets, aliases expanded.
+        standardised: target -> feature sets that are standardised for it.
+        digest: of the data.
+        source: code of the model, if it is not one of muse's.
+    """
+    settings = numbers_of(config)
+    settings |= {"target": config.targets, "features": features, "standardise": standardised}
+    text = json.dumps([FORMAT, settings, digest, source], sort_keys=True)
+    return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
+
+
+def settings_key(config: TrainConfig) -> str:
+    """A name for the settings alone: equal settings that change numbers give an equal key."""
+    more = [config.features, config.targets, getattr(config, "runs", None)]
+    text = json.dumps([numbers_of(config), *more], sort_keys=True)
+    return hashlib.blake2b(text.encode(), digest_size=5).hexdigest()
+
+
+def numbers_of(config: TrainConfig) -> dict:
+    """The settings that change numbers."""
+    settings = {k: v for k, v in asdict(config).items() if k not in NO_NUMBERS}
+    settings["task"] = {k: v for k, v in settings["task"].items() if k not in NO_NUMBERS_OF_TASK}
+    return settings

@@ -1,0 +1,207 @@
+"""Finished and interrupted runs, read back: every file is checked before it is used.
+
+A run folder is data. Nothing in it is executed, unpickled or interpolated, and no path in it leads
+out of it.
+"""
+
+import json
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
+
+import yaml
+
+from muse.config.compose import from_data
+from muse.config.shared import PARTITIONS, JobInfo
+from muse.config.train import TrainConfig
+from muse.config.use import UseConfig
+from muse.errors import MuseError
+from muse.files import checksum, digest_of
+from muse.runs.identity import FORMAT
+
+log = logging.getLogger(__name__)
+
+AGAIN = "Copy the run folder again, or train anew."
+
+
+@dataclass(frozen=True)
+class SavedRun:
+    """A finished run."""
+
+    folder: Path
+    config: TrainConfig
+    result: dict  # see muse.runs.folder
+
+    def file(self, name: str) -> Path:
+        """The path of a file of the run, after its checksum was found right."""
+        path = self.folder / name
+        if checksum(_bytes(path)) != self.result["files"].get(name):
+            raise MuseError(f"{path}: changed since the run was finished. {AGAIN}")
+        return path
+
+
+def read_run(folder: str) -> SavedRun:
+    """Read a finished run.
+
+    Raises MuseError for a folder that is none, is not finished, is damaged or was changed.
+    """
+    home = Path(folder)
+    result = read_result(home)
+    run = SavedRun(home, read_settings(home), result)
+    run.file("config.yaml")
+    if set(result["targets"]) != set(run.config.targets):
+        raise MuseError(f"{home}: result.json and config.yaml have different targets. {AGAIN}")
+    return run
+
+
+@dataclass(frozen=True)
+class FinishedRun:
+    """A finished run of which only the result was read."""
+
+    folder: Path
+    result: dict
+
+
+def finished_runs(root: Path) -> Iterator[FinishedRun]:
+    """The finished runs below a folder, in the order of their names; damaged ones are reported."""
+    for path in sorted(root.rglob("result.json")):
+        try:
+            yield FinishedRun(path.parent, read_result(path.parent))
+        except MuseError as error:
+            log.warning("left out: %s", error)
+
+
+def read_result(home: Path) -> dict:
+    """The content of result.json, or MuseError with what is wrong and what to do."""
+    path = home / "result.json"
+    if not path.is_file():
+        raise MuseError(_no_result(home))
+    try:
+        result = json.loads(_bytes(path))
+    except (ValueError, RecursionError) as error:
+        raise MuseError(f"{path}: damaged, not valid JSON ({error}). {AGAIN}") from None
+    if not isinstance(result, dict) or "format" not in result:
+        raise MuseError(f"{path}: no result of `muse train`; expected the file of a run folder.")
+    if result["format"] != FORMAT:
+        raise MuseError(
+            f"{path}: has format {result['format']}, this muse reads format {FORMAT}. Use the "
+            f"version of muse that wrote it ({result.get('muse')}), or train anew."
+        )
+    content = {key: value for key, value in result.items() if key != "digest"}
+    if result.get("digest") != digest_of(content):
+        raise MuseError(
+            f"{path}: damaged or changed by hand, its content does not fit its checksum. {AGAIN}"
+        )
+    if not _is_sound(result):
+        raise MuseError(f"{path}: no result of `muse train`. {AGAIN}")
+    return result
+
+
+def read_unfinished(home: Path) -> TrainConfig:
+    """The settings of a run that is to be continued.
+
+    Raises MuseError as `read_run`.
+    """
+    settings, status = read_settings(home), home / "status.json"
+    try:
+        known = json.loads(_bytes(status))["config"]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        raise MuseError(f"{status}: damaged, no status of `muse train`. {AGAIN}") from None
+    if known != checksum(_bytes(home / "config.yaml")):
+        raise MuseError(
+            f"{home / 'config.yaml'}: changed since the run began; it would end in other numbers "
+            "than its command says. Restore the file, or train anew."
+        )
+    return settings
+
+
+def read_settings(home: Path) -> TrainConfig:
+    """The settings of a run, finished or not, from its config.yaml."""
+    path = home / "config.yaml"
+    if not path.is_file():
+        raise MuseError(_no_run(home))
+    try:
+        text = _bytes(path).decode()
+        data = yaml.load(text, _PlainLoader)
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        reason = " ".join(str(error).split())
+        raise MuseError(f"{path}: damaged, not valid YAML ({reason}). {AGAIN}") from None
+    command = text.splitlines()[0].removeprefix("# ") if text.startswith("# ") else ""
+    kind = "fuse" if isinstance(data, dict) and "method" in data else "train"
+    return from_data(kind, data, path, JobInfo(str(home), command))
+
+
+def settings_here(settings: TrainConfig, use: UseConfig) -> TrainConfig:
+    """The settings of a run with the data, device and threads that a command was given."""
+    return replace(
+        settings,
+        data=replace(use.data, root=use.data.root or settings.data.root),
+        device=use.device or settings.device,
+        threads=use.threads or settings.threads,
+    )
+
+
+class _PlainLoader(yaml.SafeLoader):
+    """YAML without aliases, by which a small file can stand for an endless one."""
+
+    def compose_node(self, parent, index):
+        if self.check_event(yaml.AliasEvent):
+            raise yaml.YAMLError("an alias; expected plain values")
+        return super().compose_node(parent, index)
+
+
+def _bytes(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise MuseError(f"{path}: the file is missing. {AGAIN}") from None
+    except OSError as error:
+        raise MuseError(f"{path}: cannot be read ({error.strerror}).") from None
+
+
+def _is_sound(result: dict) -> bool:
+    """Whether the parts that are used have their types, and paths stay in the folder."""
+    try:
+        metric, targets = result["metric"], result["targets"]
+        scores = [t[p] for t in targets.values() for p in PARTITIONS if t[p] is not None]
+        paths = [PurePosixPath(name) for name in result["files"]]
+        partitions = result["data"]["partitions"]
+        return (
+            bool(targets)
+            and all(isinstance(part[metric], float) for part in scores)
+            and all(t["weights"] in result["files"] for t in targets.values())
+            and not any(path.is_absolute() or ".." in path.parts for path in paths)
+            and all(isinstance(part, dict) for part in (result["files"], partitions))
+            and all(isinstance(result[key], str) for key in ("run_id", "task", "metric"))
+            and all(isinstance(result[key], bool) for key in ("synthetic", "debug"))
+            and isinstance(result["data"]["folder"], str)
+            and isinstance(result["features"], list)
+        )
+    except (KeyError, TypeError, AttributeError):
+        return False
+
+
+def _no_result(home: Path) -> str:
+    """Why there is no result.json, in words."""
+    if not (home / "config.yaml").is_file():
+        return _no_run(home)
+    try:
+        status = json.loads((home / "status.json").read_text(encoding="utf-8"))
+        state = f"{status['status']}: {status['reason']}" if status["reason"] else status["status"]
+    except (OSError, ValueError, KeyError, TypeError):
+        state = "unknown"
+    return f"{home}: the run is not finished (status {state}). Continue it with: muse resume {home}"
+
+
+def _no_run(home: Path) -> str:
+    if not home.is_dir():
+        text = f"{home}: there is no such run folder."
+    else:
+        text = f"{home}: no run folder, it has no config.yaml of `muse train`."
+    for folder in (home, home.parent):
+        runs = [path.parent for path in folder.glob("*/config.yaml")] if folder.is_dir() else []
+        if runs:
+            newest = sorted(runs, key=lambda run: run.stat().st_mtime)[-3:]
+            return text + " There are: " + ", ".join(map(str, newest))
+    return text + " Runs of `muse train` are below outputs/train."

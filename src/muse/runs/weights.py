@@ -1,0 +1,86 @@
+"""A trained model as a file: weights, scaling, and what is needed to build and feed it."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from muse.data.layout import is_name
+from muse.data.windows import Scaling
+from muse.errors import MuseError
+from muse.models import build_model, check_trusted, is_of_muse
+from muse.runs.tensors import read_tensors, write_tensors
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A model that can be used again, and what it expects."""
+
+    model: nn.Module
+    targets: list[str]
+    features: dict[str, list[str]]  # feature set -> names of its columns, in the model's order
+    scaling: Scaling
+
+
+def save_trained(path: Path, weights: dict[str, Tensor], scaling: Scaling, about: dict) -> None:
+    """Save weights as `model.NAME` and the scaling as `input.mean`, `input.scale`.
+
+    Args:
+        about: task, model (its settings), targets, classes, features (name -> columns),
+            standardised (feature sets) and seed, as `load_trained` reads them.
+    """
+    tensors = {f"model.{name}": value for name, value in weights.items()}
+    tensors["input.mean"] = torch.from_numpy(scaling.mean)
+    tensors["input.scale"] = torch.from_numpy(scaling.scale)
+    write_tensors(path, tensors, about)
+
+
+def load_trained(path: Path, trust: list[str], device: torch.device) -> Trained:
+    """Build the model of a file and fill in its weights; nothing in the file is executed.
+
+    Args:
+        trust: classes outside muse that may be built, as `package.module.Class`.
+
+    Raises:
+        MuseError: a damaged or foreign file, a class that is neither muse's nor in ``trust``.
+    """
+    tensors, about = read_tensors(path)
+    weights = {name[6:]: value for name, value in tensors.items() if name.startswith("model.")}
+    try:
+        model, targets, features = dict(about["model"]), list(about["targets"]), about["features"]
+        inputs = sum(len(columns) for columns in features.values())
+        outputs = len(targets) * max(1, about["classes"])
+        mean, scale = tensors["input.mean"].numpy(), tensors["input.scale"].numpy()
+        usable = all(map(is_name, [*targets, *features])) and mean.shape == scale.shape == (inputs,)
+    except (KeyError, TypeError, AttributeError):
+        usable = False
+    if not usable:
+        raise MuseError(f"{path}: no weights of `muse train`; expected a file of its weights/.")
+    check_trusted(path, str(model.get("_target_")), trust)
+    _check_shapes(path, model, inputs, outputs, weights)
+    built = build_model(model, inputs, outputs)
+    try:
+        built.load_state_dict(weights)
+    except RuntimeError as error:
+        raise MuseError(f"{path}: the weights do not fit {model['_target_']} ({error}).") from None
+    return Trained(built.to(device), targets, features, Scaling(mean, scale))
+
+
+def _check_shapes(
+    path: Path, model: dict, inputs: int, outputs: int, weights: dict[str, Tensor]
+) -> None:
+    """Raise if the weights are not those of the model; no memory is taken for a model of muse."""
+    if not is_of_muse(str(model["_target_"])):
+        return
+    try:
+        with torch.device("meta"):
+            expected = build_model(model, inputs, outputs).state_dict()
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise MuseError(f"{path}: its model cannot be built ({error}).") from None
+    for name in sorted(set(expected) | set(weights)):
+        here, there = (tuple(w[name].shape) if name in w else "none" for w in (weights, expected))
+        if here != there:
+            raise MuseError(
+                f"{path}: {name} is {here}, the model needs {there}. Copy the run folder again."
+            )

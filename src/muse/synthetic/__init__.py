@@ -1,0 +1,1 @@
+"""Simulated packages and raters."""

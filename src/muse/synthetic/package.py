@@ -1,0 +1,275 @@
+"""Synthetic packages: the layout and size of the official ones, with simulated contents.
+
+A package grows: feature sets asked for later are added to it, since every file follows from the
+seed alone. SYNTHETIC.txt marks a package as made here; nothing without it is ever replaced.
+"""
+
+import hashlib
+import json
+import logging
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from multiprocessing import get_context
+from pathlib import Path
+
+from tqdm import tqdm
+
+from muse import __version__
+from muse.config.fields import path_of
+from muse.config.shared import FeatureSet, TaskConfig
+from muse.data.layout import SYNTHETIC_MARK
+from muse.errors import MuseError
+from muse.synthetic.plan import Recording, choose_sets, gold_standard, plan_recordings
+from muse.synthetic.signals import feature_frames
+
+MAKER = 1  # raise it when the same seed gives other files: sets of two makers must not mix
+BYTES = 7  # of a feature value in a CSV file, about
+MANIFEST = ".synthetic.json"  # of a package: its files and their sizes
+ALONE = 2e7  # feature values up to which one process is done before others have started
+log = logging.getLogger(__name__)
+
+
+def write_package(
+    task: TaskConfig,
+    out: Path,
+    scale: float,
+    feature_sets: dict[str, FeatureSet],
+    features: list[str] | None,
+    seed: int,
+    overwrite: bool,
+    processes: int | None = None,
+) -> Path:
+    """Write a synthetic package, or add feature sets to one made with the same settings.
+
+    Nothing is to be seen of the package, or of a set added to it, before it is complete. The
+    same arguments give the same bytes, whichever sets are written and on any number of cores.
+
+    Args:
+        task: the sub-challenge; its `size` gives recordings, seconds and classes.
+        out: the package becomes `out/<task.folder>`.
+        scale: share of the published number of recordings; at least two a partition.
+        feature_sets: name -> what is known of it.
+        features: sets or aliases to write; None writes all of `task.size.features`.
+        seed: seed of all contents.
+        overwrite: replace a synthetic package that is there already.
+        processes: processes that write side by side; None takes the cores if it pays.
+
+    Returns:
+        The package folder.
+
+    Raises:
+        MuseError: for an unknown feature set, too little space, a folder that is no synthetic
+            package, or a synthetic package with other settings and no `overwrite`.
+    """
+    sets = choose_sets(task, feature_sets, features)
+    folder = path_of(str(out)) / task.folder
+    home = folder.resolve()
+    marker = _marker(task, scale, seed)
+    adding = os.path.lexists(folder) and _grows(folder, marker, overwrite)
+    if adding:
+        sets = {n: s for n, s in sets.items() if not (home / "feature_segments" / n).exists()}
+        if not sets:
+            log.info(f"{folder}: all of these feature sets are there already, nothing to write.")
+            return folder
+    recordings = plan_recordings(task, scale, seed)
+    with _staging(home, _size(task, recordings, sets)) as staging:
+        new = staging / "new"
+        _write_sets(new / "feature_segments", task, recordings, sets, seed, processes)
+        if adding:
+            written = json.loads((home / MANIFEST).read_text()) | _manifest(new)
+            (home / MANIFEST).write_text(json.dumps(written, sort_keys=True))
+            _move_sets(new / "feature_segments", home / "feature_segments")
+            return folder
+        _write_labels(new, task, recordings, seed)
+        (new / SYNTHETIC_MARK).write_text(marker, encoding="utf-8")
+        (new / MANIFEST).write_text(json.dumps(_manifest(new), sort_keys=True))
+        if home.exists():
+            home.rename(staging / "old")
+        _move(new, home)
+    return folder
+
+
+def _marker(task: TaskConfig, scale: float, seed: int) -> str:
+    """The text of SYNTHETIC.txt: for people, then `key: value` for the next call."""
+    settings = [task.corpus, task.targets, task.classes, task.step, task.size.recordings]
+    settings += [task.size.seconds, task.size.segments, task.size.shares]
+    digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:12]
+    return (
+        "SYNTHETIC: simulated signals in the layout of an official package, made by muse.\n"
+        "Nothing in here was recorded from a person; a score on it is no finding about emotion.\n"
+        f"muse: {__version__}\ntask: {task.name}\nscale: {float(scale)!r}\nseed: {seed}\n"
+        f"maker: {MAKER}\nsettings: {digest}\n"
+    )
+
+
+def _grows(folder: Path, marker: str, overwrite: bool) -> bool:
+    """Whether sets are added to the package (not: it is replaced); raise if neither may be."""
+    there = _read_marker(folder / SYNTHETIC_MARK)
+    if there is None:
+        raise MuseError(
+            f"{folder} exists and is no synthetic package (it has no valid {SYNTHETIC_MARK}), so "
+            "it is left alone, overwrite or not. Give another out=."
+        )
+    if overwrite:
+        _check_ours(folder)
+        return False
+    asked = _fields(marker)
+    differ = [key for key in asked if key != "muse" and there[key] != asked[key]]
+    if differ:
+        what = ", ".join(f"{key} {there[key]} (asked for: {asked[key]})" for key in differ)
+        raise MuseError(
+            f"{folder} is a synthetic package with {what}. Give another out=, or overwrite=true "
+            "to replace it; feature sets are added only with the same settings."
+        )
+    return True
+
+
+def _check_ours(folder: Path) -> None:
+    """Raise MuseError if the package has a file that muse has not written, or not like that."""
+    try:
+        written = json.loads((folder / MANIFEST).read_text())
+    except (OSError, ValueError):
+        written = {}
+    for path in sorted(folder.rglob("*")):
+        name = path.relative_to(folder).as_posix()
+        if path.is_file() and name != MANIFEST and path.stat().st_size != written.get(name):
+            raise MuseError(
+                f"{path} was not written by `muse synth`, so {folder} is left alone. Move your "
+                "files elsewhere, or give another out=."
+            )
+
+
+def _manifest(folder: Path) -> dict[str, int]:
+    """Path -> bytes of each file of a package."""
+    files = [path for path in sorted(folder.rglob("*")) if path.is_file()]
+    return {path.relative_to(folder).as_posix(): path.stat().st_size for path in files}
+
+
+def _fields(text: str) -> dict[str, str]:
+    return dict(line.split(": ", 1) for line in text.splitlines() if ": " in line)
+
+
+def _read_marker(path: Path) -> dict[str, str] | None:
+    """The fields of a marker; None if it is missing or not one of ours."""
+    try:
+        fields = _fields(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError):
+        return None
+    keys = {"SYNTHETIC", "muse", "task", "scale", "seed", "maker", "settings"}
+    return fields if keys <= set(fields) else None
+
+
+def _size(task: TaskConfig, recordings: list[Recording], sets: dict[str, FeatureSet]) -> int:
+    """Feature values to be written."""
+    width = sum(known.dimension[task.corpus] for known in sets.values())
+    return width * sum(recording.frames for recording in recordings)
+
+
+@contextmanager
+def _staging(home: Path, size: int) -> Iterator[Path]:
+    """A hidden folder beside `home`, gone in the end; raise if `size` values do not fit."""
+    try:
+        home.parent.mkdir(parents=True, exist_ok=True)
+        staging = Path(tempfile.mkdtemp(prefix=f".{home.name}.", dir=home.parent))
+    except OSError as error:
+        raise MuseError(f"out={home.parent}: no package can be written there ({error}).") from error
+    try:
+        free = shutil.disk_usage(staging).free
+        if size * BYTES > free:
+            raise MuseError(
+                f"out={home.parent}: the feature sets need about {size * BYTES / 1e9:.1f} GB, "
+                f"{free / 1e9:.1f} GB are free. Give a smaller scale= or fewer features=[...]."
+            )
+        yield staging
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+
+
+def _move(source: Path, target: Path) -> None:
+    try:
+        source.rename(target)
+    except OSError as error:
+        raise MuseError(
+            f"{target} could not be put in place ({error}); was it written by another process at "
+            "the same time? Look at it, then run again."
+        ) from error
+
+
+def _move_sets(source: Path, target: Path) -> None:
+    target.mkdir(exist_ok=True)
+    for folder in sorted(source.iterdir()):
+        _move(folder, target / folder.name)
+
+
+def _write_labels(package: Path, task: TaskConfig, recordings: list[Recording], seed: int) -> None:
+    """Write metadata/partition.csv and label_segments/<target>/<id>.csv."""
+    rows = [f"{recording.id},{recording.partition}" for recording in recordings]
+    _write(package / "metadata" / "partition.csv", ["Id,Partition", *rows])
+    gold = gold_standard(task, recordings, seed)
+    for target in task.targets:
+        for recording in recordings:
+            values = gold[target][recording.id].tolist()
+            if task.classes:
+                header = "segment_id,class_id"
+                rows = [f"{number},{value}" for number, value in enumerate(values, 1)]
+            else:
+                header = "timestamp,segment_id,value"
+                stamps = _stamps(task, recording)
+                rows = [f"{s},{v:.4f}" for s, v in zip(stamps, values, strict=True)]
+            path = package / "label_segments" / target / f"{recording.id}.csv"
+            _write(path, [header, *rows])
+
+
+def _write_sets(
+    folder: Path,
+    task: TaskConfig,
+    recordings: list[Recording],
+    sets: dict[str, FeatureSet],
+    seed: int,
+    processes: int | None,
+) -> None:
+    """Write <set>/<id>.csv of all sets, side by side if there is much to write."""
+    jobs = [
+        (folder, task, r, name, known, seed) for name, known in sets.items() for r in recordings
+    ]
+    if processes is None:
+        processes = os.cpu_count() if _size(task, recordings, sets) > ALONE else 1
+    bar = tqdm(total=len(jobs), desc=task.folder, unit="file", disable=None)
+    with bar:
+        if processes == 1:
+            for job in jobs:
+                bar.update(_write_features(job))
+            return
+        pool = ProcessPoolExecutor(min(processes, len(jobs)), get_context("spawn"))
+        try:
+            for written in pool.map(_write_features, jobs):
+                bar.update(written)
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def _write_features(job: tuple[Path, TaskConfig, Recording, str, FeatureSet, int]) -> int:
+    """Write one feature set of one recording; returns the number of files, 1."""
+    folder, task, recording, name, known, seed = job
+    values = feature_frames(task, recording.id, recording.frames, name, known, seed)
+    header = ["timestamp", "segment_id", *(f"{name}_{i}" for i in range(values.shape[1]))]
+    form = ",".join(["%.5g"] * values.shape[1])  # twice as fast as pandas' to_csv
+    stamps = _stamps(task, recording)
+    rows = [f"{s},{form % tuple(v)}" for s, v in zip(stamps, values.tolist(), strict=True)]
+    _write(folder / name / f"{recording.id}.csv", [",".join(header), *rows])
+    return 1
+
+
+def _stamps(task: TaskConfig, recording: Recording) -> list[str]:
+    """`timestamp,segment_id` of every frame, in milliseconds."""
+    ids = recording.segment_ids()
+    return [f"{round(frame * task.step * 1000)},{ids[frame]}" for frame in range(recording.frames)]
+
+
+def _write(path: Path, lines: list[str]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8", newline="\n")

@@ -1,0 +1,1 @@
+"""Tables of papers: published numbers beside those of one's own runs."""

@@ -1,0 +1,148 @@
+"""Tables of papers: for every cell the run that is best on devel, beside the published number."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from muse.config.shared import FeatureSet
+from muse.errors import MuseError
+from muse.runs.read import FinishedRun
+from muse.tables.published import MODALITIES, Table
+
+LETTERS = {modality: letter for letter, modality in MODALITIES.items()}
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A system on a target: devel and test, CCC or F1 in per cent, and where they come from."""
+
+    devel: float
+    test: float | None
+    run: Path | None  # None for a mean of cells
+
+
+@dataclass
+class Line:
+    """A row of a table: target -> cell, `combined` included where all targets have one."""
+
+    name: str
+    cells: dict[str, Cell]
+
+
+class Runs:
+    """The finished runs of a task that a table may show.
+
+    Args:
+        synthetic: whether they are on synthetic data; None: if there are no others.
+    """
+
+    def __init__(self, runs: list[FinishedRun], task: str, synthetic: bool | None):
+        runs = [r for r in runs if r.result["task"] == task and not r.result["debug"]]
+        real = [r for r in runs if not r.result["synthetic"]]
+        self.synthetic = bool(runs) and not real if synthetic is None else synthetic
+        self.runs = [r for r in runs if r.result["synthetic"] == self.synthetic]
+
+    def best(self, features: list[str], target: str) -> Cell | None:
+        """The run of these feature sets, fused early if several, that is best on devel."""
+        return self._best(
+            target,
+            lambda r: "members" not in r.result and sorted(r.result["features"]) == features,
+        )
+
+    def fused(self, members: list[Cell], target: str) -> Cell | None:
+        """The late fusion of exactly these runs that is best on devel."""
+        wanted = sorted(str(cell.run.resolve()) for cell in members)
+        return self._best(
+            target,
+            lambda r: (
+                sorted(str(Path(m).resolve()) for m in r.result.get("members", {}).values())
+                == wanted
+            ),
+        )
+
+    def _best(self, target: str, fits) -> Cell | None:
+        cells = [_cell(r, target) for r in self.runs if target in r.result["targets"] and fits(r)]
+        return max(cells, key=lambda cell: cell.devel, default=None)
+
+
+def _cell(run: FinishedRun, target: str) -> Cell:
+    metric, part = run.result["metric"], run.result["targets"][target]
+    scale = 100 if metric == "f1" else 1  # the papers give F1 in per cent
+    test = part["test"] and scale * part["test"][metric]
+    return Cell(scale * part["devel"][metric], test, run.folder)
+
+
+@dataclass(frozen=True)
+class Fusion:
+    """A fusion that a table wants: for each target the members, best on devel."""
+
+    name: str
+    members: dict[str, list[Cell]]  # target -> runs; a target is absent if a member is missing
+
+
+def feature_lines(
+    names: list[str], targets: list[str], runs: Runs, known: dict[str, FeatureSet]
+) -> list[Line]:
+    """A row for each feature set; an alias such as `bio` stands for its folders."""
+    lines = []
+    for name in names:
+        features = sorted((known[name].members if name in known else []) or [name])
+        found = {target: runs.best(features, target) for target in targets}
+        lines.append(Line(name, {t: cell for t, cell in found.items() if cell}))
+    return lines
+
+
+def fusions_of(
+    table: Table, task: str, lines: list[Line], known: dict[str, FeatureSet], asked: list | None
+) -> Iterator[Fusion]:
+    """The fusions of a table, of the best feature set of each modality, or those asked for.
+
+    Raises MuseError for a fusion of feature sets that are no rows.
+    """
+    by_name = {line.name: line for line in lines}
+    targets = table.targets[task]
+    if asked is not None:
+        for members in asked:
+            for name in members:
+                if name not in by_name:
+                    raise MuseError(
+                        f"fusions: {name} is no row of the table; it has {', '.join(by_name)}."
+                    )
+            rows = {t: [by_name[name].cells.get(t) for name in members] for t in targets}
+            name = f"late fusion: {' + '.join(members)}"
+            yield Fusion(name, {t: cells for t, cells in rows.items() if all(cells)})
+        return
+    for row in table.rows[task]:
+        if len(row.modalities) < 2:
+            continue
+        members = {}
+        for target in targets:
+            cells = [_best_of(lines, m, target, known) for m in row.modalities]
+            if all(cells):
+                members[target] = cells
+        yield Fusion(row.features, members)
+
+
+def _best_of(
+    lines: list[Line], letter: str, target: str, known: dict[str, FeatureSet]
+) -> Cell | None:
+    """The cell of a modality that is best on devel."""
+    cells = [
+        line.cells[target]
+        for line in lines
+        if line.name in known
+        and LETTERS.get(known[line.name].modality) == letter
+        and target in line.cells
+    ]
+    return max(cells, key=lambda cell: cell.devel, default=None)
+
+
+def combine(line: Line, targets: list[str]) -> None:
+    """Add `combined`: the mean of independently chosen cells, as the papers have it."""
+    cells = [line.cells.get(target) for target in targets]
+    if len(targets) > 1 and all(cells):
+        tests = [cell.test for cell in cells]
+        test = None if None in tests else float(np.mean(tests))
+        line.cells["combined"] = Cell(float(np.mean([cell.devel for cell in cells])), test, None)

@@ -1,0 +1,41 @@
+"""The terminal: columns, counted things, progress bars."""
+
+from typing import Any
+
+from tqdm import tqdm
+
+METRIC_NAMES = {"ccc": "CCC", "f1": "macro F1"}
+
+
+def in_columns(rows: list[list[str]]) -> str:
+    """Rows of text as aligned columns, two spaces apart."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = (
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        for row in rows
+    )
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def counted(number: int, thing: str) -> str:
+    """A number and what it counts: `1 file`, `2 files`."""
+    return f"{number} {thing}{'' if number == 1 else 's'}"
+
+
+def interval_in_words(scores: dict | None) -> str:
+    """The 95 % interval of a score, empty if there is none."""
+    limits = scores and scores["interval"]
+    return f"{limits[0]:.3f} to {limits[1]:.3f}" if limits else ""
+
+
+def heading(title: str, inputs: str, synthetic: bool) -> str:
+    """Task and inputs; a synthetic package is never without its mark."""
+    return f"{title}, {inputs}{', SYNTHETIC data' if synthetic else ''}"
+
+
+quiet = False  # set in the jobs of a sweep, which has a bar of its own
+
+
+def bar(*arguments: Any, **options: Any) -> tqdm:
+    """A tqdm bar; nothing is drawn where nobody looks (no terminal, or inside a sweep)."""
+    return tqdm(*arguments, disable=True if quiet else None, **options)

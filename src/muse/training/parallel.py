@@ -1,0 +1,159 @@
+"""The models of a run trained side by side: seeds and folds share the data and all cores.
+
+Each has a process with one thread, and random numbers of its own, so results do not depend on the
+number of processes. On Linux a process is a fork: it starts at once and shares the memory of the
+data. Elsewhere it is a new interpreter that gets a copy (memory maps stay shared).
+"""
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+
+from muse import terminal
+from muse.config.train import TrainConfig
+from muse.cores import cores, start_method
+from muse.errors import MuseError
+from muse.training.device import prepare
+from muse.training.prepare import Job
+from muse.training.seeds import SeedOutcome, train_fold, train_one
+
+POLL_SECONDS = 0.05
+
+
+class Unit(NamedTuple):
+    """One model to train: a seed of a job, or a fold of it."""
+
+    job: int
+    seed: int
+    fold: int | None = None
+
+
+@dataclass(frozen=True)
+class Run:
+    """What all units of a run share."""
+
+    config: TrainConfig
+    jobs: list[Job]
+    checkpoints: tuple[Path, str]  # folder and run id
+
+    def train(self, unit: Unit, on_epoch: Callable[[dict], None]) -> SeedOutcome:
+        """Train a unit; ``on_epoch`` gets the record of each epoch with its target and fold."""
+        job = self.jobs[unit.job]
+        about = {"target": job.name} | ({"fold": unit.fold} if unit.fold else {})
+        told = self.config, job, unit.seed, lambda record: on_epoch(about | record)
+        if unit.fold:
+            return train_fold(*told, unit.fold, self.checkpoints)
+        return train_one(*told, self.checkpoints)
+
+
+Trainer = Callable[[list[Unit]], Iterator[SeedOutcome]]
+
+
+@contextmanager
+def trainer(run: Run, count: int, on_epoch: Callable[[dict], None]) -> Iterator[Trainer]:
+    """A function that trains units and yields their outcomes in the order of the units.
+
+    Args:
+        count: processes; with 1 everything happens in this one.
+    """
+    if count == 1:
+        yield lambda units: (run.train(unit, on_epoch) for unit in units)
+        return
+    context = multiprocessing.get_context(start_method())
+    records = context.SimpleQueue()
+    pool = ProcessPoolExecutor(count, context, _begin, (run, records, os.getpid()))
+    try:
+        yield lambda units: _outcomes(pool, records, units, on_epoch)
+    except BaseException:
+        for process in list((pool._processes or {}).values()):  # none is waited for
+            process.terminate()
+        raise
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def processes(config: TrainConfig, device: torch.device, units: int) -> int:
+    """Models to train side by side: one per core, unless the user has other plans for them."""
+    if device.type != "cpu" or config.threads > 1:
+        return 1
+    return min(cores(config.jobs), units)
+
+
+def _outcomes(
+    pool: ProcessPoolExecutor, records: Any, units: list[Unit], on_epoch: Callable[[dict], None]
+) -> Iterator[SeedOutcome]:
+    with _interrupted_later():
+        futures = [pool.submit(_train, unit) for unit in units]
+    for future in futures:
+        while not future.done():
+            wait([future], POLL_SECONDS)
+            _tell(records, on_epoch)
+            for other in futures:  # none is waited for when one has failed
+                _raise_failure(other)
+        _raise_failure(future)
+        _tell(records, on_epoch)
+        yield future.result()
+
+
+@contextmanager
+def _interrupted_later() -> Iterator[None]:
+    """While processes start a Ctrl-C would leave some of them behind: it waits for that."""
+    caught: list = []
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    if threading.current_thread() is not threading.main_thread():
+        numbers = ()  # only the main thread gets signals
+    handlers = {n: signal.signal(n, lambda number, _: caught.append(number)) for n in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+    if caught:
+        raise KeyboardInterrupt
+
+
+def _tell(records: Any, on_epoch: Callable[[dict], None]) -> None:
+    while not records.empty():
+        on_epoch(records.get())
+
+
+def _raise_failure(future: Future) -> None:
+    try:
+        future.done() and future.result()
+    except BrokenProcessPool:
+        raise MuseError(
+            "a training process was killed from outside, perhaps for want of memory. `muse "
+            "resume` goes on where each seed stood; jobs=1 trains one at a time."
+        ) from None
+
+
+here: list = []  # in a process of the pool: the run, where to tell of epochs, and who asks
+
+
+def _begin(run: Run, records: Any, parent: int) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the one who asks stops this process
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    prepare("cpu", 1)
+    terminal.quiet = True
+    here[:] = run, records, parent
+
+
+def _train(unit: Unit) -> SeedOutcome:
+    run, records, parent = here
+
+    def on_epoch(record: dict) -> None:
+        if os.getppid() != parent:  # killed: nobody waits for the result
+            os._exit(1)
+        records.put(record)
+
+    return run.train(unit, on_epoch)

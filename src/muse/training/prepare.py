@@ -1,0 +1,87 @@
+"""The models of a run: which targets each has, and their data."""
+
+from dataclasses import dataclass, replace
+
+import torch
+
+from muse.config.shared import PARTITIONS
+from muse.config.train import TrainConfig
+from muse.data.layout import expand_features, is_standardised
+from muse.data.recordings import Package
+from muse.data.windows import Frames, Scaling, fit_scaling, to_frames
+from muse.errors import MuseError
+from muse.models import source_of
+from muse.runs.identity import run_id
+
+
+@dataclass(frozen=True)
+class Job:
+    """One model to train: a single target, or all of them with joint=true."""
+
+    targets: list[str]
+    standardised: list[str]  # feature sets
+    scaling: Scaling
+    frames: dict[str, Frames]  # per partition; labels of the job's targets only
+    labelled: dict[str, list[str]]  # target -> partitions in which every recording has labels
+
+    @property
+    def name(self) -> str:
+        """The targets in one word."""
+        return "+".join(self.targets)
+
+
+def groups_of(config: TrainConfig) -> list[list[str]]:
+    """The targets of each model."""
+    return [config.targets] if config.joint else [[target] for target in config.targets]
+
+
+def standardised_sets(config: TrainConfig, package: Package) -> dict[str, list[str]]:
+    """Target -> feature sets that are standardised for it.
+
+    Raises MuseError if `standardise` names a feature set that is not used.
+    """
+    override = config.standardise
+    if isinstance(override, list):
+        override = expand_features(override, config.feature_sets)
+        for name in override:
+            if name not in package.features:
+                used = ", ".join(package.features)
+                raise MuseError(f"standardise: {name} is not among the features ({used}).")
+    return {
+        target: [
+            name
+            for name in package.features
+            if is_standardised(name, config.task.name, group, config.feature_sets, override)
+        ]
+        for group in groups_of(config)
+        for target in group
+    }
+
+
+def id_of(config: TrainConfig, package: Package) -> str:
+    """The run id of settings and data, see `muse.runs.identity.run_id`."""
+    standardised = standardised_sets(config, package)
+    source = source_of(str(config.model["_target_"]))
+    return run_id(config, package.features, standardised, package.digest, source)
+
+
+def make_jobs(config: TrainConfig, package: Package, device: torch.device) -> list[Job]:
+    """The models to train, with their data on the device (shared where the scaling is the same).
+
+    Raises MuseError as `standardised_sets`.
+    """
+    standardised = standardised_sets(config, package)
+    shared: dict[tuple, tuple] = {}
+    jobs = []
+    for group in groups_of(config):
+        chosen = tuple(standardised[group[0]])
+        if chosen not in shared:
+            scaling = fit_scaling(package, list(chosen))
+            frames = {p: to_frames(package, p, config.targets, scaling, device) for p in PARTITIONS}
+            shared[chosen] = scaling, frames
+        scaling, frames = shared[chosen]
+        columns = [config.targets.index(target) for target in group]
+        own = {p: replace(f, labels=f.labels[:, columns]) for p, f in frames.items()}
+        labelled = {t: [p for p in PARTITIONS if package.labelled(p, t)] for t in group}
+        jobs.append(Job(group, list(chosen), scaling, own, labelled))
+    return jobs

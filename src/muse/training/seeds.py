@@ -1,0 +1,128 @@
+"""The models of a run: which targets each has, their data, and the training of their seeds."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from muse.config.shared import PARTITIONS
+from muse.config.train import TrainConfig
+from muse.data.windows import Frames
+from muse.errors import MuseError
+from muse.training.checkpoint import Checkpoint
+from muse.training.loop import SeedResult, new_model, predict, train_seed
+from muse.training.prepare import Job
+from muse.training.scores import mean_score, score_target
+
+
+@dataclass(frozen=True)
+class SeedOutcome:
+    """A trained model with what it predicts."""
+
+    result: SeedResult
+    outputs: dict[str, np.ndarray]  # partition -> (frames, outputs)
+    row: dict  # seed, best_epoch, epochs, devel and test: target -> score or None
+
+
+@dataclass(frozen=True)
+class JobResult:
+    """The seeds of a job, and all that is needed of the one that is best on devel."""
+
+    best: SeedResult
+    outputs: dict[str, np.ndarray]  # partition -> (frames, outputs) of the best seed
+    seeds: list[dict]  # the row of each, see SeedOutcome
+
+
+def train_one(
+    config: TrainConfig,
+    job: Job,
+    seed: int,
+    on_epoch: Callable[[dict], None],
+    checkpoints: tuple[Path, str] | None = None,
+) -> SeedOutcome:
+    """Train one seed of a job: devel picks the epoch, test is scored once.
+
+    Args:
+        on_epoch: gets the record of each epoch, see train_seed.
+        checkpoints: folder and run id of the checkpoints, one per seed, from which to go on.
+    """
+    frames, watched, metric = job.frames, job.frames[config.best_on], config.task.metric
+    checkpoint = _checkpoint(checkpoints, job, f"seed_{seed}")
+    result = train_seed(
+        config, frames["train"], watched, _score(config, watched), seed, on_epoch, checkpoint
+    )
+    model = new_model(config, frames["train"])
+    model.load_state_dict(result.weights)
+    outputs = {partition: predict(model, frames[partition]) for partition in PARTITIONS}
+    row = {"seed": seed, "best_epoch": result.best_epoch, "epochs": result.epochs}
+    for partition in ("devel", "test"):
+        row[partition] = {
+            target: score_target(config, frames[partition], outputs[partition], k)[metric]
+            if partition in job.labelled[target]
+            else None
+            for k, target in enumerate(job.targets)
+        }
+    return SeedOutcome(result, outputs, row)
+
+
+def best_of(outcomes: Iterable[SeedOutcome], on_seed: Callable[[dict], None]) -> JobResult:
+    """The seed of a job that is best on devel; ``on_seed`` gets the row of each in turn."""
+    best: SeedOutcome | None = None
+    seeds = []
+    for outcome in outcomes:
+        seeds.append(outcome.row)
+        on_seed(outcome.row)
+        if best is None or outcome.result.devel > best.result.devel:
+            best = outcome
+    return JobResult(best.result, best.outputs, seeds)
+
+
+def train_fold(
+    config: TrainConfig,
+    job: Job,
+    seed: int,
+    on_epoch: Callable[[dict], None],
+    fold: int,
+    checkpoints: tuple[Path, str] | None = None,
+) -> SeedOutcome:
+    """Predict the training recordings of one of `crossfit` folds by a model trained on the others.
+
+    Args:
+        seed: of the model; its epoch is picked as that of any other.
+        on_epoch, checkpoints: see train_one.
+        fold: from 1.
+
+    Returns an outcome with the outputs of train only, 0 where the recording is in another fold.
+
+    Raises MuseError if there are more folds than recordings.
+    """
+    train, watched = job.frames["train"], job.frames[config.best_on]
+    count = len(train.recordings)
+    if config.crossfit > count:
+        raise MuseError(
+            f"crossfit={config.crossfit}: train has {count} recordings; expected at most one fold "
+            "for each."
+        )
+    starts = [start for _, start, _ in train.recordings]
+    recording_of = np.searchsorted(starts, train.samples[:, 0], side="right") - 1
+    held_out = recording_of % config.crossfit == fold - 1
+    rest = replace(train, samples=train.samples[~held_out])
+    checkpoint = _checkpoint(checkpoints, job, f"seed_{seed}_fold_{fold}")
+    score = _score(config, watched)
+    result = train_seed(config, rest, watched, score, seed, on_epoch, checkpoint)
+    model = new_model(config, train)
+    model.load_state_dict(result.weights)
+    output = predict(model, replace(train, samples=train.samples[held_out]))
+    return SeedOutcome(result, {"train": output}, {"seed": seed, "fold": fold})
+
+
+def _score(config: TrainConfig, watched: Frames) -> Callable[[np.ndarray], float]:
+    return lambda output: mean_score(config, watched, output)
+
+
+def _checkpoint(checkpoints: tuple[Path, str] | None, job: Job, name: str) -> Checkpoint | None:
+    if not checkpoints:
+        return None
+    folder, run_id = checkpoints
+    return Checkpoint(folder / job.name / f"{name}.safetensors", run_id, job.name, name)

@@ -1,0 +1,68 @@
+"""What is no table of numbers is refused, with the file and the row."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from muse.data.csv_table import parse_table
+from muse.errors import MuseError
+
+PATH = Path("package/feature_segments/a/7.csv")
+
+
+def test_values_are_float32_and_rows_keep_their_place():
+    table = parse_table(PATH, b"timestamp,segment_id,x,y\n0,1,0.1,-2e-3\n500,,3,\n1000,2,4,5\n")
+    assert table.columns == ["x", "y"]
+    assert table.values.dtype == np.float32
+    expected = np.array([[0.1, -2e-3], [3, np.nan], [4, 5]], np.float32)
+    np.testing.assert_array_equal(table.values, expected)
+    np.testing.assert_array_equal(table.timestamps, [0, 500, 1000])
+    np.testing.assert_array_equal(table.segments, [1, np.nan, 2])
+
+
+def test_columns_are_found_by_name_with_bom_and_windows_line_ends():
+    table = parse_table(PATH, "\ufeffsegment_id,class_id\r\n3,0\r\n4,1\r\n".encode())
+    assert table.columns == ["class_id"]
+    assert table.values[:, 0].tolist() == [0, 1]
+    assert np.isnan(table.timestamps).all()
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (b"", "the file is empty"),
+        (b" \n\n", "the file is empty"),
+        (b"timestamp,segment_id,x\n", "a header and no rows"),
+        (b"timestamp,segment_id\n0,1\n", "no column beside timestamp and segment_id"),
+        (b"timestamp,segment_id,x\n0,1,1\n500,1,abc\n", "row 3, column x: 'abc' is not a number"),
+        (b"timestamp,segment_id,x\n0,1,True\n", "row 2, column x: 'True' is not a number"),
+        (b"timestamp,segment_id,x\n0,1,inf\n", "row 2, column x: the value is infinite"),
+        (b"timestamp,segment_id,x\n0,1,1\n5,1,-inf\n", "row 3, column x: the value is infinite"),
+        (b"timestamp,segment_id,x\n0,1,1e39\n", "row 2, column x: 1e+39 does not fit"),
+        (b"timestamp,segment_id,x\n0,a,1\n", "row 2, column segment_id: 'a' is not a number"),
+        (b"timestamp,segment_id,x\n,1,1\n", "row 2 has no timestamp"),
+        (b"timestamp,segment_id,x\n0,1,1\n\n500,1,1\n", "row 3 has 0 of 3 fields"),
+        (b"timestamp,segment_id,x\n500,1,1\n0,1,1\n", "row 3: timestamp 0 runs backwards from 500"),
+        (b"timestamp,segment_id,x\n0,1,1\n0,1,1\n", "row 3: timestamp 0 repeats 0"),
+        (b"timestamp,segment_id,x\n0,1,1\n500,1\n1000,1,3\n", "row 3 has 2 of 3 fields. Copy"),
+        (
+            b"timestamp,segment_id,x\n0,1,1\n500,1\n",
+            "row 3 has 2 of 3 fields. The last line is trun",
+        ),
+        (
+            b"timestamp,segment_id,x\n0,1,1\n500,1",
+            "row 3 has 2 of 3 fields. The last line is trunc",
+        ),
+        (b"timestamp,segment_id,x\n0,1,1\n500,1,0.1", "row 3, the last line, has no end of line"),
+        (b"timestamp,segment_id,x\n0,1,1,9\n", "row 2 has 4 fields, the header has 3"),
+        (b"timestamp,segment_id,x\n0,1,1\n5,1,1,9\n", "Expected 3 fields in line 3, saw 4"),
+        (b"timestamp,segment_id,x, x\n0,1,1,1\n", "two columns are called 'x'"),
+        (b"\xff\xfe\x00\x01\n", "not a table of comma-separated values"),
+    ],
+)
+def test_faults_name_the_file_and_the_row(data, message):
+    with pytest.raises(MuseError) as caught:
+        parse_table(PATH, data)
+    assert str(caught.value).startswith(f"{PATH}: ")
+    assert message in str(caught.value)
