@@ -16,7 +16,7 @@ from muse.config.gold import GoldConfig
 from muse.data.layout import SYNTHETIC_MARK, is_name
 from muse.errors import MuseError
 from muse.files import write_json, write_rows, write_text
-from muse.gold.figure import plot_gold
+from muse.gold.figure import draw_gold
 from muse.gold.pipeline import Gold, make_gold
 from muse.gold.raters import read_ratings
 from muse.gold.report import (
@@ -28,6 +28,7 @@ from muse.gold.report import (
     weights_table,
     write_tables,
 )
+from muse.plots import save
 from muse.terminal import counted, heading
 
 log = logging.getLogger(__name__)
@@ -93,7 +94,7 @@ def _write(
     with terminal.bar(total=len(drawn), desc="figures") as bar:
         for gold in drawn:
             title = heading(f"{labels.name}, recording {gold.id}", describe(config), synthetic)
-            plot_gold(report / "figures" / f"{gold.id}.png", title, gold, signal)
+            save(draw_gold(title, labels.name, gold, signal), report / f"figures/{gold.id}.png")
             bar.update()
     write_json(report / "report.json", report_of(labels.name, golds, agreement, synthetic))
     for gold in golds:

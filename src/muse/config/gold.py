@@ -25,7 +25,7 @@ class SmoothConfig:
 
 @dataclass
 class StandardiseConfig:
-    """Step 2: raters use a scale differently."""
+    """Step 2: raters use the scale differently."""
 
     over: str = setting("To zero mean, unit variance per rater over: corpus, recording or none.")
     scale: bool = setting("Then into [-1, 1] per rater.")
@@ -36,7 +36,7 @@ class StandardiseConfig:
 
 @dataclass
 class AlignConfig:
-    """Step 3: raters react at different speed."""
+    """Step 3: raters react at different speeds."""
 
     method: str = setting(
         "one_step, gctw (canonical time warping: one Gauss-Newton step, to its minimum), lag, none."
@@ -98,7 +98,7 @@ class PostConfig:
 
 @dataclass
 class PhysioConfig:
-    """Step 6: a physiological signal in the place of a rater."""
+    """Step 6: a physiological signal that replaces a rater."""
 
     signal: str | None = setting("Folder with one CSV per recording; null: no such signal.")
     column: str | None = setting("Its column; null: the only one beside timestamp.")
@@ -146,7 +146,7 @@ class GoldConfig:
     align: AlignConfig = setting("Alignment of the raters.")
     fuse: FuseStepConfig = setting("Fusion of the raters.")
     post: PostConfig = setting("Smoothing of the fused signal.")
-    physio: PhysioConfig = setting("A physiological signal in the place of a rater.")
+    physio: PhysioConfig = setting("A physiological signal that replaces a rater.")
     figures: int | None = setting("Recordings that are drawn; null: all.")
     job: JobInfo | None = None
 

@@ -95,8 +95,8 @@ def _with_physio(
     for k, recording in enumerate(ratings):
         own, values = physio.with_signal(names[k], before[k], out[k], config.physio.name,
                                          signals[k])  # fmt: skip
-        who = f"in the place of rater {names[k][out[k]]}" if out[k] is not None else "added"
-        note = f"recording {recording.id}: {config.physio.name} {who}"
+        change = f"replaces rater {names[k][out[k]]}" if out[k] is not None else "is added"
+        note = f"recording {recording.id}: {config.physio.name} {change}."
         for results_of, value in zip(results, (own, values, [note]), strict=True):
             results_of.append(value)
     return results
@@ -129,7 +129,7 @@ def _warnings(config: GoldConfig, gold: Gold, clipped: int) -> list[str]:
     notes = []
     for name, row in zip(called, gold.before, strict=True):
         if not moves(row):
-            counts = "counts as the others" if gold.weights is None else "weight 0"
+            counts = "it has equal weight" if gold.weights is None else "weight 0"
             notes.append(f"{name} never moves; {counts}.")
     if gold.weights is not None and gold.weights.fallback:
         notes.append("no rater agrees with the others; the plain mean is taken.")
@@ -195,7 +195,7 @@ def _post(signal: np.ndarray, how: PostConfig) -> tuple[np.ndarray, int]:
 
 @contextmanager
 def _of(id_: str) -> Iterator[None]:
-    """Name the recording in the message of a MuseError."""
+    """Name the recording in the message of a MuseError raised inside."""
     try:
         yield
     except MuseError as error:

@@ -1,4 +1,4 @@
-"""Raters use a scale differently: bring each to the same mean, deviation and range."""
+"""Raters use the scale differently: bring each to the same mean, deviation and range."""
 
 from collections.abc import Sequence
 
@@ -18,7 +18,7 @@ def standardise(
 
     Args:
         recordings: each (raters, frames), without NaN.
-        raters: the rater of each row; one who comes again in another recording is the same.
+        raters: the rater of each row; equal names in several recordings are the same rater.
         over: `corpus` (each rater over all recordings), `recording`, or `none`.
         scale: bring the lowest value of the rater to -1 and the highest to 1. That takes back what
             the z-score has done to mean and deviation; the two together are the published way.
