@@ -87,19 +87,18 @@ def _with_physio(
     names: list[list[str]],
     before: list[np.ndarray],
 ) -> tuple[list[list[str]], list[np.ndarray], list[list[str]]]:
-    """The signal in the place of the rater with the lowest weight, and a note of the rater."""
+    """Names and traces with the signal instead of the rater of the lowest weight, and a note."""
     given = [_weights(config.fuse, values).shares for values in before]
     out = physio.lowest(names, given, config.physio.replace)
     signals = physio.read_signals(config, ratings)
-    results = ([], [], [])
+    changed, notes = [], []
     for k, recording in enumerate(ratings):
-        own, values = physio.with_signal(names[k], before[k], out[k], config.physio.name,
-                                         signals[k])  # fmt: skip
+        changed.append(
+            physio.with_signal(names[k], before[k], out[k], config.physio.name, signals[k])
+        )
         change = f"replaces rater {names[k][out[k]]}" if out[k] is not None else "is added"
-        note = f"recording {recording.id}: {config.physio.name} {change}."
-        for results_of, value in zip(results, (own, values, [note]), strict=True):
-            results_of.append(value)
-    return results
+        notes.append([f"recording {recording.id}: {config.physio.name} {change}."])
+    return [own for own, _ in changed], [values for _, values in changed], notes
 
 
 def _gold(
