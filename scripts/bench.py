@@ -333,7 +333,7 @@ def growth(make, rate: float, quick: bool) -> None:
             spans = np.stack(
                 [np.arange(count) * case["frames"], np.full(count, case["frames"])], axis=1
             )
-            frames = Frames(features, labels, spans, [])
+            frames = Frames(features, labels, spans, [], {"x": case["features"]})
             config = make(f"model.hidden={case['hidden']}", f"model.layers={case['layers']}")
             network = new_model(config, frames)
             optimiser = torch.optim.Adam(network.parameters())

@@ -4,11 +4,13 @@ from pathlib import Path
 
 import muse
 from muse.config.use import EvaluateConfig
+from muse.data.heads import head_of
 from muse.data.recordings import Package
 from muse.errors import MuseError
 from muse.files import write_json
 from muse.inference.apply import UsedRun, use_run
-from muse.terminal import METRIC_NAMES, heading, in_columns, interval_in_words
+from muse.scoring import metric_name, metric_title
+from muse.terminal import heading, in_columns, interval_in_words
 from muse.training.scores import score_target
 
 
@@ -50,10 +52,10 @@ def score(used: UsedRun, package: Package) -> dict[str, dict[str, dict]]:
 
 def report(used: UsedRun, package: Package, scores: dict) -> str:
     """The table of the scores."""
-    metric = used.config.task.metric
+    metric = metric_name(used.config.task.metric)
     title = heading(used.config.task.title, used.config.describe(used.features), package.synthetic)
-    unit = "segments" if used.config.task.classes else "frames"
-    rows = [["", "", METRIC_NAMES[metric], "95 % interval", "recordings", unit, "of the run"]]
+    unit = head_of(used.config.task).unit
+    rows = [["", "", metric_title(metric), "95 % interval", "recordings", unit, "of the run"]]
     for target, parts in scores.items():
         for partition, found in parts.items():
             values = [f"{found[metric]:.4f}", interval_in_words(found)]
@@ -85,7 +87,7 @@ def _content(used: UsedRun, package: Package, scores: dict) -> dict:
         "run_id": used.saved.result["run_id"],
         "task": used.config.task.name,
         "features": used.features,
-        "metric": used.config.task.metric,
+        "metric": metric_name(used.config.task.metric),
         "synthetic": package.synthetic,
         "data": {"folder": str(package.folder), "partitions": package.digests},
         "targets": scores,

@@ -7,6 +7,7 @@ from pathlib import Path
 import muse
 from muse.config.train import FuseConfig
 from muse.config.use import PredictConfig
+from muse.data.heads import head_of
 from muse.data.layout import find_package, recordings_in
 from muse.errors import MuseError
 from muse.files import write_file, write_json
@@ -39,12 +40,13 @@ def run(config: PredictConfig) -> None:
     package = used.package([], ids)
     for name in WRITTEN[:2]:
         shutil.rmtree(out / name, ignore_errors=True)
+    head = head_of(used.config.task)
     files: dict[str, Path] = {}  # name in the archive -> file
     count = 0
     for applied in used.apply(package):
         recordings = package.partitions[applied.partition]
         paths = save_predictions(
-            used.config, out, recordings, applied.target, applied.partition, applied.values
+            head, out, recordings, applied.target, applied.partition, applied.values
         )
         count += len(paths)
         if applied.partition == zipped:

@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from muse.gold.pipeline import Gold
-from muse.plots import save
+from muse.plots import save_figure
 
 FUSED, MEAN, SIGNAL = "#e07b00", "#2f6db5", "#2a9d5c"
 GREYS = ("#222222", "#666666", "#777777", "#444444", "#808080")
@@ -59,7 +59,7 @@ def plot_gold(path: Path, title: str, gold: Gold, signal: str | None) -> None:
         at["raters"].legend(loc="lower right", bbox_to_anchor=(1, 1), fontsize=8, frameon=False,
                             ncols=len(gold.raters), borderaxespad=0.2)  # fmt: skip
     figure.suptitle(title, fontsize=11)
-    save(figure, path)
+    save_figure(figure, path)
 
 
 def _traces(

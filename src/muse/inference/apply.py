@@ -8,6 +8,7 @@ import torch
 
 from muse.config.train import FuseConfig, TrainConfig
 from muse.config.use import UseConfig
+from muse.data.heads import head_of
 from muse.data.layout import find_package, read_partitions
 from muse.data.recordings import Package, load_package
 from muse.data.windows import Frames, to_frames
@@ -19,7 +20,6 @@ from muse.runs.read import SavedRun, read_run, settings_here
 from muse.runs.weights import Trained, load_trained
 from muse.training.device import prepare
 from muse.training.loop import predict
-from muse.training.scores import of_target
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,7 @@ class UsedRun:
                 frames = to_frames(package, partition, labels, trained.scaling, self.device)
                 output = predict(trained.model, frames)
                 for k, target in enumerate(trained.targets):
-                    values = of_target(self.config, output, k)
+                    values = head_of(self.config.task).values(output, k)
                     yield Applied(target, partition, k, frames, output, values)
 
 

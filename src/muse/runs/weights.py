@@ -49,10 +49,11 @@ def load_trained(path: Path, trust: list[str], device: torch.device) -> Trained:
     weights = {name[6:]: value for name, value in tensors.items() if name.startswith("model.")}
     try:
         model, targets, features = dict(about["model"]), list(about["targets"]), about["features"]
-        inputs = sum(len(columns) for columns in features.values())
+        inputs = {name: len(columns) for name, columns in features.items()}
+        width = sum(inputs.values())
         outputs = len(targets) * max(1, about["classes"])
         mean, scale = tensors["input.mean"].numpy(), tensors["input.scale"].numpy()
-        usable = all(map(is_name, [*targets, *features])) and mean.shape == scale.shape == (inputs,)
+        usable = all(map(is_name, [*targets, *features])) and mean.shape == scale.shape == (width,)
     except (KeyError, TypeError, AttributeError):
         usable = False
     if not usable:
@@ -68,7 +69,7 @@ def load_trained(path: Path, trust: list[str], device: torch.device) -> Trained:
 
 
 def _check_shapes(
-    path: Path, model: dict, inputs: int, outputs: int, weights: dict[str, Tensor]
+    path: Path, model: dict, inputs: dict[str, int], outputs: int, weights: dict[str, Tensor]
 ) -> None:
     """Raise if the weights are not those of the model; no memory is taken for a model of muse."""
     if not is_of_muse(str(model["_target_"])):

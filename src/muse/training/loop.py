@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from muse.config.train import TrainConfig
+from muse.data.heads import head_of
 from muse.data.windows import Frames, cut_windows, split_alike, take
 from muse.errors import MuseError
 from muse.models import build_model, is_of_muse
@@ -109,7 +110,7 @@ def _start(
 ) -> Progress:
     """A new model with its optimiser and scheduler."""
     if not is_of_muse(config.model["_target_"]):
-        _try_out(model, train, max(1, config.task.classes))
+        _try_out(model, train, head_of(config.task).outputs_per_target)
     optimiser = torch.optim.Adam(model.parameters(), lr=config.lr, weight_decay=config.weight_decay)
     plateau = torch.optim.lr_scheduler.ReduceLROnPlateau(
         optimiser, factor=config.lr_factor, patience=config.lr_patience, min_lr=config.lr_floor
@@ -117,12 +118,12 @@ def _start(
     return Progress(model, optimiser, plateau, shuffle)
 
 
-def _try_out(model: nn.Module, train: Frames, classes: int) -> None:
+def _try_out(model: nn.Module, train: Frames, per_target: int) -> None:
     """Check the shape of a model's outputs on frames of the first sample, alone and padded."""
     start, length = train.samples[0].tolist()
     length = min(length, TRIED_FRAMES)
     features, labels, lengths = take(train, np.array([[start, length], [start, -(-length // 2)]]))
-    check_outputs(model, features, lengths, labels.shape[2] * classes)
+    check_outputs(model, features, lengths, labels.shape[2] * per_target)
 
 
 def _best_epoch(history: list[dict]) -> int:
@@ -175,8 +176,8 @@ def train_epoch(
 
 def new_model(config: TrainConfig, frames: Frames) -> nn.Module:
     """The model of a config for the features and targets of ``frames``, on their device."""
-    outputs = frames.labels.shape[1] * max(1, config.task.classes)
-    model = build_model(config.model, frames.features.shape[1], outputs)
+    outputs = frames.labels.shape[1] * head_of(config.task).outputs_per_target
+    model = build_model(config.model, frames.inputs, outputs)
     return model.to(frames.features.device)
 
 

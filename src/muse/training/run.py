@@ -12,7 +12,8 @@ from muse.config.train import FuseConfig, TrainConfig
 from muse.data.recordings import Package, load_package
 from muse.errors import MuseError
 from muse.runs.folder import begin, locked, log_file, set_status, write_result
-from muse.terminal import METRIC_NAMES, heading, in_columns, interval_in_words
+from muse.scoring import metric_name, metric_title
+from muse.terminal import heading, in_columns, interval_in_words
 from muse.training.device import prepare
 from muse.training.parallel import Run, Unit, processes, trainer
 from muse.training.prepare import id_of, make_jobs
@@ -108,7 +109,7 @@ def _train(config: TrainConfig, folder: Path, load: Load) -> None:
         "task": config.task.name,
         "features": package.features,
         "model": config.model,
-        "metric": config.task.metric,
+        "metric": metric_name(config.task.metric),
         "synthetic": package.synthetic,
         "debug": config.recordings is not None or config.best_on != "devel",
         "data": {
@@ -136,7 +137,8 @@ def _combined(config: TrainConfig, targets: dict[str, dict]) -> dict:
     combined = {}
     for partition in ("devel", "test"):
         scores = [
-            part[partition] and part[partition][config.task.metric] for part in targets.values()
+            part[partition] and part[partition][metric_name(config.task.metric)]
+            for part in targets.values()
         ]
         combined[partition] = None if None in scores else float(np.mean(scores))
     return combined
@@ -153,10 +155,10 @@ def _sizes(package: Package) -> str:
 
 def _summary(config: TrainConfig, package: Package, result: dict) -> str:
     """The table at the end: a line per target, then their mean."""
-    metric, count = config.task.metric, len(config.seeds)
+    metric, count = result["metric"], len(config.seeds)
     title = heading(config.task.title, config.describe(package.features), package.synthetic)
     title += (
-        f": {METRIC_NAMES[metric]}, best of {count} seed{'s' * (count > 1)} on {config.best_on}"
+        f": {metric_title(metric)}, best of {count} seed{'s' * (count > 1)} on {config.best_on}"
     )
     rows = [
         ["", "devel", "95 % interval", "mean of seeds", "test", "95 % interval", "seed", "epoch"]

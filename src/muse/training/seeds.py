@@ -10,6 +10,7 @@ from muse.config.shared import PARTITIONS
 from muse.config.train import TrainConfig
 from muse.data.windows import Frames
 from muse.errors import MuseError
+from muse.scoring import metric_name
 from muse.training.checkpoint import Checkpoint
 from muse.training.loop import SeedResult, new_model, predict, train_seed
 from muse.training.prepare import Job
@@ -47,7 +48,8 @@ def train_one(
         on_epoch: gets the record of each epoch, see train_seed.
         checkpoints: folder and run id of the checkpoints, one per seed, from which to go on.
     """
-    frames, watched, metric = job.frames, job.frames[config.best_on], config.task.metric
+    frames, watched = job.frames, job.frames[config.best_on]
+    metric = metric_name(config.task.metric)
     checkpoint = _checkpoint(checkpoints, job, f"seed_{seed}")
     result = train_seed(
         config, frames["train"], watched, _score(config, watched), seed, on_epoch, checkpoint
