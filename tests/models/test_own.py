@@ -14,7 +14,7 @@ import yaml
 import muse.commands.train
 from muse.errors import MuseError
 from muse.models import build_model, find_class
-from muse.runs.weights import load_trained
+from muse.runs.weights import load_model_file
 from tests.conftest import stress_package
 
 SMALL = ["epochs=2", "seeds=1", "batch_size=4", "bootstrap=0", "tensorboard=false"]
@@ -85,7 +85,7 @@ def test_a_model_may_ask_for_the_feature_sets_and_their_widths(train, module, tm
     words = [f"model._target_={name}.Model", "features=[b,a]", "target=valence"]
     part = train(*words)["targets"]["valence"]
     path = tmp_path / "run" / part["weights"]
-    used = load_trained(path, [f"{name}.Model"], torch.device("cpu"))
+    used = load_model_file(path, [f"{name}.Model"], torch.device("cpu"))
     shapes = {key: tuple(value.shape) for key, value in used.model.state_dict().items()}
     assert shapes["layers.b.weight"] == (1, 1) and shapes["layers.a.weight"] == (1, 2)
     assert used.model.widths == [1, 2] and used.features == {"b": ["b_0"], "a": ["a_0", "a_1"]}

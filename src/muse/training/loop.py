@@ -19,7 +19,7 @@ from muse.data.windows import Frames, cut_windows, split_alike, take
 from muse.errors import MuseError
 from muse.models import build_model, is_of_muse
 from muse.models.checks import check_outputs
-from muse.training.checkpoint import Checkpoint, Progress
+from muse.training.checkpoint import Checkpoint, TrainState
 from muse.training.losses import loss_function, loss_weight
 
 CELLS_AT_ONCE = 2**25  # values (frames x features) that are predicted at once
@@ -107,7 +107,7 @@ def train_seed(
 
 def _start(
     config: TrainConfig, model: nn.Module, train: Frames, shuffle: torch.Generator
-) -> Progress:
+) -> TrainState:
     """A new model with its optimiser and scheduler."""
     if not is_of_muse(config.model["_target_"]):
         _try_out(model, train, head_of(config.task).outputs_per_target)
@@ -115,7 +115,7 @@ def _start(
     plateau = torch.optim.lr_scheduler.ReduceLROnPlateau(
         optimiser, factor=config.lr_factor, patience=config.lr_patience, min_lr=config.lr_floor
     )
-    return Progress(model, optimiser, plateau, shuffle)
+    return TrainState(model, optimiser, plateau, shuffle)
 
 
 def _try_out(model: nn.Module, train: Frames, per_target: int) -> None:

@@ -16,7 +16,7 @@ from muse.scoring import metric_name, metric_title
 from muse.terminal import heading, in_columns, interval_in_words
 from muse.training.device import prepare
 from muse.training.parallel import Run, Unit, processes, trainer
-from muse.training.prepare import id_of, make_jobs
+from muse.training.prepare import id_of, plan_models
 from muse.training.recorder import recording
 from muse.training.save import save_job, save_out_of_fold
 from muse.training.seeds import best_of
@@ -82,7 +82,7 @@ def _train(config: TrainConfig, folder: Path, load: Load) -> None:
     config, package = load(config, folder)
     if config != given:
         begin(folder, config)  # what was chosen is kept
-    jobs = make_jobs(config, package, device)
+    jobs = plan_models(config, package, device)
     id_ = id_of(config, package)
     log.info(heading(config.task.title, config.describe(package.features), package.synthetic))
     log.info("%s, on %s, run %s", _sizes(package), device, id_)

@@ -1,4 +1,4 @@
-"""What a trained job leaves in the run folder: weights, predictions, labels, pictures, scores."""
+"""What a trained model leaves in the run folder: weights, predictions, labels, pictures, scores."""
 
 from pathlib import Path
 
@@ -11,31 +11,31 @@ from muse.data.recordings import Package, Recording
 from muse.data.windows import Frames
 from muse.files import write_rows
 from muse.plots import draw_confusion, draw_signals, save_figure
-from muse.runs.weights import save_trained
+from muse.runs.weights import save_model_file
 from muse.scoring import metric_name, metric_title
-from muse.training.prepare import Job
+from muse.training.prepare import ModelPlan
 from muse.training.scores import score_target
-from muse.training.seeds import JobResult
+from muse.training.seeds import ModelResult
 
 
 def save_job(
-    config: TrainConfig, folder: Path, package: Package, job: Job, done: JobResult
+    config: TrainConfig, folder: Path, package: Package, plan: ModelPlan, done: ModelResult
 ) -> dict[str, dict]:
     """Write the files of the best seed and return target -> its part of result.json."""
-    weights = Path("weights") / f"{job.name}.safetensors"
+    weights = Path("weights") / f"{plan.name}.safetensors"
     about = {
         "task": config.task.name,
         "model": config.model,
-        "targets": job.targets,
+        "targets": plan.targets,
         "classes": config.task.classes,
         "features": {name: package.columns[name] for name in package.features},
-        "standardised": job.standardised,
+        "standardised": plan.standardised,
         "seed": done.best.seed,
     }
-    save_trained(folder / weights, done.best.weights, job.scaling, about)
+    save_model_file(folder / weights, done.best.weights, plan.scaling, about)
     head = head_of(config.task)
     result = {}
-    for k, target in enumerate(job.targets):
+    for k, target in enumerate(plan.targets):
         for partition in PARTITIONS:
             recordings = package.partitions[partition]
             values = head.values(done.outputs[partition], k)
@@ -43,18 +43,18 @@ def save_job(
             _save_labels(head, folder, recordings, target, partition)
         scores = {
             partition: score_target(
-                config, job.frames[partition], done.outputs[partition], k, config.bootstrap
+                config, plan.frames[partition], done.outputs[partition], k, config.bootstrap
             )
-            if partition in job.labelled[target]
+            if partition in plan.labelled[target]
             else None
             for partition in PARTITIONS
         }
-        _plot(config, folder, package, job, done, k, scores["devel"])
+        _plot(config, folder, package, plan, done, k, scores["devel"])
         result[target] = {
             "best_seed": done.best.seed,
             "best_epoch": done.best.best_epoch,
             "weights": str(weights),
-            "standardised": job.standardised,
+            "standardised": plan.standardised,
             **scores,
             "seeds": [row | {p: row[p][target] for p in ("devel", "test")} for row in done.seeds],
             "over_seeds": {
@@ -65,11 +65,11 @@ def save_job(
 
 
 def save_out_of_fold(
-    config: TrainConfig, folder: Path, package: Package, job: Job, output: np.ndarray
+    config: TrainConfig, folder: Path, package: Package, plan: ModelPlan, output: np.ndarray
 ) -> None:
     """crossfit/: predictions of train, in the shape of predictions/ and logits/."""
     head = head_of(config.task)
-    for k, target in enumerate(job.targets):
+    for k, target in enumerate(plan.targets):
         values = head.values(output, k)
         recordings = package.partitions["train"]
         save_predictions(head, folder / "crossfit", recordings, target, "train", values)
@@ -122,14 +122,14 @@ def _plot(
     config: TrainConfig,
     folder: Path,
     package: Package,
-    job: Job,
-    done: JobResult,
+    plan: ModelPlan,
+    done: ModelResult,
     k: int,
     scores: dict,
 ) -> None:
     """plots/TARGET.png of devel."""
-    frames: Frames = job.frames["devel"]
-    target, path = job.targets[k], folder / "plots" / f"{job.targets[k]}.png"
+    frames: Frames = plan.frames["devel"]
+    target, path = plan.targets[k], folder / "plots" / f"{plan.targets[k]}.png"
     metric = metric_name(config.task.metric)
     title = f"{config.task.title}, {target}, devel {metric_title(metric)} {scores[metric]:.3f}"
     title += " (synthetic data)" if package.synthetic else ""
