@@ -39,7 +39,7 @@ from torch.utils.data import DataLoader
 from muse.commands.synth import run as synth
 from muse.config.compose import load_config
 from muse.cores import cores
-from muse.data.windows import Frames, cut_windows, take
+from muse.data.windows import Frames, collate, cut_windows
 from muse.training.device import prepare
 from muse.training.loop import new_model, predict, train_epoch
 from muse.training.losses import ccc_loss
@@ -102,7 +102,8 @@ def step(job: ModelPlan, config, windows: np.ndarray, rate: float, rounds: int, 
         inputs, model["hidden"], model["layers"], bidirectional=model["bidirectional"]
     )
     batches = [
-        take(train, windows[k : k + size])[0].transpose(0, 1) for k in range(0, len(windows), size)
+        collate(train, windows[k : k + size])[0].transpose(0, 1)
+        for k in range(0, len(windows), size)
     ]
 
     head = nn.Sequential(

@@ -158,7 +158,7 @@ def cut_windows(samples: np.ndarray, window: int, hop: int) -> np.ndarray:
     return np.concatenate(windows)
 
 
-def split_alike(windows: np.ndarray, cells: int = 2**62, width: int = 1) -> list[np.ndarray]:
+def group_by_length(windows: np.ndarray, cells: int = 2**62, width: int = 1) -> list[np.ndarray]:
     """Split windows into groups of similar length, so that padding each group costs little.
 
     Args:
@@ -179,7 +179,7 @@ def split_alike(windows: np.ndarray, cells: int = 2**62, width: int = 1) -> list
     return groups
 
 
-def take(frames: Frames, windows: np.ndarray) -> tuple[Tensor, Tensor, Tensor]:
+def collate(frames: Frames, windows: np.ndarray) -> tuple[Tensor, Tensor, Tensor]:
     """Gather windows, padded with zeros on the right to the longest.
 
     Args:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from muse.config.train import TrainConfig
 from muse.data.heads import head_of
-from muse.data.windows import Frames, cut_windows, split_alike, take
+from muse.data.windows import Frames, collate, cut_windows, group_by_length
 from muse.errors import MuseError
 from muse.models import build_model, is_of_muse
 from muse.models.checks import check_outputs
@@ -122,7 +122,9 @@ def _try_out(model: nn.Module, train: Frames, per_target: int) -> None:
     """Check the shape of a model's outputs on frames of the first sample, alone and padded."""
     start, length = train.samples[0].tolist()
     length = min(length, TRIED_FRAMES)
-    features, labels, lengths = take(train, np.array([[start, length], [start, -(-length // 2)]]))
+    features, labels, lengths = collate(
+        train, np.array([[start, length], [start, -(-length // 2)]])
+    )
     check_outputs(model, features, lengths, labels.shape[2] * per_target)
 
 
@@ -162,8 +164,8 @@ def train_epoch(
         whole = loss_weight(config.loss, batch[:, 1])
         optimiser.zero_grad()
         losses.append(torch.zeros((), device=train.features.device))
-        for part in split_alike(batch, CELLS_OF_STEP, width) if device == "cpu" else [batch]:
-            features, gold, lengths = take(train, part)  # (B, T, F), (B, T, K), (B,)
+        for part in group_by_length(batch, CELLS_OF_STEP, width) if device == "cpu" else [batch]:
+            features, gold, lengths = collate(train, part)  # (B, T, F), (B, T, K), (B,)
             share = loss_weight(config.loss, part[:, 1]) / whole
             with rounded:
                 output = model(features, lengths)  # (B, T, O)
@@ -187,8 +189,8 @@ def predict(model: nn.Module, frames: Frames) -> np.ndarray:
     width = max(LEAST_WIDTH, frames.features.shape[1])
     outputs: Tensor | None = None
     with torch.inference_mode():
-        for chosen in split_alike(frames.samples, CELLS_AT_ONCE, width):
-            features, _, lengths = take(frames, chosen)  # (B, T, F), (B,)
+        for chosen in group_by_length(frames.samples, CELLS_AT_ONCE, width):
+            features, _, lengths = collate(frames, chosen)  # (B, T, F), (B,)
             result = model(features, lengths)  # (B, T, O)
             if outputs is None:
                 outputs = result.new_zeros(len(frames.labels) - 1, result.shape[2])
