@@ -7,8 +7,6 @@ from typing import Any
 
 from tqdm import tqdm
 
-METRIC_NAMES = {"ccc": "CCC", "f1": "macro F1"}
-
 
 def in_columns(rows: list[list[str]]) -> str:
     """Rows of text as aligned columns, two spaces apart."""

@@ -113,5 +113,5 @@ def test_features_that_the_heads_do_not_divide_are_projected(inputs, dim, heads,
 )
 def test_wrong_settings_are_named(settings, message):
     with pytest.raises(MuseError) as caught:
-        build_model({"_target_": "muse.models.attention.Attention", **settings}, 3, 1)
+        build_model({"_target_": "muse.models.attention.Attention", **settings}, {"x": 3}, 1)
     assert message in str(caught.value)

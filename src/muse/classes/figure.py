@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
-from muse.plots import save
+from muse.plots import save_figure
 
 COLORS = ("#00798c", "#edae49", "#d1495b", "#66a182", "#7d5ba6", "#444444")
 
@@ -38,4 +38,4 @@ def plot_class_features(
     panels[0].set_xlim(-reach, reach)
     figure.suptitle(title, fontsize=11)
     figure.supxlabel("class mean, in deviations of the training segments", fontsize=9)
-    save(figure, path)
+    save_figure(figure, path)

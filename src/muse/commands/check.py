@@ -21,7 +21,7 @@ from muse.data.statistics import (
 )
 from muse.errors import Faults, MuseError
 from muse.files import write_json, write_text
-from muse.plots import plot_distributions
+from muse.plots import draw_distributions, save_figure
 from muse.terminal import in_columns
 
 SHOWN = 100  # faults on the terminal; faults.txt has all of them
@@ -83,7 +83,9 @@ def _describe(config: CheckConfig, out: Path, package: Package) -> None:
 
     mark = ", SYNTHETIC data" if package.synthetic else ""
     print(f"{task.title}: {package.folder} is sound{mark}; a frame every {step:g} s\n")
-    label_rows = _class_rows(labels, task.classes) if task.classes else _label_rows(labels)
+    label_rows = (
+        _class_rows(labels, task.classes) if task.head == "classes" else _label_rows(labels)
+    )
     for rows in (_size_rows(sizes), label_rows, _feature_rows(features)):
         print(f"{in_columns(rows)}\n")
     if notes:
@@ -105,7 +107,7 @@ def _describe(config: CheckConfig, out: Path, package: Package) -> None:
         },
     )  # fmt: skip
     title = f"{task.title}, distribution of the labels{' (synthetic data)' * package.synthetic}"
-    plot_distributions(out / "labels.png", title, labels, task.classes)
+    save_figure(draw_distributions(title, labels, task.classes), out / "labels.png")
     print(f"report.json and labels.png in {out}{os.sep}")
 
 

@@ -30,7 +30,7 @@ from muse.data.segments import Segment
 from muse.data.statistics import frame_step
 from muse.errors import MuseError
 from muse.files import write_json, write_text
-from muse.plots import plot_distributions
+from muse.plots import draw_distributions, save_figure
 from muse.terminal import counted, heading
 
 log = logging.getLogger(__name__)
@@ -129,8 +129,8 @@ def _write(
             for t, own in made.items()
         }
         title = heading(config.to.title, "classes of the segments", package.synthetic)
-        plot_distributions(draft / "classes/labels.png", title, shares,
-                           max(m.recipe.classes for m in made.values()))  # fmt: skip
+        count = max(m.recipe.classes for m in made.values())
+        save_figure(draw_distributions(title, shares, count), draft / "classes/labels.png")
         write_json(draft / "classes/report.json", report(config, package, described, made))
         if config.segments:
             cut_features(draft, package, sets, segments)

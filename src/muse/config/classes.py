@@ -60,7 +60,7 @@ class ClassesConfig:
     job: JobInfo | None = None
 
     def __post_init__(self):
-        if self.task.classes or not self.to.classes:
+        if (self.task.head, self.to.head) != ("regression", "classes"):
             raise MuseError(
                 f"task={self.task.name}, task@to={self.to.name}: expected a task with continuous "
                 "signals, such as stress, and for the new package one with classes, such as sent."

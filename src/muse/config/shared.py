@@ -12,10 +12,15 @@ from muse.errors import MuseError
 PARTITIONS = ("train", "devel", "test")
 
 
-LOSSES = ("ccc", "mse", "l1", "cross_entropy")
-
-
-METRICS = ("ccc", "f1")
+# loss -> the head that it trains, metric -> the head that it scores, see TaskConfig.head
+LOSSES = {
+    **dict.fromkeys(("ccc", "mse", "l1"), "regression"),
+    "cross_entropy": "classes",
+}
+METRICS = {
+    **dict.fromkeys(("ccc", "pearson"), "regression"),
+    **dict.fromkeys(("f1", "uar", "micro_f1", "auc"), "classes"),
+}
 
 
 @dataclass
@@ -54,20 +59,36 @@ class TaskConfig:
     hop: int = setting("Frames from one window's start to the next.")
     outside_segments: str = setting("Frames of train and devel outside any segment: keep or drop.")
     loss: str = setting("Loss: ccc, mse, l1 or cross_entropy.")
-    metric: str = setting("Score: ccc or f1 (macro).")
+    metric: Any = setting(
+        "Score: ccc or pearson; f1 (macro), micro_f1, uar or auc; or weights: {f1: 0.5, uar: 0.5}."
+    )
     published: Published = setting("Best settings of the paper, defaults of model and lr.")
     fusion: Published = setting("Published settings of the late fusion, defaults of `muse fuse`.")
     size: PackageSize | None = None
 
     def __post_init__(self):
         one_of("task.loss", self.loss, LOSSES)
-        one_of("task.metric", self.metric, METRICS)
         one_of("task.outside_segments", self.outside_segments, ("keep", "drop"))
-        if (self.classes > 0) != (self.metric == "f1"):
-            raise MuseError(
-                f"task {self.name}: metric {self.metric} with classes={self.classes}; "
-                "ccc goes with classes=0, f1 with two or more."
-            )
+        if self.classes < 0 or self.classes == 1:
+            raise MuseError(f"task.classes={self.classes}: expected 0 (regression), or 2 or more.")
+        weights = self.metric if isinstance(self.metric, dict) else {self.metric: 1}
+        for name, weight in weights.items():
+            one_of("task.metric", name, METRICS)
+            if METRICS[name] != self.head:
+                known = ", ".join(metric for metric, head in METRICS.items() if head == self.head)
+                raise MuseError(
+                    f"task {self.name}: metric {name} with classes={self.classes}; expected one of "
+                    f"{known}."
+                )
+            if isinstance(weight, bool) or not isinstance(weight, int | float) or not weight > 0:
+                raise MuseError(f"task.metric.{name}={weight}: expected a weight above 0.")
+        if not weights:
+            raise MuseError("task.metric={}: expected a metric, or weights of metrics.")
+
+    @property
+    def head(self) -> str:
+        """What a model gives for a target: `regression` (a value per frame) or `classes`."""
+        return "classes" if self.classes else "regression"
 
 
 @dataclass

@@ -66,11 +66,11 @@ class TrainConfig:
         one_of("rerun", self.rerun, ("failed", "all", "none"))
         one_of("loss", self.loss, LOSSES)
         one_of("ccc", self.ccc, ("sample", "biased"))
-        if (self.loss == "cross_entropy") != (self.task.classes > 0):
-            kind = "classes" if self.task.classes else "regression"
+        if LOSSES[self.loss] != self.task.head:
+            known = ", ".join(loss for loss, head in LOSSES.items() if head == self.task.head)
             raise MuseError(
-                f"loss={self.loss} does not go with task={self.task.name} ({kind}): "
-                "cross_entropy is for classes, ccc, mse and l1 for regression."
+                f"loss={self.loss} does not go with task={self.task.name} ({self.task.head}): "
+                f"expected one of {known}."
             )
         for name in ("window", "hop", "batch_size", "epochs", "patience", "threads"):
             at_least(name, getattr(self, name), 1)

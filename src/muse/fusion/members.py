@@ -8,11 +8,12 @@ import numpy as np
 
 from muse.config.fields import path_of
 from muse.config.train import FuseConfig
+from muse.data.heads import head_of
 from muse.data.recordings import Package
 from muse.errors import MuseError
 from muse.fusion.predictions import Member, load_predictions
 from muse.runs.read import finished_runs, read_run
-from muse.scoring import ccc_scores, class_scores
+from muse.scoring import metric_name
 
 log = logging.getLogger(__name__)
 
@@ -88,7 +89,8 @@ def _result(config: FuseConfig, folder: str) -> dict:
 def _best(config: FuseConfig, name: str) -> Path:
     """The folder of the run with this feature set that is best on devel."""
     expanded = config.feature_sets[name].members if name in config.feature_sets else []
-    metric, package = config.task.metric, path_of(config.data.root) / config.task.folder
+    metric = metric_name(config.task.metric)
+    package = path_of(config.data.root) / config.task.folder
     found = []
     for run in finished_runs(Path(config.select.root)):
         target = run.result["targets"].get(config.target)
@@ -118,17 +120,12 @@ def _weights(config: FuseConfig) -> list[float]:
     count = len(package.features)
     devel = package.partitions["devel"]
     gold = [recording.labels[config.target] for recording in devel]
+    samples = [recording.samples for recording in devel]
+    head, metric = head_of(config.task, config.ccc), metric_name(config.task.metric)
     weights = []
     for k in range(count):
-        values = [np.asarray(recording.features[k]) for recording in devel]
-        if config.task.classes:
-            last = [r.samples[:, 1] - 1 for r in devel]
-            predicted = [v[rows].argmax(1) for v, rows in zip(values, last, strict=True)]
-            true = [g[rows].astype(int) for g, rows in zip(gold, last, strict=True)]
-            score = class_scores(predicted, true, config.task.classes)["f1"]
-        else:
-            score = ccc_scores([v[:, 0] for v in values], gold, config.ccc)["ccc"]
-        weights.append(max(score, 0.0))
+        values = [head.values(np.asarray(recording.features[k]), 0) for recording in devel]
+        weights.append(max(head.scores(values, gold, samples)[metric], 0.0))
     if not any(weights):
         log.warning("No member has a devel score above 0: the plain mean is taken.")
         return [1.0] * count

@@ -7,6 +7,7 @@ from muse.config.shared import PARTITIONS, DataConfig, TaskConfig
 from muse.cores import cores
 from muse.data.cache import CachedTable, load_tables
 from muse.data.checks import common_columns
+from muse.data.heads import head_of
 from muse.data.labels import load_labels
 from muse.data.layout import find_package, read_partitions
 from muse.data.recordings import Package, build_recording, digest_of_tables
@@ -50,7 +51,7 @@ def load_predictions(
         tables |= {(name, id_): table for (_, id_), table in zip(where, read, strict=True)}
         columns[name] = common_columns(read)
         _check_values(read)
-        expected = [f"c_{c}" for c in range(task.classes)] or ["value"]
+        expected = head_of(task).columns
         if columns[name] != expected:
             raise MuseError(
                 f"{read[0].path}: the columns {', '.join(columns[name])}; expected "
@@ -80,7 +81,7 @@ def load_predictions(
 
 def _homes(task: TaskConfig, target: str, member: Member, out_of_fold: bool) -> dict[str, Path]:
     """Partition -> the folder with a member's CSV files."""
-    kind = "logits" if task.classes else "predictions"
+    kind = head_of(task).folder
     places = [member.folder / kind / target, member.folder / target, member.folder]
     home = next((place for place in places if (place / "devel").is_dir()), None)
     if home is None:

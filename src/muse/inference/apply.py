@@ -8,6 +8,7 @@ import torch
 
 from muse.config.train import TrainConfig
 from muse.config.use import UseConfig
+from muse.data.heads import head_of
 from muse.data.layout import find_package, read_partitions
 from muse.data.recordings import Package, load_package
 from muse.data.windows import Frames, to_frames
@@ -15,10 +16,9 @@ from muse.errors import MuseError
 from muse.fusion.members import load_members
 from muse.models import check_trusted
 from muse.runs.read import SavedRun, read_run, settings_here
-from muse.runs.weights import Trained, load_trained
+from muse.runs.weights import LoadedModel, load_model_file
 from muse.training.device import prepare
 from muse.training.loop import predict
-from muse.training.scores import of_target
 
 
 @dataclass(frozen=True)
@@ -34,13 +34,13 @@ class Applied:
 
 
 @dataclass(frozen=True)
-class UsedRun:
+class LoadedRun:
     """A finished run with its models, ready to be applied here."""
 
     saved: SavedRun
     config: TrainConfig  # the run's, with the data and the device of the command
     device: torch.device
-    models: list[Trained]
+    models: list[LoadedModel]
 
     @property
     def features(self) -> list[str]:
@@ -81,21 +81,21 @@ class UsedRun:
 
     def apply(self, package: Package) -> Iterator[Applied]:
         """Predict each partition with each model: an element per target and partition."""
-        for trained in self.models:
+        for loaded in self.models:
             for partition in package.partitions:
-                labels = [t for t in trained.targets if t in _targets(package)]
-                frames = to_frames(package, partition, labels, trained.scaling, self.device)
-                output = predict(trained.model, frames)
-                for k, target in enumerate(trained.targets):
-                    values = of_target(self.config, output, k)
+                labels = [t for t in loaded.targets if t in _targets(package)]
+                frames = to_frames(package, partition, labels, loaded.scaling, self.device)
+                output = predict(loaded.model, frames)
+                for k, target in enumerate(loaded.targets):
+                    values = head_of(self.config.task).values(output, k)
                     yield Applied(target, partition, k, frames, output, values)
 
 
-def use_run(use: UseConfig, folder: str) -> UsedRun:
+def load_run(use: UseConfig, folder: str) -> LoadedRun:
     """Read a finished run and build its models.
 
     Raises MuseError for a run folder that cannot be trusted, see `muse.runs.read.read_run` and
-    `muse.runs.weights.load_trained`.
+    `muse.runs.weights.load_model_file`.
     """
     saved = read_run(folder)
     config = settings_here(saved.config, use)
@@ -106,13 +106,13 @@ def use_run(use: UseConfig, folder: str) -> UsedRun:
     for target, part in saved.result["targets"].items():
         name = part["weights"]
         if name not in models:
-            models[name] = load_trained(saved.file(name), use.trust, device)
+            models[name] = load_model_file(saved.file(name), use.trust, device)
         if target not in models[name].targets:
             raise MuseError(
                 f"{saved.folder / name}: a model of {', '.join(models[name].targets)}, but "
                 f"result.json names it for {target}. Copy the run folder again."
             )
-    return UsedRun(saved, config, device, list(models.values()))
+    return LoadedRun(saved, config, device, list(models.values()))
 
 
 def _targets(package: Package) -> set[str]:

@@ -21,6 +21,7 @@ devel, test). Each target has
 `best_seed`, `best_epoch`, `weights`, `standardised` (feature sets), `train`, `devel` and `test`
 (scores of the best seed; null without labels), `seeds` (seed, best_epoch, epochs, devel, test) and
 `over_seeds` (mean and deviation, n - 1, of devel and test). F1 and UAR are between 0 and 1.
+A weighted sum of metrics is called by its weights, as in `0.66*micro_f1+0.34*uar`.
 `files` has a checksum of every file that later stages read, `digest` one of result.json itself.
 """
 

@@ -14,8 +14,9 @@ from muse.errors import MuseError
 from muse.files import write_text
 from muse.runs.identity import NO_NUMBERS, numbers_of
 from muse.runs.read import read_result, read_settings
+from muse.scoring import metric_title
 from muse.sweep.state import LINK_FILE, job_folders, state_of
-from muse.terminal import METRIC_NAMES, in_columns
+from muse.terminal import in_columns
 
 log = logging.getLogger(__name__)
 
@@ -77,7 +78,7 @@ def report(root: Path, show_test: bool) -> int:
         tests = [row.test if show_test or not k else None for k, row in enumerate(ranked)]
         table = [_cells(row, axes, test) for row, test in zip(ranked, tests, strict=True)]
         count = f"{len(ranked)} job{'s' * (len(ranked) > 1)}"
-        print(f"\n{ranked[0].title}, {target}: {METRIC_NAMES[ranked[0].metric]}, {count}")
+        print(f"\n{ranked[0].title}, {target}: {metric_title(ranked[0].metric)}, {count}")
         head = [*axes, "devel", "mean of seeds", "test", "seed", "epoch", "run"]
         print(in_columns([head, *table]))
         for effect in _effects(ranked, axes):

@@ -24,7 +24,7 @@ from muse.config.train import TrainConfig
 from muse.cores import cores, start_method
 from muse.errors import MuseError
 from muse.training.device import prepare
-from muse.training.prepare import Job
+from muse.training.prepare import ModelPlan
 from muse.training.seeds import SeedOutcome, train_fold, train_one
 
 POLL_SECONDS = 0.05
@@ -43,7 +43,7 @@ class Run:
     """What all units of a run share."""
 
     config: TrainConfig
-    jobs: list[Job]
+    jobs: list[ModelPlan]
     checkpoints: tuple[Path, str]  # folder and run id
 
     def train(self, unit: Unit, on_epoch: Callable[[dict], None]) -> SeedOutcome:

@@ -14,10 +14,11 @@ from muse.fusion.members import choose_members, load_members
 from muse.runs.environment import environment
 from muse.runs.folder import begin, check_new, locked, log_file, set_status, write_result
 from muse.runs.read import read_result
-from muse.terminal import METRIC_NAMES, heading, in_columns, interval_in_words
+from muse.scoring import metric_name, metric_title
+from muse.terminal import heading, in_columns, interval_in_words
 from muse.training.device import prepare
 from muse.training.parallel import Run, Unit, processes, trainer
-from muse.training.prepare import id_of, make_jobs
+from muse.training.prepare import id_of, plan_models
 from muse.training.recorder import recording
 from muse.training.save import save_job, save_out_of_fold
 from muse.training.seeds import best_of
@@ -99,7 +100,7 @@ def _train_locked(config: TrainConfig, folder: Path, package: Package | None) ->
 def _train(config: TrainConfig, folder: Path, package: Package | None) -> dict:
     device = prepare(config.device, config.threads)
     package = package or load_inputs(config)
-    jobs = make_jobs(config, package, device)
+    jobs = plan_models(config, package, device)
     id_ = id_of(config, package)
     log.info(heading(config.task.title, config.describe(package.features), package.synthetic))
     log.info("%s, on %s, run %s", _sizes(package), device, id_)
@@ -141,7 +142,7 @@ def _result(config: TrainConfig, package: Package, id_: str, targets: dict[str, 
         "task": config.task.name,
         "features": package.features,
         "model": config.model,
-        "metric": config.task.metric,
+        "metric": metric_name(config.task.metric),
         "synthetic": package.synthetic,
         "debug": config.recordings is not None or config.best_on != "devel",
         "data": {
@@ -163,7 +164,8 @@ def _combined(config: TrainConfig, targets: dict[str, dict]) -> dict:
     combined = {}
     for partition in ("devel", "test"):
         scores = [
-            part[partition] and part[partition][config.task.metric] for part in targets.values()
+            part[partition] and part[partition][metric_name(config.task.metric)]
+            for part in targets.values()
         ]
         combined[partition] = None if None in scores else float(np.mean(scores))
     return combined
@@ -180,10 +182,10 @@ def _sizes(package: Package) -> str:
 
 def _summary(config: TrainConfig, package: Package, result: dict) -> str:
     """The table at the end: a line per target, then their mean."""
-    metric, count = config.task.metric, len(config.seeds)
+    metric, count = result["metric"], len(config.seeds)
     title = heading(config.task.title, config.describe(package.features), package.synthetic)
     title += (
-        f": {METRIC_NAMES[metric]}, best of {count} seed{'s' * (count > 1)} on {config.best_on}"
+        f": {metric_title(metric)}, best of {count} seed{'s' * (count > 1)} on {config.best_on}"
     )
     rows = [
         ["", "devel", "95 % interval", "mean of seeds", "test", "95 % interval", "seed", "epoch"]
