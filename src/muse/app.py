@@ -25,7 +25,6 @@ from muse.cli import COMMANDS
 from muse.command_line import MULTIRUN, SWEPT, for_hydra, own_model, quote_texts, unquoted
 from muse.config import SCHEMAS
 from muse.config_parts import JobInfo
-from muse.cores import cores
 from muse.errors import MuseError, did_you_mean
 from muse.help import config_folder, help_text, known_keys, shipped
 
@@ -109,7 +108,7 @@ def _job_of_sweep(command: str, config: DictConfig) -> None:
         sweep.keep_failure(root / f"job_{job.job.num}", error, line)
         return
     beside = int(job.launcher.get("n_jobs", 1))
-    settings = replace(settings, jobs=max(1, cores(settings.jobs) // beside))  # for the seeds
+    settings = replace(settings, jobs=sweep.processes_of_job(settings.jobs, beside))
     sweep.run_job(settings, root, import_module(f"muse.commands.{command}").load)
 
 

@@ -21,7 +21,7 @@ from omegaconf import DictConfig
 
 from muse import progress, runs
 from muse.config import TrainConfig
-from muse.cores import cores
+from muse.cores import JOB_BYTES, cores, within_memory
 from muse.errors import MuseError
 
 log = logging.getLogger(__name__)
@@ -185,7 +185,17 @@ def _watch(stop: threading.Event, started: float) -> None:
 
 def side_by_side(jobs: int) -> int:
     """Jobs of this sweep side by side: no more than there are, the cores are for their seeds."""
-    return min([cores(jobs), *(number for _, number, _ in sweeps)])
+    count = min([cores(jobs), *(number for _, number, _ in sweeps)])
+    return count if jobs > 0 else within_memory(count, JOB_BYTES)
+
+
+def processes_of_job(jobs: int, beside: int) -> int:
+    """The setting `jobs` for the seeds of one of ``beside`` jobs of a sweep: what these leave."""
+    if beside == 1:
+        return jobs
+    count = cores(jobs)
+    at_most = count if jobs > 0 else within_memory(count, JOB_BYTES, warn=False)
+    return max(1, at_most // beside)
 
 
 def job_folders(root: Path) -> list[Path]:
