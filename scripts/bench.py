@@ -293,6 +293,47 @@ def _read(folder: Path, cache: Path, readers: int) -> tuple[float, float]:
     return seconds, peak
 
 
+MEMORY = {
+    "lstm, 2 x 64": ("model.layers=2", "model.hidden=64"),
+    "lstm, both directions, 4 x 64": ("model.layers=4", "model.hidden=64",
+                                      "model.bidirectional=true"),
+    "gru, both directions, 4 x 128": ("model=gru", "model.layers=4", "model.hidden=128",
+                                      "model.bidirectional=true"),
+    "lstm, both directions, 4 x 128": ("model.layers=4", "model.hidden=128",
+                                       "model.bidirectional=true"),
+    "attention, 4 x 64": ("model=attention", "model.layers=4"),
+}  # fmt: skip
+
+
+def peak_memory(quick: bool) -> None:
+    """Peak resident memory of a process that trains on 256 windows of 300 frames, 88 features."""
+    script = (
+        "import resource, sys\n"
+        "import numpy as np, torch\n"
+        "from muse.config.compose import load_config\n"
+        "from muse.data.windows import Frames\n"
+        "from muse.training.device import prepare\n"
+        "from muse.training.loop import new_model, train_epoch\n"
+        "from muse.training.memory import expected_memory\n"
+        "config = load_config('train', ['task=stress', 'features=x', *sys.argv[1:]])\n"
+        "prepare('cpu', 1)\n"
+        "spans = np.stack([np.arange(256) * 300, np.full(256, 300)], axis=1)\n"
+        "frames = Frames(torch.randn(76801, 88), torch.randn(76801, 1), spans, [])\n"
+        "model = new_model(config, frames)\n"
+        "optimiser = torch.optim.Adam(model.parameters())\n"
+        "for _ in range(2):\n"
+        "    train_epoch(model, optimiser, frames, spans, config)\n"
+        "peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024\n"
+        "expected = expected_memory(model, {'train': frames}, 300, 256, True) / 2**20\n"
+        "print(peak, expected)\n"
+    )
+    for case, words in list(MEMORY.items())[: 1 if quick else None]:
+        line = [sys.executable, "-c", script, "batch_size=256", *words]
+        done = subprocess.run(line, check=True, capture_output=True, text=True)
+        peak, expected = map(float, done.stdout.split())
+        report("memory", case, peak, "MiB", expected=expected)
+
+
 def startup(make_words: list[str], quick: bool, out: Path) -> None:
     """From the command to the first batch of a cached package, against `import torch`."""
     script = (
@@ -383,6 +424,7 @@ def main() -> None:
         against_reference(make, job, windows, given.quick)
         start(make, package.folder, package.features)
         loading(given.quick, temporary)
+        peak_memory(given.quick)
         startup(words, given.quick, temporary)
         growth(make, rate, given.quick)
     write(given.out, "synthetic data" if given.root is None else given.root)

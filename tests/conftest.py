@@ -54,6 +54,19 @@ def make_config(tmp_path):
     return make
 
 
+def kept_for_backward(model, *inputs: torch.Tensor) -> tuple[int, torch.Tensor]:
+    """Bytes that autograd keeps of one forward pass, each memory counted once, and its output."""
+    kept: dict[int, torch.Tensor] = {}  # held, so that no memory is used twice
+
+    def keep(tensor: torch.Tensor) -> torch.Tensor:
+        kept.setdefault(tensor.untyped_storage().data_ptr(), tensor)
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        output = model(*inputs)
+    return sum(tensor.untyped_storage().nbytes() for tensor in kept.values()), output
+
+
 def stress_package(root: Path, frames: int = 12) -> Path:
     """Four recordings with feature sets a (2 columns) and b (1 column), both targets."""
     folder = root / "c3_muse_stress"

@@ -14,11 +14,12 @@ import pytest
 import yaml
 
 from muse.config.overrides import name_of
-from muse.cores import cores
+from muse.cores import JOB_BYTES, cores
 from muse.runs.identity import settings_key
 from muse.runs.read import run_folders
+from muse.sweep import jobs as sweep_jobs
 from muse.sweep import watch
-from muse.sweep.jobs import expand, run_job
+from muse.sweep.jobs import expand, run_job, workers_of_job
 from muse.sweep.leaderboard import report
 from muse.sweep.state import LINK_FILE, finished_ids, state_of
 from muse.sweep.watch import at_once
@@ -193,8 +194,26 @@ def test_the_folder_of_a_sweep_follows_its_words():
 def test_never_more_jobs_than_cores_or_than_there_are(monkeypatch):
     assert 1 <= cores(-1) <= os.cpu_count() and cores(1) == 1 and cores(999) == cores(-1)
     monkeypatch.setattr(watch, "cores", lambda jobs: 8 if jobs < 1 else min(jobs, 8))
+    monkeypatch.setattr("muse.cores.free_memory", lambda: None)
     for jobs, there, beside in ((-1, 24, 8), (3, 24, 3), (-1, 2, 2), (99, 5, 5)):
         assert at_once(jobs, there) == beside
+
+
+def test_no_more_jobs_than_memory_is_good_for(monkeypatch, caplog):
+    for module in (watch, sweep_jobs):
+        monkeypatch.setattr(module, "cores", lambda jobs: 8 if jobs < 1 else min(jobs, 8))
+    monkeypatch.setattr("muse.cores.free_memory", lambda: int(5.5 * JOB_BYTES))
+    assert at_once(-1, 24) == 5
+    assert caplog.messages == [
+        "5 processes at a time, not 8: each may take 1.5 GB, and 8.2 GB of memory are free. jobs=8 "
+        "starts as many all the same."
+    ]
+    assert at_once(7, 24) == 7  # an explicit number is the user's
+    assert workers_of_job(-1, 5) == 1
+    assert workers_of_job(-1, 2) == 2
+    assert workers_of_job(8, 2) == 4
+    assert workers_of_job(-1, 1) == -1  # bounded when the data are known
+    assert len(caplog.messages) == 1
 
 
 def muse_command(folder: Path, *words: str) -> subprocess.Popen:
@@ -243,7 +262,7 @@ def test_another_launcher_of_hydra(tmp_path):
         results = {p: p.stat().st_mtime_ns for p in tmp_path.glob("outputs/sweep/*/*/result.json")}
         assert len(results) == 2 and before in ({}, results)
         before = results
-    assert processes_of_seeds(tmp_path) == {cores(-1)}  # one job at a time has them all
+    assert processes_of_seeds(tmp_path) == {-1}  # one job at a time has all cores
 
 
 def processes_of_seeds(home: Path) -> set[int]:

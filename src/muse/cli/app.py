@@ -22,10 +22,9 @@ from muse.config.compose import command_line, explain_error, register_resolvers,
 from muse.config.overrides import MULTIRUN, SWEPT, unquoted
 from muse.config.shared import JobInfo
 from muse.config.shipped import config_folder
-from muse.cores import cores
 from muse.errors import MuseError
 from muse.sweep import watch
-from muse.sweep.jobs import run_job
+from muse.sweep.jobs import run_job, workers_of_job
 from muse.sweep.state import keep_failure
 
 
@@ -106,7 +105,7 @@ def _job_of_sweep(command: str, config: DictConfig) -> float | None:
         keep_failure(root / f"job_{job.job.num}", error, line)
         return None
     at_once = int(job.launcher.get("n_jobs", 1))
-    settings = replace(settings, jobs=max(1, cores(settings.jobs) // at_once))  # for the seeds
+    settings = replace(settings, jobs=workers_of_job(settings.jobs, at_once))
     with terminal.quietly():
         return run_job(settings, root)
 

@@ -14,7 +14,7 @@ from joblib import Parallel, delayed
 from muse import terminal
 from muse.config.compose import load_config, sweep_params
 from muse.config.train import TrainConfig
-from muse.cores import cores
+from muse.cores import JOB_BYTES, cores, within_memory
 from muse.data.layout import expand_features, find_package
 from muse.data.recordings import Package
 from muse.files import write_json
@@ -59,7 +59,7 @@ def run_sweep(command: str, words: list[str], root: Path) -> list[Path]:
     For commands that train on their own; the command line's `-m` goes through Hydra's launchers.
     """
     jobs = expand(words, sweep_params(command, expand(words)[0]))
-    count = min(cores(-1), len(jobs))
+    count = min(within_memory(cores(-1), JOB_BYTES), len(jobs))
     one = delayed(_compose_and_run)
     running = Parallel(count, return_as="generator")(one(command, job, root, count) for job in jobs)
     return list(terminal.bar(running, f"muse {command}", total=len(jobs), unit="job"))
@@ -68,8 +68,17 @@ def run_sweep(command: str, words: list[str], root: Path) -> list[Path]:
 def _compose_and_run(command: str, words: list[str], root: Path, beside: int) -> Path:
     with terminal.quietly():
         config = load_config(command, words)
-        run_job(replace(config, jobs=max(1, cores(config.jobs) // beside)), root)
+        run_job(replace(config, jobs=workers_of_job(config.jobs, beside)), root)
     return root / settings_key(config)
+
+
+def workers_of_job(workers: int, jobs: int) -> int:
+    """The setting `jobs` for the seeds of one of ``jobs`` that run at once: what these leave."""
+    if jobs == 1:
+        return workers
+    count = cores(workers)
+    at_most = count if workers > 0 else within_memory(count, JOB_BYTES, warn=False)
+    return max(1, at_most // jobs)
 
 
 def run_job(config: TrainConfig, root: Path) -> float | None:

@@ -10,7 +10,7 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 
 from muse import terminal
-from muse.cores import cores
+from muse.cores import JOB_BYTES, cores, within_memory
 from muse.sweep.jobs import expand
 from muse.sweep.state import job_folders, state_of
 
@@ -59,8 +59,12 @@ class Watch(Callback):
 
 
 def at_once(count: int, jobs: int) -> int:
-    """Jobs that run at once: no more than there are, since the cores left are for their seeds."""
-    return min(cores(count), jobs)
+    """Jobs that run at once: no more than there are, since the cores left are for their seeds.
+
+    With -1 no more than the free memory is good for.
+    """
+    bound = min(cores(count), jobs)
+    return bound if count > 0 else within_memory(bound, JOB_BYTES)
 
 
 def _watch(sweep: Sweep, ended: threading.Event) -> None:

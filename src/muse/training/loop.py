@@ -21,9 +21,9 @@ from muse.models import build_model, is_of_muse
 from muse.models.checks import check_outputs
 from muse.training.checkpoint import Checkpoint, TrainState
 from muse.training.losses import loss_function, loss_weight
+from muse.training.memory import frame_bytes, step_parts
 
 CELLS_AT_ONCE = 2**25  # values (frames x features) that are predicted at once
-CELLS_OF_STEP = 2**27  # and that go through the model at once in training: 512 MB
 TRIED_FRAMES = 64  # on which the model of a user is tried out
 LEAST_WIDTH = 256  # features that a frame counts as at least: layers are wider than some inputs
 
@@ -151,12 +151,13 @@ def train_epoch(
     """One step per batch of ``windows``, (windows, 2) in the order given; returns (steps,) losses.
 
     On the CPU padding costs more than a second pass, so the windows of a batch go through the model
-    in groups of similar length, and no more at once than memory is good for; the gradient is that
-    of the whole batch.
+    in groups of similar length, and no more at once than memory is good for (`step_parts`); the
+    gradient is that of the whole batch.
     """
     model.train()
     loss_of = loss_function(config.loss)
-    width, device = train.features.shape[1], train.features.device.type
+    device = train.features.device.type
+    each = frame_bytes(model, train.features.shape[1])
     rounded = torch.autocast(device, torch.bfloat16, enabled=config.precision == "bf16")
     losses = []
     for step in range(0, len(windows), config.batch_size):
@@ -164,7 +165,8 @@ def train_epoch(
         whole = loss_weight(config.loss, batch[:, 1])
         optimiser.zero_grad()
         losses.append(torch.zeros((), device=train.features.device))
-        for part in group_by_length(batch, CELLS_OF_STEP, width) if device == "cpu" else [batch]:
+        groups = group_by_length(batch) if device == "cpu" else []
+        for part in [part for group in groups for part in step_parts(group, each)] or [batch]:
             features, gold, lengths = collate(train, part)  # (B, T, F), (B, T, K), (B,)
             share = loss_weight(config.loss, part[:, 1]) / whole
             with rounded:
@@ -172,6 +174,7 @@ def train_epoch(
             loss = loss_of(output.to(gold.dtype), gold, lengths) * share
             loss.backward()
             losses[-1] += loss.detach()
+            del features, gold, output, loss  # before the next part needs the memory
         optimiser.step()
     return torch.stack(losses).cpu()
 

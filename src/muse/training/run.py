@@ -106,7 +106,7 @@ def _train(config: TrainConfig, folder: Path, package: Package | None) -> dict:
     log.info("%s, on %s, run %s", _sizes(package), device, id_)
     targets: dict[str, dict] = {}
     units = [Unit(number, seed) for number in range(len(jobs)) for seed in config.seeds]
-    count = processes(config, device, len(units))
+    count = processes(config, device, len(units), jobs[0])
     run = Run(config, jobs, (folder / "checkpoints", id_))
     with (
         recording(config, folder, len(jobs)) as recorder,
