@@ -318,7 +318,7 @@ def peak_memory(quick: bool) -> None:
         "config = load_config('train', ['task=stress', 'features=x', *sys.argv[1:]])\n"
         "prepare('cpu', 1)\n"
         "spans = np.stack([np.arange(256) * 300, np.full(256, 300)], axis=1)\n"
-        "frames = Frames(torch.randn(76801, 88), torch.randn(76801, 1), spans, [])\n"
+        "frames = Frames(torch.randn(76801, 88), torch.randn(76801, 1), spans, [], {'x': 88})\n"
         "model = new_model(config, frames)\n"
         "optimiser = torch.optim.Adam(model.parameters())\n"
         "for _ in range(2):\n"

@@ -26,7 +26,7 @@ def data(loss: str) -> Frames:
     labels = rng.normal(size=(total + 1, 1)) if gold is None else gold.astype(float)
     features = torch.from_numpy(rng.normal(size=(total + 1, FEATURES)))
     samples = np.stack([LENGTHS.cumsum() - LENGTHS, LENGTHS], axis=1)
-    return Frames(features, torch.from_numpy(labels), samples, [])
+    return Frames(features, torch.from_numpy(labels), samples, [], {"x": features.shape[1]})
 
 
 def step(model: nn.Module, frames: Frames, loss: str) -> tuple[float, list[torch.Tensor]]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from muse.config_parts import PARTITIONS
+from muse.config.shared import PARTITIONS
 
 from muse import cores
 from muse.commands.train import run
