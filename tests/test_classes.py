@@ -63,7 +63,13 @@ def classes(make_config, tmp_path, capsys):
     """classes("target=valence", ...) -> the new package, and what was printed."""
 
     def call(*words: str) -> tuple[Path, str]:
-        small = ["task=stress", f"data.root={tmp_path}", "starts=3", "components=2"]
+        small = [
+            "task=stress",
+            f"data.root={tmp_path}",
+            "starts=3",
+            "components=2",
+            "peak_support=3",
+        ]
         given = {word.split("=")[0] for word in words}
         words = [word for word in small if word.split("=")[0] not in given] + list(words)
         if "out" not in given:

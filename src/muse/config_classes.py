@@ -54,6 +54,7 @@ class ClassesConfig:
     components: Any = setting("Principal components; null: as the recipe; a list: search.")
     segment_features: Any = setting("Segment features; null: as the recipe.")
     peak_support: int = setting("Frames on each side that a peak exceeds.")
+    rescale: str = setting("Components to [-1, 1] on train before clustering: minmax, or none.")
     assign: str = setting("Class of devel and test: centre (nearest), or probability (of gmm).")
     smallest: float = setting("Smallest class allowed, as a share of the chance level.")
     too_small: str = setting("A smaller class: warn, or refuse.")
@@ -64,7 +65,7 @@ class ClassesConfig:
     out: str = setting("Folder for the new package, which becomes a folder of it.")
     recipes: dict[str, Recipe] = setting("How classes are made: per target, `other` for the rest.")
     data: DataConfig = setting("The packages and the cache.")
-    feature_sets: dict[str, FeatureSet] = setting("What is known of the public feature sets.")
+    feature_sets: dict[str, FeatureSet] = setting("Metadata of the public feature sets.")
     job: JobInfo | None = None
 
     def __post_init__(self):
@@ -93,6 +94,7 @@ class ClassesConfig:
             self.segment_features = names_of("segment_features", self.segment_features)
         if self.features is not None:
             self.features = names_of("features", self.features)
+        one_of("rescale", self.rescale, ("minmax", "none"))
         one_of("assign", self.assign, ("centre", "probability"))
         one_of("too_small", self.too_small, ("warn", "refuse"))
         at_least("peak_support", self.peak_support, 1)
@@ -105,6 +107,11 @@ class ClassesConfig:
             raise MuseError("data.root=null: expected the folder of the packages.")
         for target in self.targets:
             self.candidates(target)
+
+    @property
+    def signals(self) -> TaskConfig:
+        """The task of the signals; with other segments, all frames are kept for them."""
+        return replace(self.task, outside_segments="keep") if self.segments else self.task
 
     @property
     def targets(self) -> list[str]:

@@ -7,7 +7,7 @@ import pytest
 from threadpoolctl import threadpool_limits
 
 from muse.errors import MuseError
-from muse.gold.clusters import class_means, distinctiveness, fit_classes, fit_space, unlike
+from muse.gold.clusters import class_means, distinctiveness, drop_correlated, fit_classes, fit_space
 
 
 @pytest.fixture(autouse=True)
@@ -29,7 +29,7 @@ def test_components_are_the_eigenvectors_of_the_covariance():
     random = np.random.default_rng(3)
     features = random.normal(size=(40, 4)) @ random.normal(size=(4, 4)) + 5
     features = np.c_[features, np.full(40, 0.1)]  # a feature that does not vary
-    space = fit_space(features, 2)
+    space = fit_space(features, 2, "none")
     assert space.constant.tolist() == [False] * 4 + [True]
     standard = (features[:, :4] - features[:, :4].mean(0)) / features[:, :4].std(0)
     values, vectors = np.linalg.eigh(standard.T @ standard / 40)
@@ -41,9 +41,9 @@ def test_components_are_the_eigenvectors_of_the_covariance():
 
 def test_more_components_than_features():
     with pytest.raises(MuseError, match="components=3: there are 2 segment features of 9"):
-        fit_space(np.random.default_rng(0).normal(size=(9, 2)), 3)
+        fit_space(np.random.default_rng(0).normal(size=(9, 2)), 3, "none")
     with pytest.raises(MuseError, match="do not differ in any feature"):
-        fit_space(np.full((9, 2), 0.3), 1)
+        fit_space(np.full((9, 2), 0.3), 1, "none")
 
 
 def test_k_means_finds_the_best_of_all_divisions():
@@ -133,7 +133,7 @@ def test_too_little_to_make_classes_of(algorithm, points, means, message):
 def test_what_distinguishes_classes():
     features = np.array([[0, 5, 1], [2, 5, 2], [10, 5, 1], [12, 5, 2]], float)
     found = np.array([0, 0, 1, 1])
-    space = fit_space(features, 1)
+    space = fit_space(features, 1, "none")
     means = class_means(space, features, found, 2)
     # the first feature: mean 6, variance (36 + 16 + 16 + 36) / 4 = 26; class means 1 and 11
     assert means[:, 0] == pytest.approx([-5 / 26**0.5, 5 / 26**0.5])
@@ -144,5 +144,5 @@ def test_features_that_say_the_same_are_told_once():
     a, b, c = np.random.default_rng(2).normal(size=(3, 50))
     features = np.stack([a, 3 * a + 0.01 * b, -a, b, np.zeros(50), c], axis=1)
     features -= features.mean(0)
-    assert unlike(np.array([1, 0, 4, 3, 2, 5]), features, 10) == [1, 3, 5]
-    assert unlike(np.array([1, 0, 4, 3, 2, 5]), features, 2) == [1, 3]
+    assert drop_correlated(np.array([1, 0, 4, 3, 2, 5]), features, 10) == [1, 3, 5]
+    assert drop_correlated(np.array([1, 0, 4, 3, 2, 5]), features, 2) == [1, 3]

@@ -1,77 +1,43 @@
 """The search over algorithm, number of classes and components."""
 
-import csv
-import io
-from pathlib import Path
+import numpy as np
+import pandas as pd
 
-from muse import progress, runs
-from muse.config import ClassesConfig
-from muse.config_parts import path_of
+from muse import progress
+from muse.config_classes import ClassesConfig
 from muse.errors import MuseError
-from muse.gold.segment_classes import Described, Made, make
-from muse.words import heading, in_columns
-
-SHOWN = 10  # rows of a target on the terminal; search.csv has all
-HEAD = ["target", "rank", "algorithm", "classes", "components", "explained", "silhouette",
-        "stability", "smallest / chance", "remark"]  # fmt: skip
+from muse.gold.segment_classes import SegmentTable, make_classes
 
 
-def search(config: ClassesConfig, described: dict[str, Described], synthetic: bool) -> Path:
-    """Try all recipes on each target; print the best and keep all in search.csv, which is returned.
+def search(config: ClassesConfig, tables: dict[str, SegmentTable]) -> pd.DataFrame:
+    """Try all recipes on each target: a row per recipe, of each target the best first.
 
-    Those that have no class that is too small come first, by falling silhouette.
-
-    Raises MuseError if there is a search.csv already.
+    Those that have no class that is too small come first, by falling silhouette of the training
+    segments; recipes that are impossible come last, with the reason in the column `remark`, and
+    without numbers.
     """
-    path = path_of(config.out) / "search.csv"
-    if path.exists():
-        raise MuseError(f"{path} is there already, and nothing is replaced. Give another out=.")
-    jobs = [(target, recipe) for target in described for recipe in config.candidates(target)]
-    tried: dict[str, list[tuple]] = {target: [] for target in described}
-    for target, recipe in progress.bar(jobs, "search", unit="recipe"):
-        try:
-            result = make(described[target], recipe, config.seed, config.starts, config.assign)
-        except MuseError as error:
-            result = error
-        tried[target].append((recipe, result))
-    rows = [row for target in tried for row in _ranked(target, tried[target], config.smallest)]
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows([HEAD, *rows])
-    runs.write_text(path, text.getvalue())
-    print(heading(config.task.title, "search for classes per segment", synthetic))
-    for target in tried:
-        own = [row[1:] for row in rows if row[0] == target]
-        more = f"\n({len(own) - SHOWN} more in search.csv)" if len(own) > SHOWN else ""
-        print(f"\n{target}\n{in_columns([HEAD[1:], *own[:SHOWN]])}{more}")
-    print(f"\n{path} has all of it. No package is written; the settings of the best:")
-    for target in tried:
-        best = next(row for row in rows if row[0] == target)
-        if best[-1]:
-            limit = f"smallest={config.smallest:g}"
-            print(f"  {target}: none keeps the rule of the smallest class ({limit})")
-        else:
-            print(f"  target={target} algorithm={best[2]} classes={best[3]} components={best[4]}")
-    return path
-
-
-def _ranked(target: str, tried: list[tuple], smallest: float) -> list[list[str]]:
-    """Rows of the table, the best first; what is not possible last."""
-
-    def key(entry: tuple) -> tuple:
-        _, result = entry
-        if isinstance(result, MuseError):
-            return 2, 0.0
-        return int(result.smallest < smallest), -result.classes.silhouette
-
+    jobs = [(target, recipe) for target in tables for recipe in config.candidates(target)]
     rows = []
-    for rank, (recipe, result) in enumerate(sorted(tried, key=key), start=1):
-        row = [target, str(rank), recipe.algorithm, str(recipe.classes), str(recipe.components)]
-        if isinstance(result, Made):
-            remark = "a class is too small" if result.smallest < smallest else ""
-            share = f"{result.space.explained.sum():.3f}"
-            scores = [result.classes.silhouette, result.classes.stability, result.smallest]
-            row += [share, *(f"{score:.3f}" for score in scores), remark]
-        else:
-            row += ["", "", "", "", str(result)]
-        rows.append(row)
-    return rows
+    for target, recipe in progress.bar(jobs, "search", unit="recipe"):
+        row = {"target": target, "rank": 0, "algorithm": recipe.algorithm}
+        row |= {"classes": recipe.classes, "components": recipe.components}
+        row |= dict.fromkeys(("explained", "silhouette", "stability", "smallest / chance"), np.nan)
+        try:
+            result = make_classes(config, tables[target], recipe)
+        except MuseError as error:
+            rows.append(row | {"remark": str(error)})
+            continue
+        row["explained"] = result.space.explained.sum()
+        row["silhouette"] = result.classes.silhouette
+        row["stability"] = result.classes.stability
+        row["smallest / chance"] = result.smallest
+        small = result.smallest < config.smallest
+        rows.append(row | {"remark": "a class is too small" if small else ""})
+    table = pd.DataFrame(rows).assign(remarked=lambda t: t["remark"] != "")
+    table["target"] = pd.Categorical(table["target"], list(tables))  # sorted in this order
+    # impossible recipes have no silhouette, and what is missing is sorted last
+    table = table.assign(impossible=table["silhouette"].isna()).sort_values(
+        ["target", "impossible", "remarked", "silhouette"], ascending=[True, True, True, False]
+    )
+    table["rank"] = table.groupby("target", observed=True).cumcount() + 1
+    return table.drop(columns=["remarked", "impossible"]).reset_index(drop=True)
