@@ -39,6 +39,35 @@ def test_components_are_the_eigenvectors_of_the_covariance():
     assert np.abs(space.project(other)) == pytest.approx(np.abs(points[:, ::-1][:, :2]))
 
 
+def test_components_are_rescaled_by_the_range_of_the_training_segments():
+    """0, 2 and 10 become -1, 2 * 2 / 10 - 1 and 1; others follow, and may lie outside."""
+    train = np.array([[0.0], [2.0], [10.0]])
+    space = fit_space(train, 1, "minmax")
+    sign = np.sign(space.axes[0, 0])
+    assert sign * space.project(train)[:, 0] == pytest.approx([-1, -0.6, 1])
+    other = np.array([[5.0], [12.0], [-1.0]])
+    assert sign * space.project(other)[:, 0] == pytest.approx([0, 1.4, -1.2])
+
+
+def test_every_component_is_rescaled_by_its_own_range():
+    train, other = np.split(np.random.default_rng(5).normal(size=(30, 4)) * (1, 2, 3, 4), [20])
+    plain, rescaled = fit_space(train, 3, "none"), fit_space(train, 3, "minmax")
+    points = plain.project(train)
+    low, high = points.min(0), points.max(0)
+    assert rescaled.project(train).min(0) == pytest.approx([-1] * 3)
+    assert rescaled.project(train).max(0) == pytest.approx([1] * 3)
+    expected = 2 * (plain.project(other) - low) / (high - low) - 1
+    assert rescaled.project(other) == pytest.approx(expected)
+
+
+def test_a_component_without_variance_is_not_blown_up_to_the_range():
+    """Of two features that say the same, the second component is rounding."""
+    one = np.random.default_rng(6).normal(size=20)
+    space = fit_space(np.stack([one, 0.3 * one + 1], axis=1), 2, "minmax")
+    points = space.project(np.array([[0.1, 7.0], [0.3, -7.0]]))
+    assert points[:, 1].tolist() == [0, 0] and points[0, 0] != points[1, 0]
+
+
 def test_more_components_than_features():
     with pytest.raises(MuseError, match="components=3: there are 2 segment features of 9"):
         fit_space(np.random.default_rng(0).normal(size=(9, 2)), 3, "none")

@@ -54,7 +54,7 @@ def run(config: ClassesConfig) -> None:
 
 
 def _print_search(config: ClassesConfig, source: Source, table: pd.DataFrame, path: Path) -> None:
-    """Write all recipes to search.csv and print the best, with the settings of the very best."""
+    """Write all recipes to ``path`` and print the best of each target."""
     numbers = table.select_dtypes("float").columns
     table[numbers] = table[numbers].map(lambda v: "" if np.isnan(v) else f"{v:.3f}")
     table = table.astype(str)
@@ -70,7 +70,7 @@ def _print_search(config: ClassesConfig, source: Source, table: pd.DataFrame, pa
         first = own.iloc[0]
         words = " ".join(f"{key}={first[key]}" for key in ("algorithm", "classes", "components"))
         best.append(
-            f"{target}: no recipe has classes of at least smallest={config.smallest:g} of chance"
+            f"{target}: no recipe meets smallest={config.smallest:g}"
             if first["remark"]
             else f"target={target} {words}"
         )

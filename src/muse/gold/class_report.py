@@ -112,6 +112,7 @@ def report(
             "component_offset": space.offset.tolist(),
             "explained": space.explained.tolist(),
             "centres": classes.centres.tolist(),
+            "mixture": classes.mixture_parts,
             "cuts": None if classes.cuts is None else classes.cuts.tolist(),
             "silhouette": classes.silhouette,
             "silhouette_all_partitions": result.silhouette_all,

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from sklearn.cluster import KMeans
 from sklearn.decomposition import PCA
-from sklearn.metrics import adjusted_rand_score, silhouette_score
+from sklearn.metrics import adjusted_rand_score, pairwise_distances_argmin, silhouette_score
 from sklearn.mixture import GaussianMixture
 
 from muse.errors import MuseError
@@ -61,25 +61,26 @@ class Classes:
     silhouette: float  # of the training segments in the space of the components, -1 to 1
     stability: float  # adjusted Rand index with the classes of the next seed; 1: the same
 
-    def nearest(self, points: np.ndarray) -> np.ndarray:
-        """Class with the nearest centre: (segments, components) -> (segments,)."""
-        apart = np.linalg.norm(points[:, None] - self.centres[None], axis=2)
-        return apart.argmin(1)
-
-    def most_probable(self, points: np.ndarray) -> np.ndarray:
-        """Class of the mixture's most probable part: (segments, components) -> (segments,)."""
-        return self.order[self.mixture.predict(points)]
+    @property
+    def mixture_parts(self) -> dict[str, list] | None:
+        """Weights (classes,) and covariances (classes, components, components) of a mixture."""
+        if self.mixture is None:
+            return None
+        parts = np.argsort(self.order)
+        return {"weights": self.mixture.weights_[parts].tolist(),
+                "covariances": self.mixture.covariances_[parts].tolist()}  # fmt: skip
 
     def assign(self, points: np.ndarray, means: np.ndarray, how: str) -> np.ndarray:
         """Classes of further segments: (segments, components), (segments,) -> (segments,) int64.
 
-        ``how`` is `centre` (the nearest) or `probability`, which differs for a mixture only.
+        ``how`` is `centre` (that of the nearest centre, as the paper says) or `probability` (of a
+        mixture that of the most probable part, as the MuSe-Toolbox does; otherwise as `centre`).
         """
         if self.cuts is not None:
             return np.searchsorted(self.cuts, means, side="right")
         if how == "probability" and self.mixture is not None:
-            return self.most_probable(points)
-        return self.nearest(points)
+            return self.order[self.mixture.predict(points)]
+        return pairwise_distances_argmin(points, self.centres)
 
 
 def fit_space(features: np.ndarray, components: int, rescale: str) -> Space:
