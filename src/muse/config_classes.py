@@ -85,7 +85,8 @@ class ClassesConfig:
                 )
         if "other" not in self.recipes:
             raise MuseError("recipes: expected one for each target, or `other` for all the rest.")
-        self.algorithm = _listed(self.algorithm)
+        if self.algorithm is not None:
+            self.algorithm = names_of("algorithm", self.algorithm)
         classes = self.to.classes if self.classes is None else self.classes
         self.classes = _numbers("classes", classes, 2)
         if self.components is not None:
@@ -136,10 +137,6 @@ class ClassesConfig:
                 self.components or [recipe.components],
             )
         ]  # fmt: skip
-
-
-def _listed(value: Any) -> list[str] | None:
-    return None if value is None else names_of("algorithm", value)
 
 
 def _numbers(key: str, value: Any, low: int) -> list[int]:

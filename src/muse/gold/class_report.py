@@ -16,7 +16,6 @@ from muse.data.class_package import (
     write_classes,
     write_metadata,
 )
-from muse.data.recordings import Package
 from muse.gold.class_figure import class_figure
 from muse.gold.segment_classes import ClassResult, SegmentTable, Source
 from muse.plots import plot_distributions, save
@@ -93,10 +92,7 @@ def _warnings(config: ClassesConfig, table: SegmentTable, result: ClassResult) -
     return warnings
 
 
-def report(
-    config: ClassesConfig, package: Package, tables: dict[str, SegmentTable],
-    results: dict[str, ClassResult],
-) -> dict:  # fmt: skip
+def report(config: ClassesConfig, source: Source, results: dict[str, ClassResult]) -> dict:
     """Everything that the classes follow from, to be read by others."""
     targets = {}
     for target, result in results.items():
@@ -104,7 +100,7 @@ def report(
         targets[target] = {
             "algorithm": result.recipe.algorithm,
             "classes": result.recipe.classes,
-            "features": tables[target].names,
+            "features": source.tables[target].names,
             "feature_mean": space.centre.tolist(),
             "feature_deviation": space.scale.tolist(),
             "components": space.axes.tolist(),
@@ -127,9 +123,9 @@ def report(
     return {
         "command": config.job.command,
         "muse": muse.__version__,
-        "source": str(package.folder),
-        "digests": package.digests,
-        "synthetic": package.synthetic,
+        "source": str(source.package.folder),
+        "digests": source.package.digests,
+        "synthetic": source.package.synthetic,
         "segments": config.segments or "segment_id",
         "seed": config.seed,
         "starts": config.starts,
@@ -147,12 +143,12 @@ def write_package(
 
     Raises MuseError if something is at its place, or a feature file does not fit the labels.
     """
-    package, tables = source.package, source.tables
+    package = source.package
     with new_package(folder) as draft:
         write_metadata(draft, package)
         shares = {}
         for target, result in results.items():
-            table = tables[target]
+            table = source.tables[target]
             rows = table.rows.assign(class_id=result.found)
             write_classes(draft / "label_segments" / target, rows)
             features = pd.DataFrame(table.features, columns=table.names).map("{:.6g}".format)
@@ -167,7 +163,7 @@ def write_package(
         title = heading(config.to.title, "classes of the segments", package.synthetic)
         most = max(result.recipe.classes for result in results.values())
         plot_distributions(draft / "classes/labels.png", title, shares, most)
-        runs.write_json(draft / "classes/report.json", report(config, package, tables, results))
+        runs.write_json(draft / "classes/report.json", report(config, source, results))
         if config.segments:
             cut_features(draft, package, source.feature_sets, source.segments)
         elif source.feature_sets:

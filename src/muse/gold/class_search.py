@@ -8,6 +8,9 @@ from muse.config_classes import ClassesConfig
 from muse.errors import MuseError
 from muse.gold.segment_classes import SegmentTable, make_classes
 
+COLUMNS = ["target", "rank", "algorithm", "classes", "components", "explained", "silhouette",
+           "stability", "smallest / chance", "remark"]  # fmt: skip
+
 
 def search(config: ClassesConfig, tables: dict[str, SegmentTable]) -> pd.DataFrame:
     """Try all recipes on each target: a row per recipe, of each target the best first.
@@ -19,25 +22,17 @@ def search(config: ClassesConfig, tables: dict[str, SegmentTable]) -> pd.DataFra
     jobs = [(target, recipe) for target in tables for recipe in config.candidates(target)]
     rows = []
     for target, recipe in progress.bar(jobs, "search", unit="recipe"):
-        row = {"target": target, "rank": 0, "algorithm": recipe.algorithm}
-        row |= {"classes": recipe.classes, "components": recipe.components}
-        row |= dict.fromkeys(("explained", "silhouette", "stability", "smallest / chance"), np.nan)
         try:
             result = make_classes(config, tables[target], recipe)
+            scores = [result.classes.silhouette, result.classes.stability, result.smallest]
+            small = result.smallest < config.smallest
+            found = [result.space.explained.sum(), *scores, "a class is too small" if small else ""]
         except MuseError as error:
-            rows.append(row | {"remark": str(error)})
-            continue
-        row["explained"] = result.space.explained.sum()
-        row["silhouette"] = result.classes.silhouette
-        row["stability"] = result.classes.stability
-        row["smallest / chance"] = result.smallest
-        small = result.smallest < config.smallest
-        rows.append(row | {"remark": "a class is too small" if small else ""})
-    table = pd.DataFrame(rows).assign(remarked=lambda t: t["remark"] != "")
+            found = [np.nan] * 4 + [str(error)]
+        rows.append([target, 0, recipe.algorithm, recipe.classes, recipe.components, *found])
+    table = pd.DataFrame(rows, columns=COLUMNS).assign(remarked=lambda t: t["remark"] != "")
     table["target"] = pd.Categorical(table["target"], list(tables))  # sorted in this order
     # impossible recipes have no silhouette, and what is missing is sorted last
-    table = table.assign(impossible=table["silhouette"].isna()).sort_values(
-        ["target", "impossible", "remarked", "silhouette"], ascending=[True, True, True, False]
-    )
+    table = table.sort_values(["target", "remarked", "silhouette"], ascending=[True, True, False])
     table["rank"] = table.groupby("target", observed=True).cumcount() + 1
-    return table.drop(columns=["remarked", "impossible"]).reset_index(drop=True)
+    return table.drop(columns="remarked").reset_index(drop=True)

@@ -114,11 +114,8 @@ def fit_space(features: np.ndarray, components: int, rescale: str) -> Space:
     if rescale == "minmax":
         low, high = points.min(0), points.max(0)
         varies = high - low > ROUNDING * (high - low).max()  # rounding must not become [-1, 1]
-        span = np.where(varies, high - low, 1.0)
-        factor, offset = (
-            np.where(varies, 2 / span, 0.0),
-            np.where(varies, -(high + low) / span, 0.0),
-        )
+        factor = np.where(varies, 2 / np.where(varies, high - low, 1.0), 0.0)
+        offset = -factor * (high + low) / 2
     return Space(centre, scale, constant, pca.components_, pca.explained_variance_ratio_,
                  factor, offset)  # fmt: skip
 
