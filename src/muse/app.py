@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import nullcontext
 from dataclasses import fields, replace
 from importlib import import_module
+from keyword import iskeyword
 from pathlib import Path
 
 import hydra
@@ -53,7 +54,8 @@ def run(command: str) -> None:
             return
         try:
             settings = checked(command, config, line)
-            import_module(f"muse.commands.{command}").run(settings)
+            module = f"{command}_" if iskeyword(command) else command
+            import_module(f"muse.commands.{module}").run(settings)
         except (MuseError, BrokenPipeError) as error:
             failed.append(error)
         except OSError as error:

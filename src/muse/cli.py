@@ -14,6 +14,7 @@ class Command(NamedTuple):
     summary: str
     example: str
     bare_word: str | None  # the key that a word without `=` after the command stands for
+    more: str | None = None  # the key of a list, of all further words without `=`
 
 
 COMMANDS = {
@@ -66,6 +67,12 @@ COMMANDS = {
         "Make classes per segment, as in Sent, out of continuous signals.",
         "muse classes task=stress data.root=data out=data",
         "task",
+    ),
+    "import": Command(
+        "Make a package out of CEAP-360VR, or of CSV files of your own.",
+        "muse import ceap CEAP-360VR out=data",
+        "dataset",
+        "source",
     ),
     "synth": Command(
         "Write a synthetic package in the layout of the official one.",

@@ -9,6 +9,7 @@ from typing import Any
 
 from muse.config_classes import ClassesConfig
 from muse.config_gold import GoldConfig
+from muse.config_import import ImportConfig
 from muse.config_parts import (
     LOSSES,
     PARTITIONS,
@@ -344,5 +345,6 @@ SCHEMAS = {
     "table": TableConfig,
     "gold": GoldConfig,
     "classes": ClassesConfig,
+    "import": ImportConfig,
     "synth": SynthConfig,
 }
