@@ -7,6 +7,7 @@ import sys
 
 import pytest
 
+from muse import sweep
 from muse.app import help_text, run
 from muse.command_line import collect_bare_words, expand_bare_word, overrides_first, quote_texts
 from tests.conftest import stress_package, write
@@ -222,6 +223,7 @@ def test_import_from_the_command_line(monkeypatch, tmp_path, capsys):
     )
     write(tmp_path / "my-faces.csv", "who,t,v\n", [(w, t / 4, t) for w in "abc" for t in range(17)])
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sweep, "sweeps", [])  # of other tests in this process
     own = ["id=who", "time=t", "unit=s"]
     for words in (
         ["table", "my ratings.csv", *own, "value=v", "target=valence", "partition=[0.4,0.3,0.3]"],
