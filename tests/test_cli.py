@@ -1,16 +1,17 @@
 """The command line: help, the bare word, and words instead of tracebacks for a user's mistakes."""
 
 import json
+import shlex
 import subprocess
 import sys
 
 import pytest
 
 from muse.cli.app import run
-from muse.cli.arguments import expand_bare_word, overrides_first
+from muse.cli.arguments import collect_bare_words, expand_bare_word, overrides_first
 from muse.cli.help import help_text
 from muse.config.overrides import quote_texts
-from tests.conftest import stress_package
+from tests.conftest import stress_package, write
 
 
 def python(*arguments: str) -> subprocess.CompletedProcess:
@@ -75,6 +76,27 @@ def test_help_of_a_command_tells_every_setting():
 )
 def test_one_bare_word_stands_for_the_key_of_the_command(words, expanded):
     assert expand_bare_word("train", words) == expanded
+
+
+@pytest.mark.parametrize(
+    ("words", "collected"),
+    [
+        (["ceap", "a b (1)", "out=x"], ["dataset=ceap", "out=x", "source=['a b (1)']"]),
+        (["ceap", "source=2026_11"], ["dataset=ceap", "source=['2026_11']"]),
+        (["ceap", "source=[a,b]"], ["dataset=ceap", "source=[a,b]"]),
+        (
+            ["table", "1.csv", "2.csv", "time=t", "--config-dir", "own", "3.csv"],
+            ["dataset=table", "time=t", "--config-dir", "own", "source=['1.csv','2.csv','3.csv']"],
+        ),
+        (["ceap"], ["dataset=ceap"]),
+    ],
+)
+def test_further_bare_words_are_a_list(words, collected):
+    assert collect_bare_words("import", expand_bare_word("import", words)) == collected
+
+
+def test_commands_without_a_list_leave_bare_words_alone():
+    assert collect_bare_words("train", ["task=stress", "x"]) == ["task=stress", "x"]
 
 
 def test_settings_may_stand_on_both_sides_of_an_option():
@@ -197,3 +219,30 @@ def test_a_sweep_goes_on_after_a_job_with_a_mistake(fails, tmp_path):
     (sweep,) = (tmp_path / "outputs" / "sweep").iterdir()
     folders = [path for path in sweep.iterdir() if path.is_dir()]
     assert len(folders) == 2 and len(list(sweep.glob("*/result.json"))) == 1
+
+
+def test_import_from_the_command_line(monkeypatch, tmp_path, capsys):
+    write(
+        tmp_path / "my ratings.csv", "who,t,v\n", [(w, t / 2, t) for w in "abc" for t in range(9)]
+    )
+    write(tmp_path / "my-faces.csv", "who,t,v\n", [(w, t / 4, t) for w in "abc" for t in range(17)])
+    monkeypatch.chdir(tmp_path)
+    own = ["id=who", "time=t", "unit=s"]
+    for words in (
+        ["table", "my ratings.csv", *own, "value=v", "target=valence", "partition=[0.4,0.3,0.3]"],
+        ["table", "source=my-faces.csv", *own, "features=faces"],
+    ):
+        monkeypatch.setattr(sys, "argv", ["muse", *words])
+        run("import")
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[-2] == "muse check task=stress 'task.targets=[valence]' data.root=data"
+    assert lines[-1] == (
+        "muse train task=stress features=faces 'task.targets=[valence]' data.root=data"
+    )
+    small = ["+debug=fast", "model.layers=1", "model.hidden=4", "window=4", "hop=2"]
+    for command, line, more in (("check", lines[-2], []), ("train", lines[-1], small)):
+        monkeypatch.setattr(sys, "argv", ["muse", *shlex.split(line)[2:], *more])
+        run(command)
+    assert "data/c3_muse_stress is sound" in capsys.readouterr().out
+    (folder,) = (tmp_path / "outputs" / "train").iterdir()
+    assert list(json.loads((folder / "result.json").read_text())["targets"]) == ["valence"]

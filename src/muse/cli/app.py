@@ -5,6 +5,7 @@ import signal
 import sys
 from dataclasses import replace
 from importlib import import_module
+from keyword import iskeyword
 from pathlib import Path
 
 import hydra
@@ -42,6 +43,7 @@ def run(command: str) -> None:
     os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come here and are put into words below
     register_resolvers(sys.argv[1:])
     line = command_line(command, words)  # as it was typed, to be typed again
+    watch.current = None  # of an earlier call in this process
     failed: list[MuseError | BrokenPipeError] = []
 
     @hydra.main(version_base="1.3", config_path=str(config_folder()), config_name=command)
@@ -51,7 +53,8 @@ def run(command: str) -> None:
         folder = _folder()
         try:
             settings = to_dataclass(command, config, JobInfo(str(folder), line))
-            import_module(f"muse.commands.{command}").run(settings)
+            module = f"{command}_" if iskeyword(command) else command
+            import_module(f"muse.commands.{module}").run(settings)
         except (MuseError, BrokenPipeError) as error:
             failed.append(error)
         except OSError as error:

@@ -77,6 +77,7 @@ def _settings(command: str, words: list[str], word: str) -> list[str]:
     bare = COMMANDS[command].bare_word
     if before and "=" not in before[0] and before[0][0] not in "+~":
         before[0] = f"{bare}={before[0]}"
+    before = [w for w in before if "=" in w or w[0] in "+~"]  # Hydra knows no further bare words
     groups = [name for entry in shipped(command)["defaults"] if isinstance(entry, dict)
               for name in entry]  # fmt: skip
     if "task" in groups and not any(w.startswith("task=") for w in before):
