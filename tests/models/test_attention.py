@@ -1,11 +1,12 @@
 """Attention gives the same alone and padded, is that of PyTorch's module, knows any length."""
 
 import math
-import resource
 
 import pytest
 import torch
 from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from muse.errors import MuseError
 from muse.models import build_model
@@ -73,14 +74,35 @@ def test_without_positions_the_order_does_not_matter():
         assert same == (positions == "none")
 
 
-def test_memory_does_not_grow_with_the_square_of_the_frames():
-    """Attention weights of 20 000 frames would take 1.6 GB per head."""
-    net = Attention(6, 1, dim=8, layers=1, heads=2, feedforward=0).eval()
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    with torch.inference_mode():
-        out = net(torch.randn(2, 20_000, 6), torch.tensor([20_000, 19_000]))
-    assert out.isfinite().all() and out.shape == (2, 20_000, 1)
-    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 500_000  # kB
+class LargestTensor(TorchDispatchMode):
+    """Notes the bytes of the largest tensor that an operation returns, those of backward too."""
+
+    size = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        out = func(*args, **(kwargs or {}))
+        sizes = (x.untyped_storage().nbytes() for x in tree_leaves(out) if torch.is_tensor(x))
+        self.size = max(self.size, *sizes, 0)
+        return out
+
+
+@pytest.mark.parametrize("padded", [False, True])
+@pytest.mark.parametrize("training", [False, True])
+def test_memory_does_not_grow_with_the_square_of_the_frames(training, padded):
+    """Attention weights of 512 frames would be the largest tensors by far."""
+    net = Attention(6, 1, dim=8, layers=1, heads=2, feedforward=0).train(training)
+    largest = []
+    for frames in (512, 1024):
+        lengths = torch.tensor([frames, frames - 100 * padded])
+        x = torch.randn(2, frames, 6)
+        with LargestTensor() as operations, torch.set_grad_enabled(training):
+            out = net(x, lengths)
+            if training:
+                out.sum().backward()
+        assert out.isfinite().all() and out.shape == (2, frames, 1)
+        largest.append(operations.size)
+    assert largest[0] >= 2 * 512 * 8 * 4  # (B, T, D) float32 at least
+    assert largest[1] <= 2 * largest[0]
 
 
 @pytest.mark.parametrize(
