@@ -26,7 +26,7 @@ def train(make_config, tmp_path, monkeypatch):
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1, 2}, raising=False)
 
     def go(jobs: int, *words: str):
-        config = make_config("train", *SETTINGS, f"data.root={tmp_path}", f"jobs={jobs}", *words)
+        config = make_config("train", *SETTINGS, f"data.root={tmp_path}", f"workers={jobs}", *words)
         run(config)
         return Path(config.job.folder)
 
@@ -127,12 +127,12 @@ def test_processes_never_exceed_the_cores(make_config, monkeypatch):
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1, 2, 3}, raising=False)
     cpu, words = torch.device("cpu"), ("task=stress", "features=a")
     count = {
-        jobs: side_by_side.processes(make_config("train", *words, f"jobs={jobs}"), cpu, 10)
+        jobs: side_by_side.processes(make_config("train", *words, f"workers={jobs}"), cpu, 10)
         for jobs in (-1, 1, 3, 9)
     }
     assert count == {-1: 4, 1: 1, 3: 3, 9: 4}
-    assert side_by_side.processes(make_config("train", *words, "jobs=9"), cpu, 2) == 2
-    threads = make_config("train", *words, "jobs=-1", "threads=2")
+    assert side_by_side.processes(make_config("train", *words, "workers=9"), cpu, 2) == 2
+    threads = make_config("train", *words, "workers=-1", "threads=2")
     assert side_by_side.processes(threads, cpu, 10) == 1
     assert side_by_side.processes(make_config("train", *words), torch.device("cuda"), 10) == 1
     assert cores.cores(2) == 2

@@ -1,14 +1,14 @@
 """The arguments after `muse COMMAND` as Hydra wants them."""
 
 from muse.config.commands import COMMANDS
-from muse.config.overrides import LAUNCHER, SWEPT, WITH_A_FOLDER, own_model, quote_texts
+from muse.config.overrides import CONFIG_DIR_FLAGS, LAUNCHER, SWEPT, own_model, quote_texts
 
 
 def for_hydra(command: str, words: list[str]) -> list[str]:
     """Expand, quote and order the words after `muse COMMAND`."""
     words = quote_texts(command, own_model(expand_bare_word(command, words)))
     if command in SWEPT and not any(word.startswith(LAUNCHER) for word in words):
-        words = [*words, "hydra.launcher.n_jobs='${cores:${jobs}}'"]  # of the default launcher
+        words = [*words, "hydra.launcher.n_jobs='${cores:${workers}}'"]  # of the default launcher
     return overrides_first(words)
 
 
@@ -25,7 +25,7 @@ def expand_bare_word(command: str, words: list[str]) -> list[str]:
 def overrides_first(words: list[str]) -> list[str]:
     """Settings before options: argparse refuses settings on both sides of `--config-dir FOLDER`."""
     is_setting = [
-        ("=" in word or word[:1] == "~") and word[:1] != "-" and before not in WITH_A_FOLDER
+        ("=" in word or word[:1] == "~") and word[:1] != "-" and before not in CONFIG_DIR_FLAGS
         for before, word in zip(["", *words], words, strict=False)
     ]
     settings = [word for word, yes in zip(words, is_setting, strict=True) if yes]

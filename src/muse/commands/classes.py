@@ -23,7 +23,7 @@ from muse.classes.search import search
 from muse.classes.signals import keep_all, load_segments, load_signals
 from muse.config.classes import ClassesConfig
 from muse.config.fields import path_of
-from muse.config.overrides import WITH_A_FOLDER
+from muse.config.overrides import CONFIG_DIR_FLAGS
 from muse.data.layout import expand_features, feature_folders
 from muse.data.recordings import Package
 from muse.data.segments import Segment
@@ -158,6 +158,6 @@ def _tell(
     if set(config.targets) != set(config.to.targets):
         words += [f"target={target}" for target in config.targets]
     typed = shlex.split(config.job.command)
-    own = [word for before, word in pairwise(typed) if before in WITH_A_FOLDER]
+    own = [word for before, word in pairwise(typed) if before in CONFIG_DIR_FLAGS]
     words += [f"features={sets[0]}", f"data.root={config.out}"]
     print(shlex.join([*words, *(w for folder in own for w in ("--config-dir", folder))]))

@@ -86,7 +86,7 @@ def processes(config: TrainConfig, device: torch.device, units: int) -> int:
     """Models to train side by side: one per core, unless the user has other plans for them."""
     if device.type != "cpu" or config.threads > 1:
         return 1
-    return min(cores(config.jobs), units)
+    return min(cores(config.workers), units)
 
 
 def _outcomes(
@@ -133,7 +133,7 @@ def _raise_failure(future: Future) -> None:
     except BrokenProcessPool:
         raise MuseError(
             "a training process was killed from outside, perhaps for want of memory. `muse "
-            "resume` goes on where each seed stood; jobs=1 trains one at a time."
+            "resume` goes on where each seed stood; workers=1 trains one at a time."
         ) from None
 
 
