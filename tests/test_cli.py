@@ -4,12 +4,14 @@ import json
 import shlex
 import subprocess
 import sys
+from dataclasses import fields
 
 import pytest
 
 from muse.cli.app import run
 from muse.cli.arguments import collect_bare_words, expand_bare_word, overrides_first
-from muse.cli.help import help_text
+from muse.cli.help import NOT_SETTINGS, help_text
+from muse.config.commands import SCHEMAS
 from muse.config.overrides import quote_texts
 from tests.conftest import stress_package, write
 
@@ -30,7 +32,7 @@ def test_help_lists_the_commands_and_imports_nothing_heavy():
 
 def test_the_settings_are_read_without_torch():
     code = (
-        "import sys; from muse.cli.help import help_text; help_text('train'); "
+        "import sys; from muse.cli.help import help_text; help_text('train', []); "
         "assert 'torch' not in sys.modules"
     )
     assert python("-c", code).returncode == 0
@@ -43,7 +45,7 @@ def test_an_unknown_command_is_wrong_usage():
 
 
 def test_help_of_a_command_tells_every_setting():
-    text = help_text("train")
+    text = help_text("train", [])
     for word in (
         "physio, sent, stress, wilder",
         "attention, attention_lstm, gru, lstm",
@@ -53,13 +55,35 @@ def test_help_of_a_command_tells_every_setting():
         assert word in text
     assert "(required)" in text and "(~/.cache/muse)" in text and "(that of the task)" in text
     assert "weight_decay   L2 penalty of Adam. (0.0)" in text
-    assert "scale" in help_text("synth")
+    assert "scale" in help_text("synth", [])
     assert "-m sweeps over values with commas" in text
-    gold = help_text("gold")
+    gold = help_text("gold", [])
     assert "-m sweeps" not in gold and "dba, ewe, lag, mean, physio, raaw" in gold
     at = {line.index(word) for line in gold.splitlines() for word in ("Frames that are", "ewe: ccc")
           if word in line}  # fmt: skip
     assert len(at) == 1  # in one column, whatever the length of the names
+
+
+def test_help_lists_every_setting_of_a_training_once_the_often_changed_first():
+    for command in ("train", "fuse"):
+        text = help_text(command, [])
+        names = [line.split()[0] for line in text.splitlines() if line.startswith("  ")]
+        known = {field.name for field in fields(SCHEMAS[command])} - set(NOT_SETTINGS)
+        listed = [name for name in names if name.split(".")[0] in known]
+        assert {name.split(".")[0] for name in listed} == known and len(set(listed)) == len(listed)
+        assert "other settings" not in text
+        assert names.index("features") < names.index("lr") < names.index("lr_floor")
+        assert names.index("lr_floor") < names.index("workers") < names.index("best_on")
+
+
+def test_help_has_choices_and_the_configs_of_the_user(tmp_path):
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model/mine.yaml").write_text("_target_: mine.Model\nwidth: 3\n")
+    text = help_text("train", ["--config-dir", str(tmp_path), "model=mine"])
+    assert "lstm, mine" in text and "settings of the model (model=mine)" in text
+    assert "model.width = 3" in text
+    assert "Training loss. One of ccc, mse, l1, cross_entropy. (that of the task)" in text
+    assert "lr             Initial learning rate of Adam. (as published, else 0.002)" in text
 
 
 @pytest.mark.parametrize(
@@ -183,8 +207,13 @@ def fails(monkeypatch, tmp_path, capsys):
             "epochs: Value 'abc' of type 'str' could not",
         ),
         (["task=stress", "features=a", "data=x"], "data is several settings: data.cache, data.r"),
-        (["task=stress", "features=a", "lr=-1"], "lr=-1.0: the learning rate must be above 0"),
+        (["task=stress", "features=a", "lr=-1"], "lr=-1.0: expected above 0 and at most 10"),
         (["task=stress", "features=[a"], "In a shell a list needs quotes"),
+        (["task=stress", "features=a", "jobs=2"], "'jobs' any more: it is called workers."),
+        (
+            ["task=stress", "features=a", "model.attention_layers=2"],
+            "model=lstm has no setting 'model.attention_layers'; model=attention_lstm has.",
+        ),
         (["task=stress", "features=a"], "no package of MuSe-Stress 2021: looked for"),
         (["task=stress", "features=a", "device=gpu"], "device=gpu: expected auto, cpu, cuda or"),
         (["task=stress", "features=a", "device=cuda:99"], "device=cuda:99: not here"),

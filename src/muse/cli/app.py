@@ -33,7 +33,7 @@ def run(command: str) -> None:
     """Run `command` with the settings of sys.argv[1:]; a user's mistake is one message, exit 1."""
     words = sys.argv[1:]
     if {"-h", "--help"} & set(words):
-        print(help_text(command))
+        print(help_text(command, words))
         return
     if command == "train" and any(word.startswith("resume=") for word in words):
         command = "resume"
@@ -75,7 +75,7 @@ def run(command: str) -> None:
             "the others with it. The same command goes on where the sweep stood."
         )
     except (HydraException, OmegaConfBaseException) as error:
-        sys.exit(f"muse {command}: {explain_error(command, error)}")
+        sys.exit(f"muse {command}: {explain_error(command, error, words)}")
     except OSError as error:
         failed.append(_refused(error))
     except KeyboardInterrupt:
@@ -108,7 +108,7 @@ def _job_of_sweep(command: str, config: DictConfig) -> float | None:
         keep_failure(root / f"job_{job.job.num}", error, line)
         return None
     at_once = int(job.launcher.get("n_jobs", 1))
-    settings = replace(settings, jobs=workers_of_job(settings.jobs, at_once))
+    settings = replace(settings, workers=workers_of_job(settings.workers, at_once))
     with terminal.quietly():
         return run_job(settings, root)
 

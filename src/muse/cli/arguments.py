@@ -4,9 +4,9 @@ import re
 
 from muse.config.commands import COMMANDS
 from muse.config.overrides import (
+    CONFIG_DIR_FLAGS,
     LAUNCHER,
     SWEPT,
-    WITH_A_FOLDER,
     own_model,
     quote_texts,
     quoted_list,
@@ -18,7 +18,7 @@ def for_hydra(command: str, words: list[str]) -> list[str]:
     words = collect_bare_words(command, expand_bare_word(command, words))
     words = quote_texts(command, own_model(words))
     if command in SWEPT and not any(word.startswith(LAUNCHER) for word in words):
-        words = [*words, "hydra.launcher.n_jobs='${cores:${jobs}}'"]  # of the default launcher
+        words = [*words, "hydra.launcher.n_jobs='${cores:${workers}}'"]  # of the default launcher
     return overrides_first(words)
 
 
@@ -55,7 +55,7 @@ def collect_bare_words(command: str, words: list[str]) -> list[str]:
 def overrides_first(words: list[str]) -> list[str]:
     """Settings before options: argparse refuses settings on both sides of `--config-dir FOLDER`."""
     is_setting = [
-        ("=" in word or word[:1] == "~") and word[:1] != "-" and before not in WITH_A_FOLDER
+        ("=" in word or word[:1] == "~") and word[:1] != "-" and before not in CONFIG_DIR_FLAGS
         for before, word in zip(["", *words], words, strict=False)
     ]
     settings = [word for word, yes in zip(words, is_setting, strict=True) if yes]

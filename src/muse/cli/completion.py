@@ -20,10 +20,10 @@ OPTIONS = ("--cfg", "--config-dir", "--help", "--multirun")
 FOLDERS = ("run", "resume", "sweep")  # settings that take a folder below outputs/
 
 
-def complete() -> None:
-    """Answer `muse -sc install=bash`, `uninstall=bash` or `query=bash`."""
-    if "query=bash" not in sys.argv[1:]:
-        _ask_hydra(next(iter(COMMANDS)), sys.argv[1:])
+def complete(words: list[str]) -> None:
+    """Answer `muse -sc install=bash`, `uninstall=bash` or `query=bash`; ``words`` follow `muse`."""
+    if "query=bash" not in words:
+        _ask_hydra(next(iter(COMMANDS)), words)
         return
     line = os.environ.get("COMP_LINE", "")
     words = line.split()[1:]

@@ -14,7 +14,7 @@ from muse.classes.report import format_classes, warnings_of, write_package
 from muse.classes.search import search
 from muse.config.classes import ClassesConfig
 from muse.config.fields import path_of
-from muse.config.overrides import WITH_A_FOLDER
+from muse.config.overrides import CONFIG_DIR_FLAGS
 from muse.data.statistics import frame_step
 from muse.errors import MuseError
 from muse.files import write_text
@@ -108,6 +108,6 @@ def _print_summary(
     if set(config.targets) != set(config.to.targets):
         words += [f"target={target}" for target in config.targets]
     typed = shlex.split(config.job.command)
-    own = [word for before, word in pairwise(typed) if before in WITH_A_FOLDER]
+    own = [word for before, word in pairwise(typed) if before in CONFIG_DIR_FLAGS]
     words += [f"features={source.feature_sets[0]}", f"data.root={config.out}"]
     print(shlex.join([*words, *(w for folder in own for w in ("--config-dir", folder))]))
