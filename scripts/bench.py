@@ -39,12 +39,12 @@ from torch.utils.data import DataLoader
 from muse.commands.synth import run as synth
 from muse.config.compose import load_config
 from muse.cores import cores
-from muse.data.windows import Frames, cut_windows, take
+from muse.data.windows import Frames, collate, cut_windows
 from muse.training.device import prepare
 from muse.training.loop import new_model, predict, train_epoch
 from muse.training.losses import ccc_loss
 from muse.training.parallel import Run, Unit, trainer
-from muse.training.prepare import Job, make_jobs
+from muse.training.prepare import ModelPlan, plan_models
 from muse.training.run import load
 
 rows: list[dict] = []
@@ -92,7 +92,7 @@ def operations(model: dict, inputs: int, frames: int) -> float:
     return 3 * 2 * each * frames
 
 
-def step(job: Job, config, windows: np.ndarray, rate: float, rounds: int, case: str):
+def step(job: ModelPlan, config, windows: np.ndarray, rate: float, rounds: int, case: str):
     """An epoch of training steps against bare recurrent layers and the roofline."""
     train, model = job.frames["train"], config.model
     network = new_model(config, train)
@@ -102,7 +102,8 @@ def step(job: Job, config, windows: np.ndarray, rate: float, rounds: int, case: 
         inputs, model["hidden"], model["layers"], bidirectional=model["bidirectional"]
     )
     batches = [
-        take(train, windows[k : k + size])[0].transpose(0, 1) for k in range(0, len(windows), size)
+        collate(train, windows[k : k + size])[0].transpose(0, 1)
+        for k in range(0, len(windows), size)
     ]
 
     head = nn.Sequential(
@@ -130,7 +131,7 @@ def step(job: Job, config, windows: np.ndarray, rate: float, rounds: int, case: 
            devel_per_epoch=devel / epoch, seconds=own)  # fmt: skip
 
 
-def steps(make, job: Job, windows: np.ndarray, rate: float, quick: bool) -> None:
+def steps(make, job: ModelPlan, windows: np.ndarray, rate: float, quick: bool) -> None:
     """The training step for several models; windows that are all full, and with short last ones."""
     every = [(layers, hidden) for layers in (1, 2, 4) for hidden in (32, 64, 128)]
     rounds = 2 if quick else 6
@@ -167,7 +168,7 @@ class Reference(nn.Module):
         return self.head(pad_packed_sequence(self.lstm(packed)[0], batch_first=True)[0])
 
 
-def reference(job: Job, config, windows: np.ndarray) -> tuple[Callable, Callable]:
+def reference(job: ModelPlan, config, windows: np.ndarray) -> tuple[Callable, Callable]:
     """An epoch of training, and devel, in the way of the published scripts."""
     model = Reference(job.frames["train"].features.shape[1], config.model)
     optimiser = torch.optim.Adam(model.parameters())
@@ -201,7 +202,7 @@ def reference(job: Job, config, windows: np.ndarray) -> tuple[Callable, Callable
     return epoch, evaluate
 
 
-def against_reference(make, job: Job, windows: np.ndarray, quick: bool) -> None:
+def against_reference(make, job: ModelPlan, windows: np.ndarray, quick: bool) -> None:
     """Epoch, devel and start against the published way."""
     config = make("model.layers=2", "model.hidden=64")
     network = new_model(config, job.frames["train"])
@@ -231,7 +232,7 @@ def start(make, folder: Path, features: list[str]) -> None:
     report("reference", "read the package: cache against CSV", other / own, seconds=other)
 
 
-def side_by_side(make, job: Job, quick: bool, out: Path) -> None:
+def side_by_side(make, job: ModelPlan, quick: bool, out: Path) -> None:
     """Seeds of a run on one core and on all."""
     count, epochs = cores(-1), 6 if quick else 30
     seeds = 2 * count
@@ -292,6 +293,47 @@ def _read(folder: Path, cache: Path, readers: int) -> tuple[float, float]:
     return seconds, peak
 
 
+MEMORY = {
+    "lstm, 2 x 64": ("model.layers=2", "model.hidden=64"),
+    "lstm, both directions, 4 x 64": ("model.layers=4", "model.hidden=64",
+                                      "model.bidirectional=true"),
+    "gru, both directions, 4 x 128": ("model=gru", "model.layers=4", "model.hidden=128",
+                                      "model.bidirectional=true"),
+    "lstm, both directions, 4 x 128": ("model.layers=4", "model.hidden=128",
+                                       "model.bidirectional=true"),
+    "attention, 4 x 64": ("model=attention", "model.layers=4"),
+}  # fmt: skip
+
+
+def peak_memory(quick: bool) -> None:
+    """Peak resident memory of a process that trains on 256 windows of 300 frames, 88 features."""
+    script = (
+        "import resource, sys\n"
+        "import numpy as np, torch\n"
+        "from muse.config.compose import load_config\n"
+        "from muse.data.windows import Frames\n"
+        "from muse.training.device import prepare\n"
+        "from muse.training.loop import new_model, train_epoch\n"
+        "from muse.training.memory import expected_memory\n"
+        "config = load_config('train', ['task=stress', 'features=x', *sys.argv[1:]])\n"
+        "prepare('cpu', 1)\n"
+        "spans = np.stack([np.arange(256) * 300, np.full(256, 300)], axis=1)\n"
+        "frames = Frames(torch.randn(76801, 88), torch.randn(76801, 1), spans, [], {'x': 88})\n"
+        "model = new_model(config, frames)\n"
+        "optimiser = torch.optim.Adam(model.parameters())\n"
+        "for _ in range(2):\n"
+        "    train_epoch(model, optimiser, frames, spans, config)\n"
+        "peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024\n"
+        "expected = expected_memory(model, {'train': frames}, 300, 256, True) / 2**20\n"
+        "print(peak, expected)\n"
+    )
+    for case, words in list(MEMORY.items())[: 1 if quick else None]:
+        line = [sys.executable, "-c", script, "batch_size=256", *words]
+        done = subprocess.run(line, check=True, capture_output=True, text=True)
+        peak, expected = map(float, done.stdout.split())
+        report("memory", case, peak, "MiB", expected=expected)
+
+
 def startup(make_words: list[str], quick: bool, out: Path) -> None:
     """From the command to the first batch of a cached package, against `import torch`."""
     script = (
@@ -299,7 +341,7 @@ def startup(make_words: list[str], quick: bool, out: Path) -> None:
         "muse.training.loop.train_epoch = lambda *_: os._exit(0)\n"
         "muse.cli.main.main()\n"
     )
-    words = [*make_words, "jobs=1", f"hydra.run.dir={out}/start"]
+    words = [*make_words, "workers=1", f"hydra.run.dir={out}/start"]
 
     def call(*arguments: str) -> None:
         environment = os.environ | {"OMP_NUM_THREADS": "1"}
@@ -333,7 +375,7 @@ def growth(make, rate: float, quick: bool) -> None:
             spans = np.stack(
                 [np.arange(count) * case["frames"], np.full(count, case["frames"])], axis=1
             )
-            frames = Frames(features, labels, spans, [])
+            frames = Frames(features, labels, spans, [], {"x": case["features"]})
             config = make(f"model.hidden={case['hidden']}", f"model.layers={case['layers']}")
             network = new_model(config, frames)
             optimiser = torch.optim.Adam(network.parameters())
@@ -370,7 +412,7 @@ def main() -> None:
             return load_config("train", [*words, *more])
 
         config, package = load(make(), temporary)
-        job = make_jobs(config, package, torch.device("cpu"))[0]
+        job = plan_models(config, package, torch.device("cpu"))[0]
         windows = cut_windows(job.frames["train"].samples, config.window, config.hop)
         order = np.random.default_rng(0).permutation(len(windows))
         windows = windows[order][: 40 if given.quick else 300]
@@ -382,6 +424,7 @@ def main() -> None:
         against_reference(make, job, windows, given.quick)
         start(make, package.folder, package.features)
         loading(given.quick, temporary)
+        peak_memory(given.quick)
         startup(words, given.quick, temporary)
         growth(make, rate, given.quick)
     write(given.out, "synthetic data" if given.root is None else given.root)

@@ -42,7 +42,7 @@ from muse.config.shared import PARTITIONS
 from muse.data.recordings import load_package
 from muse.errors import Faults, MuseError
 from muse.files import checksum, digest_of
-from muse.inference.apply import use_run
+from muse.inference.apply import load_run
 from muse.training import run as training_run
 
 PARTITION_OF = {"1": "train", "2": "train", "3": "devel", "4": "test"}
@@ -255,7 +255,7 @@ def change(tree, rng: random.Random) -> None:
 def used(case: Path, expected: dict | None) -> str:
     config = replace(EVALUATE, run=str(case / "run"))
     try:
-        run = use_run(config, config.run)
+        run = load_run(config, config.run)
         package = run.package([t for m in run.models for t in m.targets], run.recordings())
         scores = evaluate.score(run, package)
         evaluate.report(run, package, scores)

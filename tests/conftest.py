@@ -48,10 +48,23 @@ def make_config(tmp_path):
     def make(command: str, *overrides: str):
         folders = (tmp_path / f"run{number}" for number in ["", *range(2, 99)])
         folder = next(folder for folder in folders if not folder.exists())
-        alone = ["jobs=1"] if command in ("train", "fuse") else []  # what a test patches counts
+        alone = ["workers=1"] if command in ("train", "fuse") else []  # what a test patches counts
         return load_config(command, [*alone, *overrides], str(folder))
 
     return make
+
+
+def kept_for_backward(model, *inputs: torch.Tensor) -> tuple[int, torch.Tensor]:
+    """Bytes that autograd keeps of one forward pass, each memory counted once, and its output."""
+    kept: dict[int, torch.Tensor] = {}  # held, so that no memory is used twice
+
+    def keep(tensor: torch.Tensor) -> torch.Tensor:
+        kept.setdefault(tensor.untyped_storage().data_ptr(), tensor)
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        output = model(*inputs)
+    return sum(tensor.untyped_storage().nbytes() for tensor in kept.values()), output
 
 
 def stress_package(root: Path, frames: int = 12) -> Path:

@@ -9,7 +9,6 @@ import pytest
 from matplotlib.patches import Polygon
 
 import muse.commands.check
-import muse.plots
 from muse.errors import MuseError
 from tests.conftest import edit, sent_package, stress_package
 
@@ -53,9 +52,10 @@ def test_a_valid_package_in_figures(check, tmp_path):
 @pytest.fixture
 def figure(monkeypatch):
     """A list that gets each figure when it is saved."""
-    drawn = []
-    save = muse.plots.save
-    monkeypatch.setattr(muse.plots, "save", lambda f, path: (drawn.append(f), save(f, path)))
+    drawn, save = [], muse.commands.check.save_figure
+    monkeypatch.setattr(
+        muse.commands.check, "save_figure", lambda f, path: (drawn.append(f), save(f, path))
+    )
     return drawn
 
 

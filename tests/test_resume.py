@@ -95,10 +95,10 @@ POINTS = [
     [("muse.training.loop.predict", 3)],  # between training and the score of an epoch
     [("muse.training.checkpoint.write_tensors", 3)],  # before a checkpoint
     [("muse.runs.Path.replace", 9)],  # a checkpoint written and not yet in place
-    [("muse.training.jobs.predict", 2)],  # after the last epoch of a seed
-    [("muse.training.save.save_trained", 2)],  # between two targets
+    [("muse.training.seeds.predict", 2)],  # after the last epoch of a seed
+    [("muse.training.save.save_model_file", 2)],  # between two targets
     [("muse.training.run.save_job", 2)],
-    [("muse.files.write_json", 2)],  # all done but the result
+    [("muse.runs.folder.write_json", 2)],  # all done but the result
     [("Adam.step", 2), ("Adam.step", 30), ("muse.training.loop.predict", 2)],  # again and again
 ]
 

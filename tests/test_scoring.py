@@ -4,10 +4,18 @@ import audmetric
 import numpy as np
 import pytest
 import torch
-from sklearn.metrics import confusion_matrix, f1_score, recall_score
+from scipy.stats import pearsonr
+from sklearn.metrics import confusion_matrix, f1_score, recall_score, roc_auc_score
 from torchmetrics.functional import concordance_corrcoef
 
-from muse.scoring import ccc, ccc_scores, class_scores
+from muse.scoring import (
+    auc,
+    ccc,
+    class_scores,
+    metric_name,
+    metric_title,
+    regression_scores,
+)
 
 
 def signals(n: int, seed: int = 0, offset: float = 0.3):
@@ -52,7 +60,7 @@ def test_a_small_signal_on_a_large_offset_is_not_constant():
 
 def test_a_partition_is_one_signal_and_its_recordings_are_beside_it():
     pairs = [signals(n, seed=n) for n in (30, 7, 100)]
-    scores = ccc_scores([p for p, _ in pairs], [g for _, g in pairs], bootstrap=0)
+    scores = regression_scores([p for p, _ in pairs], [g for _, g in pairs], bootstrap=0)
     whole = ccc(np.concatenate([p for p, _ in pairs]), np.concatenate([g for _, g in pairs]))
     assert scores["ccc"] == pytest.approx(whole, rel=1e-12)
     assert scores["ccc_per_recording"] == pytest.approx(np.mean([ccc(p, g) for p, g in pairs]))
@@ -62,7 +70,7 @@ def test_a_partition_is_one_signal_and_its_recordings_are_beside_it():
 def test_the_interval_comes_from_resampled_recordings():
     pairs = [signals(20 + k, seed=k, offset=0.1 * k) for k in range(8)]
     predictions, golds = [p for p, _ in pairs], [g for _, g in pairs]
-    scores = ccc_scores(predictions, golds, bootstrap=500)
+    scores = regression_scores(predictions, golds, bootstrap=500)
     draws = np.random.default_rng(2021).integers(8, size=(500, 8))
     resampled = [
         ccc(np.concatenate([predictions[i] for i in d]), np.concatenate([golds[i] for i in d]))
@@ -70,7 +78,7 @@ def test_the_interval_comes_from_resampled_recordings():
     ]
     np.testing.assert_allclose(scores["interval"], np.percentile(resampled, [2.5, 97.5]))
     assert scores["interval"][0] < scores["ccc"] < scores["interval"][1]
-    assert scores == ccc_scores(predictions, golds, bootstrap=500)
+    assert scores == regression_scores(predictions, golds, bootstrap=500)
 
 
 def test_class_scores_are_those_of_scikit_learn():
@@ -81,6 +89,7 @@ def test_class_scores_are_those_of_scikit_learn():
     scores = class_scores(predictions, golds, 5, bootstrap=200)
     assert scores["f1"] == pytest.approx(f1_score(gold, prediction, average="macro"))
     assert scores["uar"] == pytest.approx(recall_score(gold, prediction, average="macro"))
+    assert scores["micro_f1"] == pytest.approx(f1_score(gold, prediction, average="micro"))
     assert scores["confusion"] == confusion_matrix(gold, prediction).tolist()
     assert (scores["recordings"], scores["segments"]) == (3, 141)
     draws = np.random.default_rng(2021).integers(3, size=(200, 3))
@@ -101,3 +110,60 @@ def test_a_class_that_nowhere_occurs_does_not_count():
     expected = f1_score(gold, prediction, average="macro", zero_division=0)
     assert scores["f1"] == pytest.approx(expected)
     assert scores["uar"] == pytest.approx(0.5)  # classes 0 and 1, one of two right in each
+
+
+def test_pearson_is_that_of_scipy_over_all_recordings():
+    pairs = [signals(n, seed=n, offset=5.0) for n in (30, 7, 100)]
+    predictions, golds = [p for p, _ in pairs], [g for _, g in pairs]
+    scores = regression_scores(predictions, golds, bootstrap=200, metric="pearson")
+    expected = pearsonr(np.concatenate(predictions), np.concatenate(golds)).statistic
+    assert scores["pearson"] == pytest.approx(expected, rel=1e-9)
+    draws = np.random.default_rng(2021).integers(3, size=(200, 3))
+    resampled = [
+        pearsonr(
+            np.concatenate([predictions[i] for i in d]), np.concatenate([golds[i] for i in d])
+        ).statistic
+        for d in draws
+    ]
+    np.testing.assert_allclose(scores["interval"], np.percentile(resampled, [2.5, 97.5]))
+    flat = regression_scores([np.full(30, 3.0)], golds[:1])
+    assert flat["pearson"] == 0
+
+
+def test_auc_by_hand():
+    # class 1 against class 0: of four pairs three in order and one equal
+    gold, second = np.array([0, 0, 1, 1]), np.array([0.1, 0.4, 0.4, 0.9])
+    assert auc(np.stack([1 - second, second], axis=1), gold) == pytest.approx(3.5 / 4)
+    # a class that no segment has, and a gold standard of one class, cannot be told apart
+    assert auc(np.stack([1 - second, second, second], axis=1), gold) == pytest.approx(3.5 / 4)
+    assert auc(np.stack([1 - second, second], axis=1), np.zeros(4, int)) == 0.5
+
+
+def test_auc_is_that_of_scikit_learn_also_in_its_interval():
+    rng = np.random.default_rng(8)
+    golds = [np.r_[np.arange(4), rng.integers(0, 4, size=n)] for n in (40, 11, 30)]
+    values = [rng.random((len(g), 4)).round(1) + 0.3 * np.eye(4)[g] for g in golds]
+    probabilities = [v / v.sum(1, keepdims=True) for v in values]
+    predictions = [p.argmax(1) for p in probabilities]
+    scores = class_scores(predictions, golds, 4, 20, "auc", probabilities)
+
+    def expected(picked) -> float:
+        p = np.concatenate([probabilities[i] for i in picked])
+        return roc_auc_score(np.concatenate([golds[i] for i in picked]), p, multi_class="ovr")
+
+    assert scores["auc"] == pytest.approx(expected([0, 1, 2]))
+    resampled = [expected(d) for d in np.random.default_rng(2021).integers(3, size=(20, 3))]
+    np.testing.assert_allclose(scores["interval"], np.percentile(resampled, [2.5, 97.5]))
+
+
+def test_a_weighted_sum_of_metrics_has_a_name_and_an_interval_of_its_own():
+    # 3 of 4 right; recalls 1/2, 1 and 1: 0.66 * 0.75 + 0.34 * 5/6
+    predictions, golds = [np.array([0, 1]), np.array([1, 2])], [np.array([0, 0]), np.array([1, 2])]
+    metric = {"micro_f1": 0.66, "uar": 0.34}
+    scores = class_scores(predictions, golds, 3, 400, metric)
+    name = metric_name(metric)
+    assert name == "0.66*micro_f1+0.34*uar"
+    assert metric_title(name) == "0.66 micro F1 + 0.34 UAR" and metric_title("f1") == "macro F1"
+    assert scores[name] == pytest.approx(0.66 * 0.75 + 0.34 * 5 / 6)
+    # a quarter of the resamples is the first recording twice (half of it right), another the second
+    assert scores["interval"] == pytest.approx([0.5, 1])

@@ -13,16 +13,16 @@ import numpy as np
 import pytest
 import yaml
 
-import muse.fusion.members
-import muse.training.save
 from muse.config.overrides import name_of
-from muse.cores import cores
+from muse.cores import JOB_BYTES, cores
 from muse.runs.identity import settings_key
+from muse.runs.read import run_folders
+from muse.sweep import jobs as sweep_jobs
 from muse.sweep import watch
-from muse.sweep.jobs import run_job
+from muse.sweep.jobs import expand, run_job, workers_of_job
 from muse.sweep.leaderboard import report
-from muse.sweep.state import ELSEWHERE, state_of
-from muse.sweep.watch import side_by_side
+from muse.sweep.state import LINK_FILE, finished_ids, state_of
+from muse.sweep.watch import at_once
 from tests.conftest import edit, stress_package
 
 SMALL = ["task=stress", "epochs=2", "seeds=2", "model.hidden=4", "model.layers=1", "batch_size=4",
@@ -38,7 +38,7 @@ def job(make_config, tmp_path, monkeypatch):
 
     def job(*words: str, root: str = "outputs/sweep/one") -> Path:
         config = make_config("train", *SMALL, *words)
-        run_job(config, Path(root), muse.training.run.load)
+        run_job(config, Path(root))
         return Path(root) / settings_key(config)
 
     return job
@@ -53,14 +53,53 @@ def test_a_finished_job_is_not_trained_again(job):
     before = stamp(folder)
     assert job() == folder and stamp(folder) == before
     job("rerun=all")
-    assert stamp(folder) != before and job("jobs=1", "device=cpu") == folder
+    assert stamp(folder) != before and job("workers=1", "device=cpu") == folder
 
 
 def test_a_job_that_another_run_has_done_refers_to_it(job, tmp_path):
     one, two = job(), job(root="outputs/sweep/two")
-    assert json.loads((two / ELSEWHERE).read_text()) == {"run": str(one.absolute())}
+    assert json.loads((two / LINK_FILE).read_text()) == {"run": str(one.absolute())}
     assert not (two / "result.json").exists() and state_of(two) == "finished"
     assert report(Path("outputs/sweep/two"), show_test=False) == 0
+
+
+def test_a_job_tells_its_devel_score_to_a_sweeper(job, make_config):
+    result = json.loads((job() / "result.json").read_text())
+    score = run_job(make_config("train", *SMALL), Path("outputs/sweep/one"))
+    assert score == result["targets"]["valence"]["devel"]["ccc"]
+    assert run_job(make_config("train", *SMALL, "features=c"), Path("outputs/sweep/one")) is None
+
+
+def test_what_is_finished_is_read_once_for_all_jobs(job, monkeypatch):
+    lrs = ("lr=0.1", "lr=0.2", "lr=0.3")
+    before = [stamp(job(lr)) for lr in lrs]
+    finished_ids.cache_clear()
+    walked = []
+
+    def counted(root):
+        walked.append(root)
+        return run_folders(root)
+
+    monkeypatch.setattr("muse.sweep.state.run_folders", counted)
+    assert [stamp(job(lr)) for lr in lrs] == before
+    assert walked == [Path("outputs/sweep/one").absolute()]  # all were found there
+
+
+def test_run_folders_are_found_without_a_look_inside(tmp_path):
+    for name in ("b/run", "a", "b/run/predictions/inner"):
+        (tmp_path / name).mkdir(parents=True, exist_ok=True)
+        (tmp_path / name / "result.json").touch()
+    (tmp_path / "unfinished/below").mkdir(parents=True)
+    (tmp_path / "unfinished/config.yaml").touch()
+    (tmp_path / "unfinished/below/result.json").touch()
+    assert list(run_folders(tmp_path)) == [tmp_path / "a", tmp_path / "b/run"]
+
+
+def test_jobs_are_all_values_of_all_axes_and_words_replace_those_of_an_experiment():
+    assert expand(["a=1,2", "b=x", "c=range(2)"]) == [
+        [f"a={a}", "b=x", f"c={c}"] for a in (1, 2) for c in (0, 1)
+    ]
+    assert expand(["lr=0.1"], {"lr": "1,2", "h": "3,4"}) == [["lr=0.1", "h=3"], ["lr=0.1", "h=4"]]
 
 
 def test_other_data_are_other_numbers_and_nothing_is_lost(job, tmp_path):
@@ -151,7 +190,7 @@ def test_what_follows_from_other_settings_is_no_axis(job, make_config, tmp_path,
     for method in ("mean", "weighted"):
         words = ["task=stress", "target=valence", f"runs=[{runs[0]},{runs[1]}]", f"method={method}"]
         config = make_config("fuse", *words, "bootstrap=0", "tensorboard=false")
-        run_job(config, Path("outputs/sweep/fusion"), muse.fusion.members.load)
+        run_job(config, Path("outputs/sweep/fusion"))
     capsys.readouterr()
     assert report(Path("outputs/sweep/fusion"), show_test=False) == 0
     text = capsys.readouterr().out
@@ -164,14 +203,14 @@ def test_a_damaged_job_is_reported(job, capsys):
     (folder.parent / "broken").mkdir()
     (folder.parent / "broken/status.json").write_text("[1, 2]")
     (folder.parent / "other").mkdir()
-    (folder.parent / "other" / ELSEWHERE).write_text("&a [*a, *a]")
+    (folder.parent / "other" / LINK_FILE).write_text("&a [*a, *a]")
     assert report(folder.parent, show_test=False) == 2
     text = capsys.readouterr().out
     assert f"damaged: {folder.parent / 'other'}" in text and "CCC, 1 job\n" in text
 
 
 def test_the_folder_of_a_sweep_follows_its_words():
-    one = name_of(["task=stress", "lr=1,2", "-m", "jobs=2"])
+    one = name_of(["task=stress", "lr=1,2", "-m", "workers=2"])
     assert one.startswith("stress_") and one == name_of(["lr=1,2", "task=stress", "-m"])
     assert one != name_of(["lr=1,3", "task=stress", "-m"])
     assert name_of(["task=stress,sent"]).startswith("stress-sent_")
@@ -180,9 +219,26 @@ def test_the_folder_of_a_sweep_follows_its_words():
 def test_never_more_jobs_than_cores_or_than_there_are(monkeypatch):
     assert 1 <= cores(-1) <= os.cpu_count() and cores(1) == 1 and cores(999) == cores(-1)
     monkeypatch.setattr(watch, "cores", lambda jobs: 8 if jobs < 1 else min(jobs, 8))
+    monkeypatch.setattr("muse.cores.free_memory", lambda: None)
     for jobs, there, beside in ((-1, 24, 8), (3, 24, 3), (-1, 2, 2), (99, 5, 5)):
-        monkeypatch.setattr(watch, "sweeps", [(Path(), there, False)])
-        assert side_by_side(jobs) == beside
+        assert at_once(jobs, there) == beside
+
+
+def test_no_more_jobs_than_memory_is_good_for(monkeypatch, caplog):
+    for module in (watch, sweep_jobs):
+        monkeypatch.setattr(module, "cores", lambda jobs: 8 if jobs < 1 else min(jobs, 8))
+    monkeypatch.setattr("muse.cores.free_memory", lambda: int(5.5 * JOB_BYTES))
+    assert at_once(-1, 24) == 5
+    assert caplog.messages == [
+        "5 processes at a time, not 8: each may take 1.5 GB, and 8.2 GB of memory are free. workers=8 "
+        "starts as many all the same."
+    ]
+    assert at_once(7, 24) == 7  # an explicit number is the user's
+    assert workers_of_job(-1, 5) == 1
+    assert workers_of_job(-1, 2) == 2
+    assert workers_of_job(8, 2) == 4
+    assert workers_of_job(-1, 1) == -1  # bounded when the data are known
+    assert len(caplog.messages) == 1
 
 
 def muse_command(folder: Path, *words: str) -> subprocess.Popen:
@@ -231,13 +287,13 @@ def test_another_launcher_of_hydra(tmp_path):
         results = {p: p.stat().st_mtime_ns for p in tmp_path.glob("outputs/sweep/*/*/result.json")}
         assert len(results) == 2 and before in ({}, results)
         before = results
-    assert processes_of_seeds(tmp_path) == {cores(-1)}  # one job at a time has them all
+    assert processes_of_seeds(tmp_path) == {-1}  # one job at a time has all cores
 
 
 def processes_of_seeds(home: Path) -> set[int]:
-    """`jobs` of each run of a sweep: what is left of the cores for its seeds."""
+    """`workers` of each run of a sweep: what is left of the cores for its seeds."""
     files = home.glob("outputs/sweep/*/*/config.yaml")
-    return {yaml.safe_load(path.read_text())["jobs"] for path in files}
+    return {yaml.safe_load(path.read_text())["workers"] for path in files}
 
 
 def children(pid: int) -> list[int]:
@@ -252,3 +308,29 @@ def children(pid: int) -> list[int]:
         if int(fields[1]) == pid and "popen_loky" in line:
             found.append(int(path.parent.name))
     return found
+
+
+def test_a_sweep_of_an_experiment_shows_its_jobs_and_its_leaderboard(tmp_path):
+    stress_package(tmp_path / "data")
+    axes = ["model.hidden=4", "model.layers=1", "model.bidirectional=true,false", "lr=0.01"]
+    small = [word for word in SMALL if not word.startswith(("task=", "model."))]
+    words = ["train", "+experiment=muse2021/stress", *small, *axes]
+    process = muse_command(tmp_path, *words)
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == 0, err
+    assert "CCC, 2 jobs" in out and "2 of 2 jobs, 0 failed" in err
+    process = muse_command(tmp_path, *words)
+    out, err = process.communicate(timeout=120)
+    assert "2 of 2 jobs were done before" in err
+    (sweep,) = (tmp_path / "outputs/sweep").iterdir()
+    out, err = muse_command(tmp_path, "summary", str(sweep)).communicate(timeout=60)
+    assert "MuSe-Stress 2021, valence: CCC, 2 jobs" in out and str(sweep / "leaderboard.csv") in out
+    words = ["resume", str(sweep), "hydra.mode=MULTIRUN"]
+    assert "-m works with train and fuse" in refused(tmp_path, *words)
+
+
+def refused(folder: Path, *words: str) -> str:
+    process = muse_command(folder, *words)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 1 and "Traceback" not in err
+    return err

@@ -22,6 +22,11 @@ SMALL = ["epochs=2", "seeds=1", "model.hidden=4", "model.head=4", "batch_size=4"
          "tensorboard=false", "lr=0.01"]  # fmt: skip
 
 
+ONE_JOB = f"{{{','.join([*SMALL, 'model.layers=1', 'model.bidirectional=false'])}}}".replace(
+    "=", ":"
+)
+
+
 @pytest.fixture
 def home(tmp_path, monkeypatch):
     """A working folder with a package in data/ whose feature sets are egemaps and vggface."""
@@ -202,3 +207,22 @@ def test_what_is_missing_is_trained_once(table, home):
     assert len(before) == 4  # two models, and a fusion per target
     assert cells(table(*words)) == found
     assert {p: p.stat().st_mtime_ns for p in home.glob("outputs/**/result.json")} == before
+
+
+def test_what_is_trained_stands_below_the_root_of_the_table(table, home):
+    words = ["features=[egemaps]", "fusions=[]", "train=missing", "root=mine", "format=csv",
+             f"settings={ONE_JOB}"]  # fmt: skip
+    found = cells(table(*words))
+    assert found["egemaps", "valence", "devel"]["muse"]
+    assert found["egemaps", "valence", "devel"]["run"].startswith("mine/")
+    assert not (home / "outputs").exists() or not list((home / "outputs").rglob("result.json"))
+    words[3] = "root=other"
+    again = cells(table(*words, "synthetic=false"))  # nothing is copied, all is trained again
+    assert again["egemaps", "valence", "devel"]["run"].startswith("other/")
+
+
+def test_a_job_of_a_table_that_fails_is_reported(table, home):
+    (home / "data/c3_muse_stress/feature_segments/egemaps/3.csv").unlink()
+    with pytest.raises(MuseError, match=r"1 of 1 jobs have no result:\n.*3\.csv: the file is miss"):
+        table("features=[egemaps]", "fusions=[]", "train=missing",
+              f"settings={ONE_JOB}")  # fmt: skip

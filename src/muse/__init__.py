@@ -1,3 +1,3 @@
 """muse: train, fuse and score models for the MuSe challenges."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

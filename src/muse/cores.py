@@ -1,7 +1,17 @@
-"""How many processes work side by side."""
+"""What this process may use of the machine: cores and memory."""
 
+import logging
 import os
 import sys
+from pathlib import Path
+
+log = logging.getLogger(__name__)
+
+STEP_BYTES = 2**30  # what a training step may take for the frames that go through a model at once
+PROCESS_BYTES = 400 * 2**20  # an interpreter with PyTorch, at its start
+JOB_BYTES = PROCESS_BYTES + STEP_BYTES  # a job of a sweep before its data are known
+V1_FILES = "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"
+V2_FILES = "memory.max", "memory.current", "inactive_file"
 
 
 def cores(jobs: int) -> int:
@@ -13,3 +23,69 @@ def cores(jobs: int) -> int:
 def start_method() -> str:
     """How processes start: a fork where only this program decides on threads, which is on Linux."""
     return "fork" if sys.platform == "linux" else "spawn"
+
+
+def within_memory(count: int, expected: int, warn: bool = True) -> int:
+    """As many of ``count`` processes as the free memory is good for, at least one.
+
+    Args:
+        expected: bytes that each will take.
+        warn: log a line with the numbers if they are fewer.
+    """
+    free = free_memory()
+    room = count if free is None else max(1, free // expected)
+    if warn and room < count:
+        log.warning(
+            "%d process%s at a time, not %d: each may take %.1f GB, and %.1f GB of memory are "
+            "free. jobs=%d starts as many all the same.",
+            *(room, "es" * (room > 1), count, expected / 1e9, free / 1e9, count),
+        )
+    return min(count, room)
+
+
+def free_memory(root: Path = Path("/")) -> int | None:
+    """Bytes of memory that this process can still take, None if the system does not say.
+
+    On Linux the least of what the machine has available and what the control groups of this process
+    (versions 1 and 2, their parents included) leave of their limits. Pages of files that were not
+    used lately count as free, since the system drops them when memory is needed.
+
+    Args:
+        root: the folder that holds ``proc`` and ``sys``.
+    """
+    try:
+        lines = (root / "proc/meminfo").read_text().splitlines()
+        groups = (root / "proc/self/cgroup").read_text().splitlines()
+    except OSError:
+        return None
+    available = [int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:")]
+    mounted = root / "sys/fs/cgroup"
+    for line in groups:  # number:controllers:/path
+        _, controllers, path = line.split(":", 2)
+        if not controllers:
+            available += _left(mounted, path, V2_FILES)
+        elif "memory" in controllers.split(","):
+            available += _left(mounted / "memory", path, V1_FILES)
+    return max(0, min(available)) if available else None
+
+
+def _left(mounted: Path, path: str, names: tuple[str, str, str]) -> list[int]:
+    """Bytes left in a control group and in each of its parents that has a limit.
+
+    In a container the path is often that of the host, and the group itself is what is mounted.
+    """
+    limit_file, usage_file, inactive = names
+    group, left = mounted / path.strip("/"), []
+    for folder in [group, *group.parents]:
+        if not folder.is_relative_to(mounted):
+            break
+        try:
+            limit = (folder / limit_file).read_text().strip()
+            used = int((folder / usage_file).read_text())
+            stat = (folder / "memory.stat").read_text().splitlines()
+        except OSError:
+            continue
+        if limit != "max":
+            files = next(int(line.split()[1]) for line in stat if line.split()[0] == inactive)
+            left.append(int(limit) - used + files)
+    return left

@@ -1,4 +1,7 @@
-"""Pictures: gold standard against prediction, confusion matrices, label distributions."""
+"""Figures: gold standard against prediction, confusion matrices, label distributions.
+
+Functions `draw_...` return a figure, `save_figure` writes it.
+"""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,16 +16,17 @@ GOLD, PREDICTION = "#444444", "#d1495b"
 PARTITION_COLORS = {"train": "#00798c", "devel": "#edae49", "test": "#d1495b"}
 
 
-def plot_signals(
-    path: Path,
+def draw_signals(
     title: str,
+    target: str,
     recordings: Sequence[tuple[str, np.ndarray, np.ndarray, np.ndarray]],
     variance: str,
     shown: int = 4,
-) -> None:
+) -> Figure:
     """Draw recordings from the best to the worst CCC, evenly picked.
 
     Args:
+        target: what the signals are, on the y axis.
         recordings: id, timestamps in ms (frames,), gold standard (frames,), prediction (frames,).
         variance: of the CCC in the panels' titles, see muse.scoring.ccc.
     """
@@ -37,15 +41,16 @@ def plot_signals(
         panel.plot(time / 1000, gold, color=GOLD, lw=1.4, label="gold standard")
         panel.plot(time / 1000, prediction, color=PREDICTION, lw=1.4, label="prediction")
         panel.set_title(f"recording {id_} (CCC {score:.3f})", loc="left", fontsize=9)
+        panel.set_ylabel(target)
         panel.margins(x=0)
         panel.grid(alpha=0.25)
     panels[0].legend(loc="upper right", fontsize=8, ncols=2, frameon=False)
     panels[-1].set_xlabel("time (s)")
     figure.suptitle(title, fontsize=11)
-    save(figure, path)
+    return figure
 
 
-def plot_confusion(path: Path, title: str, confusion: Sequence[Sequence[int]]) -> None:
+def draw_confusion(title: str, target: str, confusion: Sequence[Sequence[int]]) -> Figure:
     """Draw a confusion matrix: share of each gold class (row) that is predicted as each column."""
     counts = np.asarray(confusion)  # (classes, classes)
     share = counts / np.maximum(counts.sum(1, keepdims=True), 1)
@@ -56,23 +61,24 @@ def plot_confusion(path: Path, title: str, confusion: Sequence[Sequence[int]]) -
         color = "white" if share[row, column] > 0.5 else "black"
         text = f"{100 * share[row, column]:.0f} %\n{counts[row, column]}"
         panel.text(column, row, text, ha="center", va="center", fontsize=8, color=color)
-    panel.set(xlabel="predicted class", ylabel="gold class")
+    panel.set(xlabel=f"predicted class of {target}", ylabel=f"gold class of {target}")
     panel.set_xticks(range(len(counts)))
     panel.set_yticks(range(len(counts)))
     figure.suptitle(title, fontsize=10)
     figure.colorbar(image, label="share of the gold class")
-    save(figure, path)
+    return figure
 
 
-def plot_distributions(
-    path: Path, title: str, labels: dict[str, dict[str, np.ndarray]], classes: int
-) -> None:
+def draw_distributions(
+    title: str, labels: dict[str, dict[str, np.ndarray]], classes: int
+) -> Figure:
     """Draw how the labels of each target are distributed in each partition.
 
     After Figure 2 of Stappen et al., The MuSe 2021 Multimodal Sentiment Analysis Challenge.
 
     Args:
-        labels: target -> partition -> all labels, or classes 0 to ``classes`` - 1.
+        labels: target -> partition -> all labels.
+        classes: their number, if the labels are classes 0 to ``classes`` - 1; 0 for signals.
     """
     count = len(labels)
     figure = Figure(figsize=(4.8 * count, 3.6), layout="constrained")
@@ -97,9 +103,9 @@ def plot_distributions(
         panel.grid(alpha=0.25, axis="y")
     panels[0].set_ylabel("share of the " + ("segments" if classes else "frames"))
     figure.suptitle(title, fontsize=11)
-    save(figure, path)
+    return figure
 
 
-def save(figure: Figure, path: Path) -> None:
-    """Write a picture as PNG, whole or not at all."""
+def save_figure(figure: Figure, path: Path) -> None:
+    """Write a figure as PNG, whole or not at all."""
     write_file(path, lambda draft: figure.savefig(draft, dpi=110, format="png"))

@@ -1,13 +1,30 @@
-"""Scores of the challenges: CCC, macro F1, UAR, and their confidence intervals.
+"""Scores of the challenges, and their confidence intervals.
 
 A score is taken once over all frames (or segments) of a partition, never averaged over windows.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
 SEED = 2021  # of the bootstrap: a score and its interval are the same every time
+TITLES = {
+    **{"ccc": "CCC", "pearson": "Pearson's r"},
+    **{"f1": "macro F1", "micro_f1": "micro F1", "uar": "UAR", "auc": "AUC"},
+}
+
+
+def metric_name(metric: str | dict[str, float]) -> str:
+    """The key of a task's metric among its scores: `f1`, or `0.66*micro_f1+0.34*uar`."""
+    if isinstance(metric, str):
+        return metric
+    return "+".join(f"{weight!r}*{name}" for name, weight in metric.items())
+
+
+def metric_title(name: str) -> str:
+    """A metric's name as tables print it: `macro F1`, or `0.66 micro F1 + 0.34 UAR`."""
+    parts = [part.rpartition("*") for part in name.split("+")]
+    return " + ".join(f"{weight} {TITLES[name]}".lstrip() for weight, _, name in parts)
 
 
 def ccc(prediction: np.ndarray, gold: np.ndarray, variance: str = "sample") -> float:
@@ -22,32 +39,62 @@ def ccc(prediction: np.ndarray, gold: np.ndarray, variance: str = "sample") -> f
         The CCC; 0 where it is undefined or a signal is constant.
     """
     moments = _moments([prediction], [gold], np.mean(gold, dtype=np.float64))
-    return float(_ccc_of(moments, variance)[0])
+    return float(_ccc(moments, variance)[0])
 
 
-def ccc_scores(
+def auc(probabilities: np.ndarray, gold: np.ndarray) -> float:
+    """Area under the ROC curve of each class against the rest, averaged over the classes, 0 to 1.
+
+    By its equality with the Mann-Whitney statistic; equal probabilities count as half.
+
+    Args:
+        probabilities: (segments, classes), or anything that rises with them.
+        gold: (segments,) classes.
+
+    Returns:
+        The mean over the classes that some, but not all segments have; 0.5 if there are none.
+    """
+    from scipy.stats import rankdata  # slow to import, and few tasks need it
+
+    own = gold[:, None] == np.arange(probabilities.shape[1])  # (segments, classes)
+    size, others = own.sum(0), (~own).sum(0)
+    above = (rankdata(probabilities, axis=0) * own).sum(0) - size * (size + 1) / 2
+    defined = (size > 0) & (others > 0)
+    areas = above[defined] / (size * others)[defined]
+    return float(areas.mean()) if len(areas) else 0.5
+
+
+def regression_scores(
     predictions: Sequence[np.ndarray],
     golds: Sequence[np.ndarray],
     variance: str = "sample",
     bootstrap: int = 0,
+    metric: str | dict[str, float] = "ccc",
 ) -> dict:
-    """CCC over the concatenated recordings, with the mean per recording and a 95 % interval.
+    """Scores over the concatenated recordings, with the mean CCC per recording.
 
     Args:
         predictions, golds: one (frames,) array per recording.
+        variance: of the CCC, see `ccc`.
         bootstrap: number of resamples of recordings (not frames); 0 gives no interval.
+        metric: ccc or pearson, or the weight of each.
 
     Returns:
-        ccc, ccc_per_recording (mean), recordings, frames, interval ([low, high] or None).
+        ccc, pearson, ccc_per_recording (mean), recordings, frames, interval (95 %, of the metric:
+        [low, high] or None), and the weighted sum under `metric_name`.
     """
     centre = np.mean(np.concatenate(golds), dtype=np.float64)
     moments = _moments(predictions, golds, centre)  # (recordings, 6)
+
+    def measure(name: str, draws: np.ndarray | None) -> np.ndarray:
+        sums = moments.sum(0, keepdims=True) if draws is None else draws @ moments
+        return _ccc(sums, variance) if name == "ccc" else _pearson(sums)
+
     return {
-        "ccc": float(_ccc_of(moments.sum(0, keepdims=True), variance)[0]),
-        "ccc_per_recording": float(_ccc_of(moments, variance).mean()),
+        **_scores(measure, ("ccc", "pearson"), metric, bootstrap, len(golds)),
+        "ccc_per_recording": float(_ccc(moments, variance).mean()),
         "recordings": len(golds),
         "frames": int(moments[:, 0].sum()),
-        "interval": _interval(moments, lambda m: _ccc_of(m, variance), bootstrap),
     }
 
 
@@ -56,16 +103,21 @@ def class_scores(
     golds: Sequence[np.ndarray],
     classes: int,
     bootstrap: int = 0,
+    metric: str | dict[str, float] = "f1",
+    probabilities: Sequence[np.ndarray] = (),
 ) -> dict:
-    """Macro F1, UAR and confusion matrix over the segments of all recordings.
+    """Scores and confusion matrix over the segments of all recordings.
 
     Args:
         predictions, golds: one (segments,) array of classes 0 to ``classes`` - 1 per recording.
         bootstrap: number of resamples of recordings (not segments); 0 gives no interval.
+        metric: f1 (macro), uar, micro_f1 or auc, or the weight of each.
+        probabilities: one (segments, classes) array per recording, only needed for auc.
 
     Returns:
-        f1, uar (0 to 1), confusion (rows gold, columns predicted), recordings, segments, interval
-        (of f1, or None).
+        f1, uar, micro_f1 (0 to 1), confusion (rows gold, columns predicted), recordings, segments,
+        interval (95 %, of the metric: [low, high] or None), auc if the metric asks for it, and the
+        weighted sum under `metric_name`.
     """
     tables = np.stack(
         [
@@ -73,17 +125,47 @@ def class_scores(
             for p, g in zip(predictions, golds, strict=True)
         ]
     )  # (recordings, classes * classes)
-    whole = tables.sum(0).reshape(1, classes, classes)
+    whole = tables.sum(0, keepdims=True)
+
+    def measure(name: str, draws: np.ndarray | None) -> np.ndarray:
+        if name == "auc":
+            return _auc(probabilities, golds, draws)
+        drawn = whole if draws is None else draws @ tables
+        return CONFUSION_METRICS[name](drawn.reshape(-1, classes, classes))
+
     return {
-        "f1": float(_macro_f1(whole)[0]),
-        "uar": float(_uar(whole[0])),
-        "confusion": whole[0].tolist(),
+        **_scores(measure, tuple(CONFUSION_METRICS), metric, bootstrap, len(golds)),
+        "confusion": whole.reshape(classes, classes).tolist(),
         "recordings": len(golds),
         "segments": int(whole.sum()),
-        "interval": _interval(
-            tables, lambda t: _macro_f1(t.reshape(-1, classes, classes)), bootstrap
-        ),
     }
+
+
+def _scores(
+    measure: Callable[[str, np.ndarray | None], np.ndarray],
+    names: tuple[str, ...],
+    metric: str | dict[str, float],
+    bootstrap: int,
+    recordings: int,
+) -> dict:
+    """The metrics ``names``, the one that was asked for, and its 95 % percentile interval.
+
+    Args:
+        measure: (metric, draws (B, recordings): how often each recording counts) -> (B,); without
+            draws every recording counts once.
+    """
+    weights = {metric: 1.0} if isinstance(metric, str) else metric
+
+    def weighted(draws: np.ndarray | None) -> np.ndarray:
+        return sum(weight * measure(name, draws) for name, weight in weights.items())
+
+    scores = {name: float(measure(name, None)[0]) for name in dict.fromkeys([*names, *weights])}
+    scores[metric_name(metric)] = float(weighted(None)[0])
+    if not bootstrap:
+        return scores | {"interval": None}
+    picked = np.random.default_rng(SEED).integers(recordings, size=(bootstrap, recordings))
+    draws = np.stack([np.bincount(row, minlength=recordings) for row in picked])
+    return scores | {"interval": np.percentile(weighted(draws), [2.5, 97.5]).tolist()}
 
 
 def _moments(predictions: Sequence, golds: Sequence, centre: float) -> np.ndarray:
@@ -96,39 +178,62 @@ def _moments(predictions: Sequence, golds: Sequence, centre: float) -> np.ndarra
     return np.array(rows)
 
 
-def _ccc_of(moments: np.ndarray, variance: str) -> np.ndarray:
-    """CCC from sums over frames: (..., 6) -> (...)."""
+def _covariances(moments: np.ndarray, variance: str) -> tuple[np.ndarray, ...]:
+    """From sums over frames (..., 6): variances of p and g, covariance, difference of the means,
+    and whether p or g is constant; (...) each."""
     n, p, g, pp, gg, pg = np.moveaxis(moments, -1, 0)
     divisor = np.maximum(n - 1, 1) if variance == "sample" else n
     var_p, var_g = (pp - p * p / n) / divisor, (gg - g * g / n) / divisor
     cov = (pg - p * g / n) / divisor
     # the rounding of the sums must not make a constant signal look as if it moved
     floor = 1e-13 * np.maximum(np.maximum(pp, gg) / n, 1e-300)
-    constant = (var_p <= floor) | (var_g <= floor)
-    below = var_p + var_g + ((p - g) / n) ** 2
+    return var_p, var_g, cov, (p - g) / n, (var_p <= floor) | (var_g <= floor)
+
+
+def _ccc(moments: np.ndarray, variance: str) -> np.ndarray:
+    """CCC from sums over frames: (..., 6) -> (...)."""
+    var_p, var_g, cov, bias, constant = _covariances(moments, variance)
+    below = var_p + var_g + bias**2
     return np.where(constant, 0.0, 2 * cov / np.where(constant, 1.0, below))
+
+
+def _pearson(moments: np.ndarray) -> np.ndarray:
+    """Pearson's correlation from sums over frames, 0 for constant signals: (..., 6) -> (...)."""
+    var_p, var_g, cov, _, constant = _covariances(moments, "biased")
+    return np.where(constant, 0.0, cov / np.sqrt(np.where(constant, 1.0, var_p * var_g)))
 
 
 def _macro_f1(confusion: np.ndarray) -> np.ndarray:
     """Mean F1 of the classes that occur in gold or prediction: (n, C, C) -> (n,)."""
     hits = np.diagonal(confusion, axis1=1, axis2=2)  # (n, C)
     size = confusion.sum(1) + confusion.sum(2)  # predicted plus gold
-    f1 = np.divide(2.0 * hits, size, out=np.zeros(hits.shape), where=size > 0)
-    return f1.sum(1) / np.maximum((size > 0).sum(1), 1)
+    return _mean_ratio(2.0 * hits, size)
 
 
-def _uar(confusion: np.ndarray) -> float:
-    """Mean recall of the classes that occur in gold: (C, C) -> scalar."""
-    gold = confusion.sum(1)
-    return float((np.diagonal(confusion)[gold > 0] / gold[gold > 0]).mean())
+def _uar(confusion: np.ndarray) -> np.ndarray:
+    """Mean recall of the classes that occur in gold: (n, C, C) -> (n,)."""
+    return _mean_ratio(np.diagonal(confusion, axis1=1, axis2=2), confusion.sum(2))
 
 
-def _interval(per_recording: np.ndarray, score, bootstrap: int) -> list[float] | None:
-    """95 % percentile interval over resamples of recordings, with replacement."""
-    if not bootstrap:
-        return None
-    count = len(per_recording)
-    draws = np.random.default_rng(SEED).integers(count, size=(bootstrap, count))
-    weights = np.stack([np.bincount(draw, minlength=count) for draw in draws])
-    scores = score(weights @ per_recording)
-    return [float(limit) for limit in np.percentile(scores, [2.5, 97.5])]
+def _mean_ratio(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
+    """Mean of part / whole over the classes where whole is above 0: (n, C), (n, C) -> (n,)."""
+    ratio = np.divide(part, whole, out=np.zeros(part.shape), where=whole > 0)
+    return ratio.sum(1) / np.maximum((whole > 0).sum(1), 1)
+
+
+def _micro_f1(confusion: np.ndarray) -> np.ndarray:
+    """F1 over all segments; with one class each it is the accuracy: (n, C, C) -> (n,)."""
+    return np.trace(confusion, axis1=1, axis2=2) / confusion.sum((1, 2))
+
+
+CONFUSION_METRICS = {"f1": _macro_f1, "uar": _uar, "micro_f1": _micro_f1}
+
+
+def _auc(probabilities: Sequence, golds: Sequence, draws: np.ndarray | None) -> np.ndarray:
+    """`auc` over all recordings, as often as each of ``draws`` (B, recordings) counts them."""
+    whole, gold = np.concatenate(probabilities), np.concatenate(golds)
+    if draws is None:
+        return np.array([auc(whole, gold)])
+    owner = np.repeat(np.arange(len(golds)), [len(g) for g in golds])
+    rows = (np.repeat(np.arange(len(gold)), draw[owner]) for draw in draws)
+    return np.array([auc(whole[drawn], gold[drawn]) for drawn in rows])

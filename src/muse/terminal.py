@@ -1,10 +1,11 @@
 """The terminal: columns, counted things, progress bars."""
 
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from tqdm import tqdm
-
-METRIC_NAMES = {"ccc": "CCC", "f1": "macro F1"}
 
 
 def in_columns(rows: list[list[str]]) -> str:
@@ -33,7 +34,21 @@ def heading(title: str, inputs: str, synthetic: bool) -> str:
     return f"{title}, {inputs}{', SYNTHETIC data' if synthetic else ''}"
 
 
-quiet = False  # set in the jobs of a sweep, which has a bar of its own
+quiet = False  # of this process, see `quietly`
+
+
+@contextmanager
+def quietly() -> Iterator[None]:
+    """Neither bars nor log lines: for the jobs of a sweep, which have log files of their own."""
+    global quiet
+    root = logging.getLogger()
+    before, handlers = quiet, root.handlers[:]
+    quiet = True
+    root.handlers.clear()
+    try:
+        yield
+    finally:
+        quiet, root.handlers[:] = before, handlers
 
 
 def bar(*arguments: Any, **options: Any) -> tqdm:

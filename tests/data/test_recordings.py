@@ -48,7 +48,7 @@ def test_sent_keeps_the_frames_of_segments_only(load, tmp_path):
     for partition in ("train", "devel", "test"):
         for recording in package.partitions[partition]:
             assert recording.rows.tolist() == [1, 2, 3, 4, 5, 6, 9, 10, 11, 12, 13]
-            assert recording.samples.tolist() == [[0, 6], [6, 11]]
+            assert recording.samples.tolist() == [[0, 6], [6, 5]]
     labels = package.partitions["devel"][0].labels["valence"]  # recording 4: classes 4 and 1
     assert labels.tolist() == [4] * 6 + [1] * 5
 

@@ -6,7 +6,7 @@ import torch
 
 from muse.config.shared import DataConfig
 from muse.data.recordings import load_package
-from muse.data.windows import Mapped, cut_windows, fit_scaling, split_alike, take, to_frames
+from muse.data.windows import Mapped, collate, cut_windows, fit_scaling, group_by_length, to_frames
 from tests.conftest import edit, sent_package, stress_package
 
 CPU = torch.device("cpu")
@@ -44,7 +44,7 @@ def test_windows_stay_inside_their_sample():
 
 def test_groups_of_similar_length_keep_every_window_in_order():
     windows = np.array([[0, 50], [1, 100], [2, 60], [3, 59], [4, 10], [5, 6], [6, 5]])
-    groups = [group.tolist() for group in split_alike(windows)]
+    groups = [group.tolist() for group in group_by_length(windows)]
     assert groups == [[[1, 100], [2, 60]], [[0, 50], [3, 59]], [[4, 10], [5, 6]], [[6, 5]]]
 
 
@@ -95,7 +95,7 @@ def test_constant_and_empty_features_do_no_harm(make_config, tmp_path):
 def test_padding_is_zero_and_behind_the_length(package):
     frames = to_frames(package, "train", ["valence", "arousal"], fit_scaling(package, []), CPU)
     assert frames.recordings == [("3", 0, 15), ("1", 15, 28)]
-    features, labels, lengths = take(frames, np.array([[12, 3], [15, 5]]))
+    features, labels, lengths = collate(frames, np.array([[12, 3], [15, 5]]))
     assert features.shape == (2, 5, 3) and labels.shape == (2, 5, 2)
     assert lengths.tolist() == [3, 5]
     assert features[0, :, 0].tolist() == [42, 43, 44, 0, 0]
@@ -149,13 +149,13 @@ def test_what_stays_in_the_files_is_what_is_copied(make_config, tmp_path, monkey
     assert len(mapped.features) == len(copied.features)
     assert mapped.features.shape == tuple(copied.features.shape)
     for spans in (copied.samples, cut_windows(copied.samples, 5, 3)[::-1].copy()):
-        for one, other in zip(take(mapped, spans), take(copied, spans), strict=True):
+        for one, other in zip(collate(mapped, spans), collate(copied, spans), strict=True):
             assert torch.equal(one, other)
 
 
 def test_no_group_has_more_values_than_allowed():
     windows = np.array([[0, 10], [1, 9], [2, 8], [3, 3], [4, 3]])
-    groups = [group.tolist() for group in split_alike(windows, cells=40, width=2)]
+    groups = [group.tolist() for group in group_by_length(windows, cells=40, width=2)]
     assert groups == [[[0, 10], [1, 9]], [[2, 8]], [[3, 3], [4, 3]]]
-    alone = split_alike(windows, cells=1, width=2)
+    alone = group_by_length(windows, cells=1, width=2)
     assert [len(group) for group in alone] == [1] * 5  # never less than one

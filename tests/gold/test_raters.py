@@ -37,7 +37,7 @@ def test_unit_and_offset(read, tmp_path):
     assert two.frames.times.tolist() == [90_000, 120_000, 150_000]
 
 
-def test_gaps_are_interpolated_and_told(read, tmp_path):
+def test_gaps_are_interpolated_with_a_warning(read, tmp_path):
     write_raters(
         tmp_path / "raters/1.csv", [0, 1, 2, 3, 4], {"a": [0.0, NAN, NAN, 3, 4], "b": [1] * 5}
     )
@@ -48,7 +48,7 @@ def test_gaps_are_interpolated_and_told(read, tmp_path):
     (found,) = read("unit=s", "max_gap=2")
     assert found.raters == ["b"]
     assert "rater a has a gap of 3 s (max_gap=2); left out of this recording." in found.notes[0]
-    assert "rater b is alone" in found.notes[1]
+    assert "rater b is the only one" in found.notes[1]
 
 
 def test_rows_that_are_missing_are_a_gap(read, tmp_path):
@@ -158,7 +158,7 @@ def test_a_rater_with_several_ids(read, tmp_path):
         read("unit=s", f"ids={path}")
 
 
-def test_columns_and_raters_to_do_without(read, tmp_path):
+def test_columns_and_raters_left_out(read, tmp_path):
     columns = {"frame": [1, 2, 3], "a": [0, 1, 2], "4": [3, 4, 4]}
     write_raters(tmp_path / "raters/1.csv", [0, 1, 2], columns)
     (found,) = read("unit=s", "ids={4:d}", "leave_out=[frame]")
@@ -206,7 +206,7 @@ def test_what_is_refused(read, tmp_path, text, message):
     assert message in str(caught.value) and "7" in str(caught.value)
 
 
-def test_an_empty_column_is_told_and_left_out(read, tmp_path):
+def test_an_empty_column_is_left_out_with_a_warning(read, tmp_path):
     write_raters(tmp_path / "raters/1.csv", [0, 1], {"a": [0, 1], "b": [NAN] * 2, "c": [1, 2]})
     (found,) = read("unit=s")
     assert found.raters == ["a", "c"]
@@ -237,7 +237,7 @@ def test_units_and_rates_that_cannot_be(read, make_config, tmp_path):
     with pytest.raises(MuseError, match="there is no such folder"):
         read_ratings(make_config("gold", "raters=nowhere", "unit=s", "out=x"))
     (tmp_path / "empty").mkdir()
-    with pytest.raises(MuseError, match=r"no CSV files here; expected one per recording\.$"):
+    with pytest.raises(MuseError, match=r"no CSV files; expected one per recording\.$"):
         read_ratings(make_config("gold", f"raters={tmp_path / 'empty'}", "unit=s", "out=x"))
-    with pytest.raises(MuseError, match="There are in its folders raters; give one"):
+    with pytest.raises(MuseError, match="Its folders raters have some; give one of them"):
         read_ratings(make_config("gold", f"raters={tmp_path}", "unit=s", "out=x"))

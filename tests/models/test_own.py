@@ -8,11 +8,13 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
 
 import muse.commands.train
 from muse.errors import MuseError
-from muse.models import find_class
+from muse.models import build_model, find_class
+from muse.runs.weights import load_model_file
 from tests.conftest import stress_package
 
 SMALL = ["epochs=2", "seeds=1", "batch_size=4", "bootstrap=0", "tensorboard=false"]
@@ -27,6 +29,20 @@ class Model(nn.Module):
 
     def forward(self, features, lengths):
         return RESULT
+"""
+SETS = """
+from torch import nn
+
+class Model(nn.Module):
+    def __init__(self, input_sets: dict[str, int], outputs: int):
+        super().__init__()
+        self.widths = list(input_sets.values())
+        layers = {name: nn.Linear(width, outputs) for name, width in input_sets.items()}
+        self.layers = nn.ModuleDict(layers)
+
+    def forward(self, features, lengths):
+        parts = features.split(self.widths, dim=-1)
+        return sum(layer(part) for layer, part in zip(self.layers.values(), parts))
 """
 
 
@@ -62,6 +78,44 @@ def test_a_model_of_ones_own_has_the_settings_given_beside_it(train, module):
     words = ["model.width=3", "model.scales.short=2"]  # and none of the LSTM's
     result = train(f"model._target_={name}.Model", *words)
     assert result["model"] == {"_target_": f"{name}.Model", "width": 3, "scales": {"short": 2}}
+
+
+def test_a_model_may_ask_for_the_feature_sets_and_their_widths(train, module, tmp_path):
+    name = module(SETS)
+    words = [f"model._target_={name}.Model", "features=[b,a]", "target=valence"]
+    part = train(*words)["targets"]["valence"]
+    path = tmp_path / "run" / part["weights"]
+    used = load_model_file(path, [f"{name}.Model"], torch.device("cpu"))
+    shapes = {key: tuple(value.shape) for key, value in used.model.state_dict().items()}
+    assert shapes["layers.b.weight"] == (1, 1) and shapes["layers.a.weight"] == (1, 2)
+    assert used.model.widths == [1, 2] and used.features == {"b": ["b_0"], "a": ["a_0", "a_1"]}
+
+
+@pytest.mark.parametrize(
+    ("parameters", "given"),
+    [
+        ("inputs, outputs", {"inputs": 3, "outputs": 2}),
+        ("outputs, *, input_sets", {"input_sets": {"b": 1, "a": 2}, "outputs": 2}),
+        (
+            "inputs, input_sets, outputs",
+            {"inputs": 3, "input_sets": {"b": 1, "a": 2}, "outputs": 2},
+        ),
+        ("outputs, **others", {"inputs": 3, "outputs": 2}),
+    ],
+)
+def test_the_names_of_the_parameters_say_what_a_model_gets(module, parameters, given):
+    name = module(f"""
+from torch import nn
+
+class Model(nn.Module):
+    def __init__(self, {parameters}):
+        given = dict(locals())
+        super().__init__()
+        given |= given.pop("others", {{}})
+        self.given = {{k: v for k, v in given.items() if k not in ("self", "__class__")}}
+""")
+    model = build_model({"_target_": f"{name}.Model"}, {"b": 1, "a": 2}, 2)
+    assert {key: model.given[key] for key in given} == given == model.given
 
 
 def test_it_works_from_another_folder_on_the_command_line(tmp_path):

@@ -95,5 +95,5 @@ def test_architecture_of_the_published_baseline():
 def test_wrong_settings_are_named(settings, message):
     settings = {"_target_": "muse.models.recurrent.Recurrent", **settings}
     with pytest.raises(MuseError) as caught:
-        build_model(settings, 3, 1)
+        build_model(settings, {"x": 3}, 1)
     assert message in str(caught.value)

@@ -24,7 +24,7 @@ def frames(seed: int, recordings: int = 6, length: int = 40) -> Frames:
     starts = np.arange(recordings) * length
     samples = np.stack([starts, np.full(recordings, length)], axis=1)
     bounds = [(str(k), int(s), int(s) + length) for k, s in enumerate(starts)]
-    return Frames(torch.from_numpy(features), torch.from_numpy(labels), samples, bounds)
+    return Frames(torch.from_numpy(features), torch.from_numpy(labels), samples, bounds, {"x": 3})
 
 
 @pytest.fixture
@@ -107,7 +107,7 @@ def test_groups_of_similar_length_train_like_one_padded_batch(config, monkeypatc
         return [value.numpy() for value in result.weights.values()]
 
     grouped = weights()
-    monkeypatch.setattr("muse.training.loop.split_alike", lambda windows, *_: [windows])
+    monkeypatch.setattr("muse.training.loop.group_by_length", lambda windows, *_: [windows])
     for mine, whole in zip(grouped, weights(), strict=True):
         np.testing.assert_allclose(mine, whole, rtol=1e-9, atol=1e-12)
 

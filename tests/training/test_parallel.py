@@ -11,9 +11,12 @@ import torch
 
 from muse import cores
 from muse.commands.train import run
+from muse.config.shared import PARTITIONS
 from muse.errors import MuseError
-from muse.training import parallel as side_by_side
+from muse.training import parallel
+from muse.training.prepare import ModelPlan
 from tests.conftest import stress_package
+from tests.training.test_loop import frames
 
 SETTINGS = ("task=stress", "features=a", "seeds=3", "epochs=3", "window=6", "hop=3", "bootstrap=0",
             "model.hidden=4", "model.dropout=0.3", "crossfit=2", "tensorboard=false")  # fmt: skip
@@ -26,7 +29,7 @@ def train(make_config, tmp_path, monkeypatch):
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1, 2}, raising=False)
 
     def go(jobs: int, *words: str):
-        config = make_config("train", *SETTINGS, f"data.root={tmp_path}", f"jobs={jobs}", *words)
+        config = make_config("train", *SETTINGS, f"data.root={tmp_path}", f"workers={jobs}", *words)
         run(config)
         return Path(config.job.folder)
 
@@ -52,7 +55,7 @@ def method(monkeypatch):
     """method(name): start processes in this way."""
 
     def choose(name: str) -> None:
-        monkeypatch.setattr(side_by_side, "start_method", lambda: name)
+        monkeypatch.setattr(parallel, "start_method", lambda: name)
 
     return choose
 
@@ -82,7 +85,7 @@ def test_a_process_that_is_killed_is_told(train, monkeypatch):
     def killed(*_):
         os.kill(os.getpid(), signal.SIGKILL)
 
-    monkeypatch.setattr(side_by_side, "train_one", killed)
+    monkeypatch.setattr(parallel, "train_one", killed)
     with pytest.raises(MuseError, match="killed from outside"):
         train(2)
 
@@ -98,7 +101,7 @@ def test_a_process_ends_with_the_one_who_asked(tmp_path, train, monkeypatch):
             time.sleep(0.05)
             on_epoch({"seed": seed})
 
-    monkeypatch.setattr(side_by_side, "train_one", slow)
+    monkeypatch.setattr(parallel, "train_one", slow)
     monkeypatch.setattr("muse.training.recorder.Recorder.on_epoch", lambda *_: None)
     child = os.fork()
     if not child:
@@ -123,16 +126,48 @@ def alive(pid: int) -> bool:
         return False
 
 
-def test_processes_never_exceed_the_cores(make_config, monkeypatch):
+@pytest.fixture
+def count(make_config, monkeypatch):
+    """count(units, setting ...) -> processes for as many models, with four cores."""
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1, 2, 3}, raising=False)
-    cpu, words = torch.device("cpu"), ("task=stress", "features=a")
-    count = {
-        jobs: side_by_side.processes(make_config("train", *words, f"jobs={jobs}"), cpu, 10)
-        for jobs in (-1, 1, 3, 9)
+
+    def of(units: int, *words: str, device: str = "cpu") -> int:
+        config = make_config(
+            "train", "task=stress", "features=x", "model.hidden=8", "workers=-1", *words
+        )
+        job = ModelPlan(["valence"], [], None, dict.fromkeys(PARTITIONS, frames(1)), {})
+        return parallel.processes(config, torch.device(device), units, job)
+
+    return of
+
+
+def test_processes_never_exceed_the_cores(count, monkeypatch):
+    monkeypatch.setattr(cores, "free_memory", lambda: None)
+    assert {n: count(10, f"workers={n}") for n in (-1, 1, 3, 9)} == {
+        -1: 4,
+        1: 1,
+        3: 3,
+        9: 4,
     }
-    assert count == {-1: 4, 1: 1, 3: 3, 9: 4}
-    assert side_by_side.processes(make_config("train", *words, "jobs=9"), cpu, 2) == 2
-    threads = make_config("train", *words, "jobs=-1", "threads=2")
-    assert side_by_side.processes(threads, cpu, 10) == 1
-    assert side_by_side.processes(make_config("train", *words), torch.device("cuda"), 10) == 1
+    assert count(2, "workers=9") == 2
+    assert count(10, "workers=-1", "threads=2") == 1
+    assert count(10, device="cuda") == 1
     assert cores.cores(2) == 2
+
+
+def test_processes_are_as_many_as_fit_into_the_free_memory_and_say_so(count, monkeypatch, caplog):
+    each = cores.PROCESS_BYTES + 2**20  # the model and its data take less than 1 MB
+    for free, expected in ((5 * each, 4), (4 * each, 4), (2.5 * each, 2), (0, 1)):
+        caplog.clear()
+        monkeypatch.setattr(cores, "free_memory", lambda free=free: int(free))
+        assert count(10) == expected
+        assert len(caplog.messages) == (expected < 4)
+    assert caplog.messages == [
+        "1 process at a time, not 4: each may take 0.4 GB, and 0.0 GB of memory are free. workers=4 "
+        "starts as many all the same."
+    ]
+    assert count(10, "workers=4") == 4  # an explicit number is the user's
+    small = 2 * cores.PROCESS_BYTES + cores.STEP_BYTES
+    monkeypatch.setattr(cores, "free_memory", lambda: small)
+    assert count(10) == 3
+    assert count(10, "model.hidden=2048", "batch_size=256") == 1

@@ -1,12 +1,11 @@
 """The one bridge to Hydra: a checked dataclass from the command line, words from errors."""
 
-import logging
 import os
 import signal
 import sys
-from contextlib import nullcontext
 from dataclasses import replace
 from importlib import import_module
+from keyword import iskeyword
 from pathlib import Path
 
 import hydra
@@ -14,7 +13,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
 from hydra.types import RunMode
 from joblib.externals.loky.process_executor import TerminatedWorkerError
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from muse import terminal
@@ -24,21 +23,17 @@ from muse.config.compose import command_line, explain_error, register_resolvers,
 from muse.config.overrides import MULTIRUN, SWEPT, unquoted
 from muse.config.shared import JobInfo
 from muse.config.shipped import config_folder
-from muse.cores import cores
 from muse.errors import MuseError
-from muse.sweep.jobs import run_job
+from muse.sweep import watch
+from muse.sweep.jobs import run_job, workers_of_job
 from muse.sweep.state import keep_failure
-from muse.sweep.watch import side_by_side, sweeps, watched
-
-# where the jobs of a sweep find their data
-LOADERS = {"train": "muse.training.run", "fuse": "muse.fusion.members"}
 
 
 def run(command: str) -> None:
     """Run `command` with the settings of sys.argv[1:]; a user's mistake is one message, exit 1."""
     words = sys.argv[1:]
     if {"-h", "--help"} & set(words):
-        print(help_text(command))
+        print(help_text(command, words))
         return
     if command == "train" and any(word.startswith("resume=") for word in words):
         command = "resume"
@@ -51,29 +46,31 @@ def run(command: str) -> None:
     sys.argv[1:] = for_hydra(command, words)
     os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come here and are put into words below
     register_resolvers(sys.argv[1:])
-    OmegaConf.register_new_resolver("cores", side_by_side, use_cache=True, replace=True)
     line = command_line(command, words)  # as it was typed, to be typed again
+    watch.current = None  # of an earlier call in this process
     failed: list[MuseError | BrokenPipeError] = []
 
     @hydra.main(version_base="1.3", config_path=str(config_folder()), config_name=command)
-    def job(config: DictConfig) -> None:
+    def job(config: DictConfig) -> float | None:
         if HydraConfig.get().mode == RunMode.MULTIRUN:
-            _job_of_sweep(command, config)
-            return
+            return _job_of_sweep(command, config)
+        folder = _folder()
         try:
-            settings = checked(command, config, line)
-            import_module(f"muse.commands.{command}").run(settings)
+            settings = to_dataclass(command, config, JobInfo(str(folder), line))
+            module = f"{command}_" if iskeyword(command) else command
+            import_module(f"muse.commands.{module}").run(settings)
         except (MuseError, BrokenPipeError) as error:
             failed.append(error)
         except OSError as error:
             failed.append(_refused(error))
+        _remove_unused(folder)
+        return None
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a cluster's stop is a Ctrl-C
     try:
-        with watched() if set(MULTIRUN) & set(words) else nullcontext():
-            job()
-        if sweeps:
-            _end_of_sweep()
+        job()
+        if watch.current:
+            _end_of_sweep(watch.current)
     except (MuseError, BrokenPipeError) as error:
         failed.append(error)
     except TerminatedWorkerError:
@@ -82,11 +79,16 @@ def run(command: str) -> None:
             "the others with it. The same command goes on where the sweep stood."
         )
     except (HydraException, OmegaConfBaseException) as error:
-        sys.exit(f"muse {command}: {explain_error(command, error)}")
+        sys.exit(f"muse {command}: {explain_error(command, error, words)}")
     except OSError as error:
         failed.append(_refused(error))
     except KeyboardInterrupt:
+        if watch.current:
+            print("Interrupted. The same command goes on where the sweep stood.", file=sys.stderr)
         sys.exit(130)
+    finally:
+        if watch.current:
+            watch.current.end()
     if failed and isinstance(failed[0], BrokenPipeError):
         raise failed[0]
     if failed:
@@ -98,46 +100,39 @@ def _refused(error: OSError) -> MuseError:
     return MuseError(f"{error.filename or 'the system'}: {error.strerror or error}.")
 
 
-def _job_of_sweep(command: str, config: DictConfig) -> None:
-    """A job of `-m`: what goes wrong stays in its folder."""
-    terminal.quiet = True
-    logging.getLogger().handlers.clear()  # each run has its log, and the sweep its bar
+def _job_of_sweep(command: str, config: DictConfig) -> float | None:
+    """A job of `-m`: what goes wrong stays in its folder. Returns what a sweeper optimises."""
+    if command not in SWEPT:
+        raise MuseError(f"there is no sweep of this command; -m works with {' and '.join(SWEPT)}.")
     job = HydraConfig.get()
     root, line = Path(job.sweep.dir), command_line(command, unquoted(job.overrides.task))
     try:
         settings = to_dataclass(command, config, JobInfo("", line))
     except MuseError as error:
         keep_failure(root / f"job_{job.job.num}", error, line)
-        return
-    beside = int(job.launcher.get("n_jobs", 1))
-    settings = replace(settings, jobs=max(1, cores(settings.jobs) // beside))  # for the seeds
-    run_job(settings, root, import_module(LOADERS[command]).load)
+        return None
+    at_once = int(job.launcher.get("n_jobs", 1))
+    settings = replace(settings, workers=workers_of_job(settings.workers, at_once))
+    with terminal.quietly():
+        return run_job(settings, root)
 
 
-def _end_of_sweep() -> None:
+def _end_of_sweep(sweep: watch.Sweep) -> None:
     """The leaderboard; exit status 1 if a job has failed."""
     from muse.sweep.leaderboard import report
 
-    root, _, show_test = sweeps[0]
-    failures = report(root, show_test)
+    sweep.end()
+    failures = report(sweep.root, sweep.show_test)
     if failures:
-        raise MuseError(f"{failures} of the jobs of {root} have no result; see above.")
+        raise MuseError(f"{failures} of the jobs of {sweep.root} have no result; see above.")
 
 
-def checked(command: str, config: DictConfig, line: str):
-    """The settings of the job that Hydra is running.
-
-    If they are wrong nothing has run, so the folder that Hydra has made for the run goes.
-    """
+def _folder() -> Path:
+    """The folder that Hydra has made for a run."""
     folder = Path(HydraConfig.get().runtime.output_dir)
     if folder.is_relative_to(Path.cwd()):
         folder = folder.relative_to(Path.cwd())  # short enough to be typed
-    info = JobInfo(str(folder), line)
-    try:
-        return to_dataclass(command, config, info)
-    except MuseError:
-        _remove_unused(Path(info.folder))
-        raise
+    return folder
 
 
 def _remove_unused(folder: Path) -> None:

@@ -12,7 +12,7 @@ from muse.data.recordings import Package, load_package
 from muse.data.statistics import features_of, frame_step, labels_of, notes_on, size_of, summary_of
 from muse.errors import Faults, MuseError
 from muse.files import write_json, write_text
-from muse.plots import plot_distributions
+from muse.plots import draw_distributions, save_figure
 from muse.terminal import counted, in_columns
 
 SHOWN = 100  # faults on the terminal; faults.txt has all of them
@@ -82,7 +82,7 @@ def _describe(config: CheckConfig, out: Path, package: Package) -> None:
     _print(task.title, task.classes, report)
     write_json(out / "report.json", report)
     title = f"{task.title}, distribution of the labels{' (synthetic data)' * package.synthetic}"
-    plot_distributions(out / "labels.png", title, labels, task.classes)
+    save_figure(draw_distributions(title, labels, task.classes), out / "labels.png")
     print(f"report.json and labels.png in {out}{os.sep}")
 
 

@@ -4,11 +4,13 @@ from pathlib import Path
 
 import muse
 from muse.config.use import EvaluateConfig
+from muse.data.heads import head_of
 from muse.data.recordings import Package
 from muse.errors import MuseError
 from muse.files import write_json
-from muse.inference.apply import UsedRun, use_run
-from muse.terminal import METRIC_NAMES, heading, in_columns, interval_in_words
+from muse.inference.apply import LoadedRun, load_run
+from muse.scoring import metric_name, metric_title
+from muse.terminal import heading, in_columns, interval_in_words
 from muse.training.scores import score_target
 
 
@@ -21,7 +23,7 @@ def run(config: EvaluateConfig) -> None:
     """
     if config.out and Path(config.out).exists():
         raise MuseError(f"out={config.out}: the file is there already. Give another name.")
-    used = use_run(config, config.run)
+    used = load_run(config, config.run)
     targets = [target for model in used.models for target in model.targets]
     there = used.recordings()
     partitions = config.partition or list(there)
@@ -36,7 +38,7 @@ def run(config: EvaluateConfig) -> None:
         print(f"\nscores in {config.out}")
 
 
-def score(used: UsedRun, package: Package) -> dict[str, dict[str, dict]]:
+def score(used: LoadedRun, package: Package) -> dict[str, dict[str, dict]]:
     """Target -> partition -> scores (see muse.scoring), for partitions that have labels."""
     scores: dict[str, dict[str, dict]] = {}
     for applied in used.apply(package):
@@ -48,12 +50,12 @@ def score(used: UsedRun, package: Package) -> dict[str, dict[str, dict]]:
     return scores
 
 
-def report(used: UsedRun, package: Package, scores: dict) -> str:
+def report(used: LoadedRun, package: Package, scores: dict) -> str:
     """The table of the scores."""
-    metric = used.config.task.metric
+    metric = metric_name(used.config.task.metric)
     title = heading(used.config.task.title, used.config.describe(used.features), package.synthetic)
-    unit = "segments" if used.config.task.classes else "frames"
-    rows = [["", "", METRIC_NAMES[metric], "95 % interval", "recordings", unit, "of the run"]]
+    unit = head_of(used.config.task).unit
+    rows = [["", "", metric_title(metric), "95 % interval", "recordings", unit, "of the run"]]
     for target, parts in scores.items():
         for partition, found in parts.items():
             values = [f"{found[metric]:.4f}", interval_in_words(found)]
@@ -63,7 +65,7 @@ def report(used: UsedRun, package: Package, scores: dict) -> str:
     return f"{title}: {used.saved.folder}\n{in_columns(rows)}"
 
 
-def _compared(used: UsedRun, package: Package, target: str, partition: str, now: float) -> str:
+def _compared(used: LoadedRun, package: Package, target: str, partition: str, now: float) -> str:
     """The score that the run has kept, if the data are the same.
 
     Both are equal to the last digit on the same machine, device and number of threads.
@@ -78,14 +80,14 @@ def _compared(used: UsedRun, package: Package, target: str, partition: str, now:
     return f"{before:.4f}, {'equal' if now == before else f'{now - before:+.1e}'}"
 
 
-def _content(used: UsedRun, package: Package, scores: dict) -> dict:
+def _content(used: LoadedRun, package: Package, scores: dict) -> dict:
     return {
         "muse": muse.__version__,
         "run": str(used.saved.folder),
         "run_id": used.saved.result["run_id"],
         "task": used.config.task.name,
         "features": used.features,
-        "metric": used.config.task.metric,
+        "metric": metric_name(used.config.task.metric),
         "synthetic": package.synthetic,
         "data": {"folder": str(package.folder), "partitions": package.digests},
         "targets": scores,

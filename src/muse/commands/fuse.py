@@ -3,9 +3,7 @@
 from pathlib import Path
 
 from muse.config.train import FuseConfig
-from muse.fusion.members import load
-from muse.runs.folder import begin, check_new
-from muse.training.run import train_in
+from muse.training.run import begin_run, settle
 
 
 def run(config: FuseConfig) -> None:
@@ -15,7 +13,4 @@ def run(config: FuseConfig) -> None:
         MuseError: a member that is unfinished, damaged, of another task or without the target;
             predictions that do not match in recordings or frames.
     """
-    folder = Path(config.job.folder)
-    check_new(folder)
-    begin(folder, config)
-    train_in(folder, config, load)
+    begin_run(settle(config), Path(config.job.folder))

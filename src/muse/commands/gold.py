@@ -7,6 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import yaml
 
 from muse import terminal
@@ -15,18 +16,19 @@ from muse.config.gold import GoldConfig
 from muse.data.layout import SYNTHETIC_MARK, is_name
 from muse.errors import MuseError
 from muse.files import write_json, write_rows, write_text
-from muse.gold.figure import plot_gold
+from muse.gold.figure import draw_gold
 from muse.gold.pipeline import Gold, make_gold
 from muse.gold.raters import read_ratings
 from muse.gold.report import (
-    Agreement,
     agreement_of,
     agreement_table,
     report_of,
     shifts_table,
+    weights_of,
     weights_table,
     write_tables,
 )
+from muse.plots import save_figure
 from muse.terminal import counted, heading
 
 log = logging.getLogger(__name__)
@@ -41,7 +43,7 @@ def run(config: GoldConfig) -> None:
     sources = [path_of(text) for text in (config.raters, config.physio.signal) if text]
     target = config.target or sources[0].resolve().name
     if not is_name(target):
-        raise MuseError(f"target={target}: expected the name of a folder, no path.")
+        raise MuseError(f"target={target}: expected the name of a folder, not a path.")
     out = path_of(config.out)
     labels, report = out / "label_segments" / target, out / "gold" / target
     simulated = [str(source) for source in sources if is_synthetic(source)]
@@ -61,11 +63,11 @@ def run(config: GoldConfig) -> None:
     for recording, gold in zip(ratings, golds, strict=True):
         for note in gold.notes[len(recording.notes) :]:
             log.warning(note)
-    agreements = [agreement_of(gold) for gold in golds]
+    agreement = agreement_of(golds)
     if simulated:  # before there is anything that would need the mark
         write_text(out / SYNTHETIC_MARK, "Simulated, not recorded.\n")
-    _write(config, golds, agreements, labels, report, bool(simulated))
-    _tell(config, golds, agreements, labels, report, bool(simulated))
+    _write(config, golds, agreement, labels, report, bool(simulated))
+    _print_summary(config, golds, agreement, labels, report, bool(simulated))
 
 
 def is_synthetic(folder: Path) -> bool:
@@ -77,7 +79,7 @@ def is_synthetic(folder: Path) -> bool:
 def _write(
     config: GoldConfig,
     golds: Sequence[Gold],
-    agreements: Sequence[Agreement],
+    agreement: pd.DataFrame,
     labels: Path,
     report: Path,
     synthetic: bool,
@@ -86,24 +88,25 @@ def _write(
     settings = {k: v for k, v in asdict(config).items() if k != "job"}
     settings = yaml.safe_dump(settings, sort_keys=False, allow_unicode=True)
     write_text(report / "config.yaml", f"# {config.job.command}\n{settings}")
-    write_tables(report, golds, agreements)
+    write_tables(report, golds, agreement, weights_of(golds))
     signal = None if config.physio.replace == "none" else config.physio.name
     drawn = golds[: config.figures]
     with terminal.bar(total=len(drawn), desc="figures") as bar:
         for gold in drawn:
             title = heading(f"{labels.name}, recording {gold.id}", describe(config), synthetic)
-            plot_gold(report / "figures" / f"{gold.id}.png", title, gold, signal)
+            figure = draw_gold(title, labels.name, gold, signal)
+            save_figure(figure, report / "figures" / f"{gold.id}.png")
             bar.update()
-    write_json(report / "report.json", report_of(labels.name, golds, agreements, synthetic))
+    write_json(report / "report.json", report_of(labels.name, golds, agreement, synthetic))
     for gold in golds:
         values = {"value": gold.fused.astype(np.float32)}
         write_rows(labels / f"{gold.id}.csv", gold.frames.times, gold.frames.segments, values)
 
 
-def _tell(
+def _print_summary(
     config: GoldConfig,
     golds: Sequence[Gold],
-    agreements: Sequence[Agreement],
+    agreement: pd.DataFrame,
     labels: Path,
     report: Path,
     synthetic: bool,
@@ -112,9 +115,9 @@ def _tell(
     aligned = config.align.method != "none"
     print(f"{heading(labels.name, describe(config), synthetic)}\n")
     print("agreement between raters, mean ± deviation")
-    print(agreement_table(agreements, aligned), end="\n\n")
+    print(agreement_table(agreement, aligned), end="\n\n")
     if golds[0].weights is not None:
-        print(weights_table(golds), end="\n\n")
+        print(weights_table(weights_of(golds)), end="\n\n")
     if aligned:
         print(shifts_table(golds), end="\n\n")
     print(f"{counted(len(golds), 'file')} of labels in {labels}{os.sep}")
@@ -130,13 +133,20 @@ def missing_of(package: Path) -> list[str]:
     if not (package / "metadata/partition.csv").is_file():
         needed.append("metadata/partition.csv: id,partition, with train, devel or test for each")
     if not (package / "feature_segments").is_dir():
-        needed.append("feature_segments/SET/ID.csv: timestamp, segment_id, features; a row a label")
+        needed.append(
+            "feature_segments/SET/ID.csv: timestamp, segment_id, features; one row per label"
+        )
     return needed
 
 
 def describe(config: GoldConfig) -> str:
-    """The steps in words."""
-    align = {"gctw": "canonical time warping, ", "lag": "constant lags, ", "none": ""}
+    """The steps, for a title."""
+    align = {
+        "one_step": "canonical time warping (one step), ",
+        "gctw": "canonical time warping, ",
+        "lag": "constant lags, ",
+        "none": "",
+    }
     fusion = {
         "ewe": f"EWE ({config.fuse.agreement} {config.fuse.measure.replace('ccc', 'CCC')})",
         "mean": "mean",

@@ -5,12 +5,12 @@ import zipfile
 from pathlib import Path
 
 import muse
-from muse.config.train import FuseConfig
 from muse.config.use import PredictConfig
+from muse.data.heads import head_of
 from muse.data.layout import find_package, recordings_in
 from muse.errors import MuseError
 from muse.files import write_file, write_json
-from muse.inference.apply import UsedRun, use_run
+from muse.inference.apply import LoadedRun, load_run
 from muse.training.save import save_predictions
 
 WRITTEN = ("predictions", "logits", "predictions.json")  # all that the command puts into `out`
@@ -28,8 +28,8 @@ def run(config: PredictConfig) -> None:
         raise MuseError(f"out={out}: zip=true needs a folder with a name, for NAME.zip beside it.")
     archive = out.parent / f"{out.name}.zip"
     _check_free(out, archive, config)
-    used = use_run(config, config.run)
-    if isinstance(used.config, FuseConfig):
+    used = load_run(config, config.run)
+    if used.config.fusion:
         raise MuseError(
             f"{config.run}: a fusion reads predictions, no features. Its own are in {config.run}"
             "/predictions; for other data predict with each of its members first."
@@ -39,12 +39,13 @@ def run(config: PredictConfig) -> None:
     package = used.package([], ids)
     for name in WRITTEN[:2]:
         shutil.rmtree(out / name, ignore_errors=True)
+    head = head_of(used.config.task)
     files: dict[str, Path] = {}  # name in the archive -> file
     count = 0
     for applied in used.apply(package):
         recordings = package.partitions[applied.partition]
         paths = save_predictions(
-            used.config, out, recordings, applied.target, applied.partition, applied.values
+            head, out, recordings, applied.target, applied.partition, applied.values
         )
         count += len(paths)
         if applied.partition == zipped:
@@ -66,7 +67,7 @@ def run(config: PredictConfig) -> None:
         print(f"{len(files)} files of {zipped}, TARGET/ID.csv: {archive}")
 
 
-def _recordings(used: UsedRun, config: PredictConfig) -> dict[str, list[str]]:
+def _recordings(used: LoadedRun, config: PredictConfig) -> dict[str, list[str]]:
     """The recordings to predict; without a partition.csv all that have features are `test`."""
     folder = find_package(used.config.task, used.config.data.root)
     if (folder / "metadata" / "partition.csv").exists():

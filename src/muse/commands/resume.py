@@ -3,13 +3,11 @@
 import logging
 from pathlib import Path
 
-from muse.config.train import FuseConfig
 from muse.config.use import ResumeConfig
-from muse.fusion import members
 from muse.models import check_trusted
 from muse.runs.folder import log_file
 from muse.runs.read import read_result, read_unfinished, settings_here
-from muse.training.run import load, train_in
+from muse.training.run import continue_run
 
 log = logging.getLogger(__name__)
 
@@ -31,4 +29,4 @@ def run(config: ResumeConfig) -> None:
     settings = settings_here(settings, config)
     with log_file(folder):
         log.info("Continuing %s", folder)
-    train_in(folder, settings, members.load if isinstance(settings, FuseConfig) else load)
+    continue_run(settings, folder)

@@ -1,19 +1,24 @@
 """`muse table`: published numbers beside those of finished runs, and how each came about."""
 
 import json
-import subprocess
-import sys
+import logging
 from pathlib import Path
 
 from muse.config.fields import one_of
-from muse.config.overrides import quoted_list
+from muse.config.overrides import name_of, quote_texts, quoted_list
 from muse.config.table import TableConfig
 from muse.errors import MuseError
 from muse.files import write_text
-from muse.runs.read import finished_runs
+from muse.runs.read import FinishedRun, finished_run, finished_runs, standardised_members
+from muse.sweep.jobs import run_sweep
+from muse.sweep.state import reason_of, state_of
 from muse.tables.cells import Line, Runs, combine, feature_lines, fusions_of
 from muse.tables.published import Table, read_table
 from muse.tables.render import Block, _csv, _latex, _markdown, _terminal
+
+log = logging.getLogger(__name__)
+
+SHOWN = 5  # jobs without a result
 
 
 def run(config: TableConfig) -> None:
@@ -29,7 +34,8 @@ def run(config: TableConfig) -> None:
     tasks = config.tasks or list(table.targets)
     for task in tasks:
         one_of("tasks", task, list(table.targets))
-    blocks = [_block(config, table, task) for task in tasks]
+    runs = _usable_runs(Path(config.root))
+    blocks = [_block(config, table, task, runs) for task in tasks]
     render = {"terminal": _terminal, "markdown": _markdown, "latex": _latex, "csv": _csv}
     text = render[config.format](table, blocks)
     if config.out:
@@ -39,28 +45,45 @@ def run(config: TableConfig) -> None:
         print(text, end="")
 
 
-def _block(config: TableConfig, table: Table, task: str) -> Block:
+def _usable_runs(root: Path) -> list[FinishedRun]:
+    """The finished runs below a folder, without those whose numbers cannot stand in a table."""
+    runs = []
+    for run in finished_runs(root):
+        if standardised_members(run):
+            log.warning(
+                "left out: %s: an earlier version of muse standardised the predictions of its "
+                "members, which changes the scores. Fuse them again with this version.",
+                run.folder,
+            )
+        else:
+            runs.append(run)
+    return runs
+
+
+def _block(config: TableConfig, table: Table, task: str, runs: list[FinishedRun]) -> Block:
+    """A task of the table; with `train=missing` what is trained for it is added to ``runs``."""
     known, targets = config.feature_sets, table.targets[task]
     rows = [row.features for row in table.rows[task] if len(row.modalities) == 1]
     names = config.features or rows
 
-    def read() -> tuple[Runs, list[Line]]:
-        found = Runs(list(finished_runs(Path(config.root))), task, config.synthetic)
+    def lines_of() -> tuple[Runs, list[Line]]:
+        found = Runs(runs, task, config.synthetic)
         return found, feature_lines(names, targets, found, known)
 
-    found, lines = read()
+    found, lines = lines_of()
     if config.train == "missing":
         missing = [line.name for line in lines if set(line.cells) != set(targets)]
         if missing:
-            _call(config, ["train", "-m", f"+experiment={config.table}/{task}",
-                           f"features={','.join(missing)}"])  # fmt: skip
-            found, lines = read()
+            experiment = [f"+experiment={config.table}/{task}", f"features={','.join(missing)}"]
+            runs += _train(config, "train", experiment)
+            found, lines = lines_of()
         for fusion in fusions_of(table, task, lines, known, config.fusions):
             for target, members in fusion.members.items():
                 if not found.fused(members, target):
                     chosen = quoted_list([str(cell.run) for cell in members])
-                    _call(config, ["fuse", f"task={task}", f"target={target}", f"runs={chosen}"])
-        found, lines = read()
+                    words = [f"task={task}", f"target={target}", f"runs={chosen}"]
+                    runs += _train(config, "fuse", words)
+        found, lines = lines_of()
     fused = []
     for fusion in fusions_of(table, task, lines, known, config.fusions):
         cells = {t: found.fused(members, t) for t, members in fusion.members.items()}
@@ -71,15 +94,20 @@ def _block(config: TableConfig, table: Table, task: str) -> Block:
     return Block(task, shown, lines + fused, found.synthetic, 2 if table.is_percent(task) else 4)
 
 
-def _call(config: TableConfig, words: list[str]) -> None:
-    """Run another command of muse; what it has finished is not lost if it is stopped."""
+def _train(config: TableConfig, command: str, words: list[str]) -> list[FinishedRun]:
+    """Train what is missing below `root`; what is finished is not lost if that is stopped."""
     where = [f"data.root={config.data.root}", f"data.cache={config.data.cache}"]
-    settings = config.fusion_settings if words[0] == "fuse" else config.settings
+    settings = config.fusion_settings if command == "fuse" else config.settings
     more = [f"{name}={json.dumps(value)}" for name, value in (settings or {}).items()]
-    command = [sys.executable, "-m", "muse", *words, *where, *more]
-    done = subprocess.run(command, stdout=2)  # stdout is for the table
-    if done.returncode:
+    words = [*words, *quote_texts(command, where), *more]
+    root = Path(config.root) / "sweep" / name_of(words)
+    folders = run_sweep(command, words, root)
+    failed = [folder for folder in folders if state_of(folder) != "finished"]
+    if failed:
+        reasons = "".join(f"\n{folder}: {reason_of(folder)}" for folder in failed[:SHOWN])
+        more = f"\nand {len(failed) - SHOWN} more" if len(failed) > SHOWN else ""
         raise MuseError(
-            f"train=missing: a command has failed (see above): muse {' '.join(words)}. The same "
-            "table command goes on where this one stopped."
+            f"train=missing: {len(failed)} of {len(folders)} jobs have no result:{reasons}{more}\n"
+            "The same command goes on where this one stopped."
         )
+    return [finished_run(folder) for folder in folders if (folder / "result.json").exists()]

@@ -3,13 +3,13 @@
 from pathlib import Path
 
 from muse.config.train import TrainConfig
-from muse.runs.folder import begin, check_new
-from muse.training.run import load, train_in
+from muse.training.run import begin_run
 
 
 def run(config: TrainConfig) -> None:
-    """Begin a run folder and train in it."""
-    folder = Path(config.job.folder)
-    check_new(folder)
-    begin(folder, config)
-    train_in(folder, config, load)
+    """Begin a run folder and train in it.
+
+    Raises:
+        MuseError: as `muse.training.run.begin_run`.
+    """
+    begin_run(config, Path(config.job.folder))

@@ -25,7 +25,7 @@ class SmoothConfig:
 
 @dataclass
 class StandardiseConfig:
-    """Step 2: raters use a scale differently."""
+    """Step 2: raters use the scale differently."""
 
     over: str = setting("To zero mean, unit variance per rater over: corpus, recording or none.")
     scale: bool = setting("Then into [-1, 1] per rater.")
@@ -36,20 +36,22 @@ class StandardiseConfig:
 
 @dataclass
 class AlignConfig:
-    """Step 3: raters react at different speed."""
+    """Step 3: raters react at different speeds."""
 
-    method: str = setting("gctw (canonical time warping), lag (a constant per rater) or none.")
-    max_lag: float = setting("lag, dba: longest lag looked for, in seconds.")
-    polynomials: int = setting("gctw: polynomial basis functions of a warping path.")
-    tangents: int = setting("gctw: hyperbolic tangents among the basis functions.")
-    regularisation: float = setting("gctw: of the canonical correlation analysis, 0 to below 1.")
+    method: str = setting(
+        "one_step, gctw (canonical time warping: one Gauss-Newton step, to its minimum), lag, none."
+    )
+    max_lag: float = setting("lag, dba: longest lag considered, in seconds.")
+    polynomials: int = setting("one_step, gctw: polynomial basis functions of a warping path.")
+    tangents: int = setting("one_step, gctw: hyperbolic tangents among the basis functions.")
+    regularisation: float = setting("one_step, gctw: of the correlation analysis, 0 to below 1.")
     energy: float = setting("gctw: share of the correlation that its components keep.")
-    rounds: int = setting("gctw: rounds at most; it stops when its objective stops falling.")
+    rounds: int = setting("one_step, gctw: rounds at most; fewer when nothing changes any more.")
     steps: int = setting("gctw: Gauss-Newton steps in each round.")
     stiffness: float = setting("gctw: penalty on paths that leave the uniform one; 0: none.")
 
     def __post_init__(self):
-        one_of("align.method", self.method, ("gctw", "lag", "none"))
+        one_of("align.method", self.method, ("one_step", "gctw", "lag", "none"))
         if not self.max_lag > 0:
             raise MuseError(f"align.max_lag={self.max_lag}: expected seconds, above 0.")
         for name in ("polynomials", "rounds", "steps"):
@@ -96,14 +98,16 @@ class PostConfig:
 
 @dataclass
 class PhysioConfig:
-    """Step 6: a physiological signal in the place of a rater."""
+    """Step 6: a physiological signal that replaces a rater."""
 
     signal: str | None = setting("Folder with one CSV per recording; null: no such signal.")
     column: str | None = setting("Its column; null: the only one beside timestamp.")
     name: str = setting("What it is called among the raters.")
     unit: str | None = setting("Unit of its timestamps: ms, s or min; null: as the raters'.")
     offset: float = setting("Seconds added to its timestamps.")
-    replace: str = setting("Who gives way, by lowest weight: global (one), recording; none.")
+    replace: str = setting(
+        "Which rater is replaced: the lowest weight of all (global) or of each recording; none."
+    )
     window: int = setting("Frames of its Savitzky-Golay smoothing, after downsampling.")
     order: int = setting("Order of the polynomial.")
     over: str = setting("Standardised over: recording (levels differ between people) or corpus.")
@@ -132,7 +136,7 @@ class GoldConfig:
     target: str | None = setting("Name of the target; null: that of the raters' folder.")
     out: str = setting("Package folder: label_segments/TARGET and gold/TARGET are written.")
     ids: Any = setting("Ids of a rater with several: {4:1,7:2}, or a CSV file id,rater.")
-    leave_out: Any = setting("Columns that are no raters, or raters to do without: [frame,3].")
+    leave_out: Any = setting("Columns or raters to leave out: [frame,3].")
     segments: str | None = setting("Folder of CSV files start, end (ms), segment_id; null: none.")
     rows: str | None = setting("Feature set folder whose rows the labels get; null: the raters'.")
     ends: str = setting("Where not all raters have values at the ends: trim, or hold the value.")
@@ -142,7 +146,7 @@ class GoldConfig:
     align: AlignConfig = setting("Alignment of the raters.")
     fuse: FuseStepConfig = setting("Fusion of the raters.")
     post: PostConfig = setting("Smoothing of the fused signal.")
-    physio: PhysioConfig = setting("A physiological signal in the place of a rater.")
+    physio: PhysioConfig = setting("A physiological signal that replaces a rater.")
     figures: int | None = setting("Recordings that are drawn; null: all.")
     job: JobInfo | None = None
 

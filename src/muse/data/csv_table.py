@@ -41,14 +41,14 @@ def parse_table(path: Path, data: bytes) -> Table:
     not a table of finite numbers with rising timestamps.
     """
     names = _header(path, data)
-    frame = _parse(path, data, names)
-    faults = _row_length_faults(path, data, frame)
+    frame = parse_frame(path, data, names=names)
+    faults = row_length_faults(path, data, frame)
     columns = [name for name in names if name not in ("timestamp", "segment_id")]
     if not columns:
         faults.append(f"{path}: no column beside timestamp and segment_id; expected values.")
     values = _values(frame, columns)
     looked_at = names if values is None else [name for name in names if name not in columns]
-    wide = {name: _numbers(path, frame, name, faults) for name in looked_at}
+    wide = {name: column_numbers(path, frame, name, faults) for name in looked_at}
     if values is None:  # a fault is in a column: look at each
         values = _float32(path, columns, wide, len(frame), faults)
     missing = np.full(len(frame), np.nan)
@@ -85,10 +85,46 @@ def read_rows(path: Path, advice: str) -> list[tuple[int, list[str]]]:
     return found
 
 
+def parse_frame(
+    path: Path, data: bytes, text: str | None = None, names: list[str] | None = None
+) -> pd.DataFrame:
+    """The columns of a CSV file as pandas reads them.
+
+    Args:
+        text: the column to be read as the text that it is.
+        names: what the columns are called, if not as the header says: pandas renames the second
+            of two columns with one name.
+
+    Raises MuseError for an empty file and for what is no table.
+    """
+    _refuse_empty(path, data)
+    try:
+        frame = pd.read_csv(
+            io.BytesIO(data),
+            names=names,
+            header=0,
+            low_memory=False,
+            skip_blank_lines=False,
+            dtype={text: str} if text else None,
+            float_precision="round_trip" if SMALL.search(data) else None,  # three times slower
+        )
+    except (ValueError, UnicodeError, OverflowError) as error:  # ParserError is a ValueError
+        raise _no_table(path, error) from None
+    if not isinstance(frame.index, pd.RangeIndex):
+        fields = len(frame.columns) + frame.index.nlevels
+        raise MuseError(
+            f"{path}: row 2 has {fields} fields, the header has {len(frame.columns)}. Each row "
+            "needs one field per column."
+        )
+    frame.columns = [str(name).strip() for name in frame.columns]
+    if frame.empty:
+        raise MuseError(f"{path}: a header and no rows. Copy it again from its source.")
+    return frame
+
+
 def _header(path: Path, data: bytes) -> list[str]:
-    """The column names of a table, checked before pandas can rename the second of two."""
-    if not data.strip():
-        raise MuseError(f"{path}: the file is empty. Copy it again from its source.")
+    """The column names of a table; what pandas would rename, or read as values, is refused."""
+    _refuse_empty(path, data)
     line = data.partition(b"\n")[0].decode("utf-8-sig", "replace")
     try:
         names = [name.strip() for name in next(csv.reader(line.splitlines()), [])]
@@ -116,28 +152,9 @@ def _header(path: Path, data: bytes) -> list[str]:
     return names
 
 
-def _parse(path: Path, data: bytes, names: list[str]) -> pd.DataFrame:
-    exact = "round_trip" if SMALL.search(data) else None  # three times slower
-    try:
-        frame = pd.read_csv(
-            io.BytesIO(data),
-            names=names,
-            header=0,
-            low_memory=False,
-            skip_blank_lines=False,
-            float_precision=exact,
-        )
-    except (ValueError, UnicodeError, OverflowError) as error:  # ParserError is a ValueError
-        raise _no_table(path, error) from None
-    if not isinstance(frame.index, pd.RangeIndex):
-        fields = len(names) + frame.index.nlevels
-        raise MuseError(
-            f"{path}: row 2 has {fields} fields, the header has {len(names)}. Each row needs one "
-            "field per column."
-        )
-    if frame.empty:
-        raise MuseError(f"{path}: a header and no rows. Copy it again from its source.")
-    return frame
+def _refuse_empty(path: Path, data: bytes) -> None:
+    if not data.strip():
+        raise MuseError(f"{path}: the file is empty. Copy it again from its source.")
 
 
 def _no_table(path: Path, error: Exception) -> MuseError:
@@ -147,7 +164,7 @@ def _no_table(path: Path, error: Exception) -> MuseError:
     )
 
 
-def _row_length_faults(path: Path, data: bytes, frame: pd.DataFrame) -> list[str]:
+def row_length_faults(path: Path, data: bytes, frame: pd.DataFrame) -> list[str]:
     """Rows shorter than the header (pandas fills them up), and a last line that is cut."""
     faults = []
     suspects = np.flatnonzero(frame.iloc[:, -1].isna().to_numpy())
@@ -176,7 +193,7 @@ def _row_length_faults(path: Path, data: bytes, frame: pd.DataFrame) -> list[str
     return faults
 
 
-def _numbers(path: Path, frame: pd.DataFrame, name: str, faults: list[str]) -> np.ndarray:
+def column_numbers(path: Path, frame: pd.DataFrame, name: str, faults: list[str]) -> np.ndarray:
     """One column as float64, NaN where it is no number; texts and infinite values are faults."""
     column = frame[name]
     if column.dtype.kind not in "iuf":

@@ -8,6 +8,7 @@ from muse.config.shared import TaskConfig
 from muse.data.cache import CachedTable, load_tables
 from muse.data.checks import check_rows
 from muse.data.csv_table import rows_in_words
+from muse.data.heads import head_of
 from muse.errors import Faults, MuseError, raise_faults
 
 
@@ -35,8 +36,23 @@ def load_labels(
     return labels
 
 
-def signal_labels(
-    partition: str, features: CachedTable, rows: np.ndarray, table: CachedTable
+def read_labels(
+    task: TaskConfig, partition: str, features: CachedTable, rows: np.ndarray, table: CachedTable
+) -> np.ndarray | None:
+    """The gold standard of each frame as the task's head wants it: (frames,); None without labels.
+
+    Args:
+        features: a table of the recording's features, of which ``rows`` (frames,) are used.
+        table: the recording's labels.
+
+    Raises MuseError for labels that are missing, or do not correspond to the features.
+    """
+    of_frames = segment_labels if head_of(task).per_segment else frame_labels
+    return of_frames(task, partition, features, rows, table)
+
+
+def frame_labels(
+    task: TaskConfig, partition: str, features: CachedTable, rows: np.ndarray, table: CachedTable
 ) -> np.ndarray | None:
     """A continuous gold standard, one value per frame: (frames,) float32; None without labels."""
     values = _column(table, "value")
@@ -60,7 +76,7 @@ def signal_labels(
     return values[rows]
 
 
-def class_labels(
+def segment_labels(
     task: TaskConfig, partition: str, features: CachedTable, rows: np.ndarray, table: CachedTable
 ) -> np.ndarray | None:
     """The class of each frame's segment: (frames,) float32; None without labels."""

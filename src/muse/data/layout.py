@@ -34,7 +34,11 @@ def read_partitions(folder: Path, faults: Faults = STOP) -> dict[str, list[str]]
     a missing header, an unknown partition, an id that is named twice or could lead out of the
     package.
     """
-    path = folder / "metadata" / "partition.csv"
+    return read_partition_file(folder / "metadata" / "partition.csv", faults)
+
+
+def read_partition_file(path: Path, faults: Faults = STOP) -> dict[str, list[str]]:
+    """As `read_partitions`, of a file anywhere."""
     (first, header), *rows = read_rows(
         path,
         "Copy it from the package; for data of your own write it: a header, then a row "

@@ -11,7 +11,8 @@ from muse.config.shared import DataConfig, TaskConfig
 from muse.cores import cores
 from muse.data.cache import CachedTable, load_tables
 from muse.data.checks import check_rows, check_segments, common_columns, report_missing
-from muse.data.labels import class_labels, load_labels, signal_labels
+from muse.data.heads import head_of
+from muse.data.labels import load_labels, read_labels
 from muse.data.layout import (
     SYNTHETIC_MARK,
     check_not_empty,
@@ -34,7 +35,7 @@ class Recording:
     segments: np.ndarray  # (frames,) float64, NaN outside any segment
     features: list[np.ndarray]  # per feature set: (all rows, columns) memory map, see storage
     labels: dict[str, np.ndarray | None]  # target -> (frames,) float32; class per frame in Sent
-    samples: np.ndarray  # (samples, 2) int64: first frame and end of what is predicted as one
+    samples: np.ndarray  # (samples, 2) int64: start and length of what is predicted as one
     missing: list[int]  # per feature set: NaN values
 
     def __getstate__(self) -> dict:
@@ -124,7 +125,8 @@ def load_package(
         sets = [tables[name, id_] for name in names]
         gold = {target: labels[target][id_] for target in targets}
         readable = [table for table in sets if table]
-        if not readable and not task.classes:  # the labels can at least be checked by themselves
+        if not readable and not head_of(task).per_segment:
+            # labels of frames can at least be checked by themselves
             readable = [table for table in gold.values() if table][:1]
         if readable:
             with faults.noted():
@@ -149,7 +151,8 @@ def build_recording(
 
     Raises MuseError where they do not correspond row by row.
     """
-    signals = [] if task.classes else [table for table in gold.values() if table]
+    per_segment = head_of(task).per_segment  # a segment is a sample: frames outside any are none
+    signals = [] if per_segment else [table for table in gold.values() if table]
     first = _reference([*tables, *(t for t in signals if not np.isnan(t.timestamps).any())])
     for table in tables:
         with faults.noted():
@@ -158,8 +161,7 @@ def build_recording(
             check_segments(first, table)
     rows = np.arange(len(first.timestamps))
     outside = np.isnan(first.segments)
-    classes = task.classes > 0  # a segment is a sample, so frames outside any are none
-    if classes or (task.outside_segments == "drop" and partition != "test"):
+    if per_segment or (task.outside_segments == "drop" and partition != "test"):
         rows = rows[~outside]
     if not len(rows):
         raise MuseError(
@@ -170,14 +172,12 @@ def build_recording(
     labels: dict[str, np.ndarray | None] = dict.fromkeys(gold)
     for target, table in gold.items():
         with faults.noted():
-            if table is not None and classes:
-                labels[target] = class_labels(task, partition, first, rows, table)
-            elif table is not None:
-                labels[target] = signal_labels(partition, first, rows, table)
-    spans = _segment_spans(first, rows) if classes else np.array([[0, len(rows)]])
+            if table is not None:
+                labels[target] = read_labels(task, partition, first, rows, table)
+    samples = _segments(first, rows) if per_segment else np.array([[0, len(rows)]])
     features = [table.values for table in tables]
     missing = [table.missing for table in tables]
-    return Recording(id_, rows, timestamps, segments, features, labels, spans, missing)
+    return Recording(id_, rows, timestamps, segments, features, labels, samples, missing)
 
 
 def _reference(tables: list[CachedTable]) -> CachedTable:
@@ -188,8 +188,8 @@ def _reference(tables: list[CachedTable]) -> CachedTable:
     return max(votes.values(), key=len)[0]
 
 
-def _segment_spans(features: CachedTable, rows: np.ndarray) -> np.ndarray:
-    """First frame and end of each segment among the used rows: (segments, 2) int64."""
+def _segments(features: CachedTable, rows: np.ndarray) -> np.ndarray:
+    """Start and length of each segment among the used rows: (segments, 2) int64."""
     segments = features.segments[rows]
     starts = np.flatnonzero(np.r_[True, segments[1:] != segments[:-1]])
     first = dict(zip(segments[starts][::-1], starts[::-1], strict=True))
@@ -199,7 +199,7 @@ def _segment_spans(features: CachedTable, rows: np.ndarray) -> np.ndarray:
                 f"{features.path}: row {rows[start] + 2}: segment {segments[start]:g} begins "
                 "again; the frames of a segment must follow one another."
             )
-    return np.stack([starts, np.r_[starts[1:], len(segments)]], axis=1)
+    return np.stack([starts, np.diff(starts, append=len(segments))], axis=1)
 
 
 def _check_step(task: TaskConfig, partitions: dict[str, list[Recording]]) -> None:

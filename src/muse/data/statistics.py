@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from muse.config.shared import FeatureSet, TaskConfig
+from muse.data.heads import head_of
 from muse.data.recordings import Package, Recording
 
 NAMED = 3  # examples in a note
@@ -90,7 +91,7 @@ def labels_of(task: TaskConfig, package: Package, partition: str, target: str) -
     for recording in package.partitions[partition]:
         gold = recording.labels[target]
         if gold is not None:
-            parts.append(gold[recording.samples[:, 1] - 1] if task.classes else gold)
+            parts.append(head_of(task).labels(gold, recording.samples))
     return np.concatenate(parts) if parts else None
 
 
@@ -120,12 +121,13 @@ def notes_on(
         columns = len(package.columns[name])
         if published and columns != published:
             yield f"{name} has {columns} columns, the published feature set {published}"
+    per_segment = head_of(task).per_segment
     uneven = [r.id for r in _all(package) if len(np.unique(np.diff(r.timestamps))) > 1]
-    if uneven and not task.classes:  # between segments time may jump
+    if uneven and not per_segment:  # between segments time may jump
         yield f"the frame step changes within recording {_some(uneven)}"
     for target in task.targets:
         flat = [r.id for r in _all(package) if _is_flat(r.labels[target])]
-        if flat and not task.classes:
+        if flat and not per_segment:
             yield f"{target} is the same in every frame (its CCC is 0) of recording {_some(flat)}"
         train = labels_of(task, package, "train", target)
         absent = set(range(task.classes)) - set(train.astype(int).tolist())

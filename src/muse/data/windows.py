@@ -62,8 +62,9 @@ class Frames:
 
     features: "Tensor | Mapped"  # (frames + 1, features) float32
     labels: Tensor  # (frames + 1, targets) float32, NaN without labels; in Sent the class
-    samples: np.ndarray  # (samples, 2) int64: start and length of each recording or segment
+    samples: np.ndarray  # (samples, 2) int64: start and length of what is predicted as one
     recordings: list[tuple[str, int, int]]  # id, first frame, end
+    inputs: dict[str, int]  # feature set -> its columns, in the order of the features
 
 
 def fit_scaling(package: Package, standardised: list[str]) -> Scaling:
@@ -108,13 +109,13 @@ def to_frames(
         for k, target in enumerate(targets):
             gold = recording.labels[target]
             labels[start:end, k] = torch.nan if gold is None else torch.tensor(gold)
-        spans = recording.samples
-        samples.append(np.stack([start + spans[:, 0], spans[:, 1] - spans[:, 0]], axis=1))
+        samples.append(recording.samples + np.array([start, 0]))
         bounds.append((recording.id, start, end))
     features = (
         Mapped(recordings, starts, scaling, (total + 1, width)) if mapped else features.to(device)
     )
-    return Frames(features, labels.to(device), np.concatenate(samples), bounds)
+    inputs = {name: len(package.columns[name]) for name in package.features}
+    return Frames(features, labels.to(device), np.concatenate(samples), bounds, inputs)
 
 
 def _fill(out: np.ndarray, recording: Recording, rows: np.ndarray, scaling: Scaling) -> None:
@@ -157,7 +158,7 @@ def cut_windows(samples: np.ndarray, window: int, hop: int) -> np.ndarray:
     return np.concatenate(windows)
 
 
-def split_alike(windows: np.ndarray, cells: int = 2**62, width: int = 1) -> list[np.ndarray]:
+def group_by_length(windows: np.ndarray, cells: int = 2**62, width: int = 1) -> list[np.ndarray]:
     """Split windows into groups of similar length, so that padding each group costs little.
 
     Args:
@@ -178,7 +179,7 @@ def split_alike(windows: np.ndarray, cells: int = 2**62, width: int = 1) -> list
     return groups
 
 
-def take(frames: Frames, windows: np.ndarray) -> tuple[Tensor, Tensor, Tensor]:
+def collate(frames: Frames, windows: np.ndarray) -> tuple[Tensor, Tensor, Tensor]:
     """Gather windows, padded with zeros on the right to the longest.
 
     Args:

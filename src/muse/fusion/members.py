@@ -8,20 +8,25 @@ import numpy as np
 
 from muse.config.fields import path_of
 from muse.config.train import FuseConfig
+from muse.data.heads import head_of
 from muse.data.recordings import Package
 from muse.errors import MuseError
 from muse.fusion.predictions import Member, load_predictions
 from muse.runs.read import finished_runs, read_run
-from muse.scoring import ccc_scores, class_scores
+from muse.scoring import metric_name
 
 log = logging.getLogger(__name__)
 
 
-def load(config: FuseConfig, folder: Path) -> tuple[FuseConfig, Package]:
-    """The predictions of the members, and the settings with the members chosen by name.
+def choose_members(config: FuseConfig) -> FuseConfig:
+    """The settings with the members by name and folder, and the model of a mean with its weights.
 
-    The settings are kept in config.yaml, so that a run can be read and continued without choosing
+    What is chosen is kept in config.yaml, so that a run is read and continued without choosing
     again.
+
+    Raises:
+        MuseError: no run of a feature set; a member that is unfinished, damaged, of another task
+            or without the target; with method=weighted predictions that do not match.
     """
     chosen = config.runs or [str(_best(config, name)) for name in config.select.features]
     members = members_of(config, chosen)
@@ -31,12 +36,20 @@ def load(config: FuseConfig, folder: Path) -> tuple[FuseConfig, Package]:
         features=[member.name for member in members],
         select=replace(config.select, features=None),
     )
-    package = load_predictions(config.task, config.target, members, config.data, config.out_of_fold)
-    if config.method != "lstm":
-        weights = _weights(config, package)
-        model = {"_target_": "muse.models.ensemble.WeightedMean", "weights": weights}
-        config = replace(config, model=model, seeds=config.seeds[:1])
-    return config, package
+    if config.method == "lstm":
+        return config
+    weights = [1.0] * len(members) if config.method == "mean" else _weights(config)
+    model = {"_target_": "muse.models.ensemble.WeightedMean", "weights": weights}
+    return replace(config, model=model, seeds=config.seeds[:1])
+
+
+def load_members(config: FuseConfig) -> Package:
+    """The predictions of the members, which `choose_members` has chosen, as a package.
+
+    Raises MuseError as `muse.fusion.predictions.load_predictions`.
+    """
+    members = members_of(config, config.runs)
+    return load_predictions(config.task, config.target, members, config.data, config.out_of_fold)
 
 
 def members_of(config: FuseConfig, chosen: list[str]) -> list[Member]:
@@ -76,14 +89,15 @@ def _result(config: FuseConfig, folder: str) -> dict:
 def _best(config: FuseConfig, name: str) -> Path:
     """The folder of the run with this feature set that is best on devel."""
     expanded = config.feature_sets[name].members if name in config.feature_sets else []
-    metric, package = config.task.metric, path_of(config.data.root) / config.task.folder
+    metric = metric_name(config.task.metric)
+    package = path_of(config.data.root) / config.task.folder
     found = []
     for run in finished_runs(Path(config.select.root)):
         target = run.result["targets"].get(config.target)
         if (
             run.result["task"] == config.task.name
             and run.result["features"] in ([name], expanded)
-            and "members" not in run.result
+            and not run.fusion
             and target
             and not run.result["debug"]
             and Path(run.result["data"]["folder"]).absolute() == package.absolute()
@@ -100,24 +114,18 @@ def _best(config: FuseConfig, name: str) -> Path:
     return Path(folder)
 
 
-def _weights(config: FuseConfig, package: Package) -> list[float]:
-    """One per member: equal, or its score on devel if that is above 0."""
+def _weights(config: FuseConfig) -> list[float]:
+    """One per member: its score on devel, 0 if that is below."""
+    package = load_members(config)
     count = len(package.features)
-    if config.method == "mean":
-        return [1.0] * count
     devel = package.partitions["devel"]
     gold = [recording.labels[config.target] for recording in devel]
+    samples = [recording.samples for recording in devel]
+    head, metric = head_of(config.task, config.ccc), metric_name(config.task.metric)
     weights = []
     for k in range(count):
-        values = [np.asarray(recording.features[k]) for recording in devel]
-        if config.task.classes:
-            last = [r.samples[:, 1] - 1 for r in devel]
-            predicted = [v[rows].argmax(1) for v, rows in zip(values, last, strict=True)]
-            true = [g[rows].astype(int) for g, rows in zip(gold, last, strict=True)]
-            score = class_scores(predicted, true, config.task.classes)["f1"]
-        else:
-            score = ccc_scores([v[:, 0] for v in values], gold, config.ccc)["ccc"]
-        weights.append(max(score, 0.0))
+        values = [head.values(np.asarray(recording.features[k]), 0) for recording in devel]
+        weights.append(max(head.scores(values, gold, samples)[metric], 0.0))
     if not any(weights):
         log.warning("No member has a devel score above 0: the plain mean is taken.")
         return [1.0] * count

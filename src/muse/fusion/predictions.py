@@ -7,8 +7,9 @@ from muse.config.shared import PARTITIONS, DataConfig, TaskConfig
 from muse.cores import cores
 from muse.data.cache import CachedTable, load_tables
 from muse.data.checks import common_columns
+from muse.data.heads import head_of
 from muse.data.labels import load_labels
-from muse.data.layout import find_package
+from muse.data.layout import find_package, read_partitions
 from muse.data.recordings import Package, build_recording, digest_of_tables
 from muse.errors import STOP, MuseError
 
@@ -49,7 +50,8 @@ def load_predictions(
         read = load_tables(paths, cache, readers, f"predictions of {name}")
         tables |= {(name, id_): table for (_, id_), table in zip(where, read, strict=True)}
         columns[name] = common_columns(read)
-        expected = [f"c_{c}" for c in range(task.classes)] or ["value"]
+        _check_values(read)
+        expected = head_of(task).columns
         if columns[name] != expected:
             raise MuseError(
                 f"{read[0].path}: the columns {', '.join(columns[name])}; expected "
@@ -57,6 +59,8 @@ def load_predictions(
             )
     ours = [member for member in members if member.result]
     folder = Path(ours[0].result["data"]["folder"]) if ours else find_package(task, data.root)
+    if not ours:
+        _check_partitions(ids, read_partitions(folder), folder, members[0].folder)
     kept = [_kept_labels(m.folder / "labels" / target, where, cache, readers) for m in ours]
     labels = kept[0] if kept else load_labels(folder, target, where, cache, readers, STOP)
     for member, others in zip(ours[1:], kept[1:], strict=True):
@@ -77,7 +81,7 @@ def load_predictions(
 
 def _homes(task: TaskConfig, target: str, member: Member, out_of_fold: bool) -> dict[str, Path]:
     """Partition -> the folder with a member's CSV files."""
-    kind = "logits" if task.classes else "predictions"
+    kind = head_of(task).folder
     places = [member.folder / kind / target, member.folder / target, member.folder]
     home = next((place for place in places if (place / "devel").is_dir()), None)
     if home is None:
@@ -115,7 +119,48 @@ def _common_ids(homes: list[dict[str, Path]]) -> dict[str, list[str]]:
                     "same recordings."
                 )
         common[partition] = sorted(found[0], key=lambda id_: (len(id_), id_))  # 2 before 10
+        for other in set(common) - {partition}:
+            twice = found[0] & set(common[other])
+            if twice:
+                raise MuseError(
+                    f"{folders[0] / min(twice)}.csv: the recording is in {other} as well; "
+                    "expected each recording in one partition."
+                )
     return common
+
+
+def _check_partitions(
+    ids: dict[str, list[str]], expected: dict[str, list[str]], package: Path, folder: Path
+) -> None:
+    """Raise MuseError unless predictions made elsewhere are of the partitions of the package."""
+    path = package / "metadata/partition.csv"
+    home = {id_: partition for partition, group in expected.items() for id_ in group}
+    there = {id_: partition for partition, group in ids.items() for id_ in group}
+    for id_, partition in there.items():
+        if home.get(id_) != partition:
+            place = f"is in {home[id_]}" if id_ in home else "has no partition"
+            raise MuseError(
+                f"{folder}: recording {id_} is in {partition}, but {place} in {path}. Put the "
+                "predictions into the partitions of the package."
+            )
+    missing = [id_ for id_ in home if id_ not in there]
+    if missing:
+        more = f" (nor of {len(missing) - 1} others)" if len(missing) > 1 else ""
+        raise MuseError(
+            f"{folder}: no predictions of recording {missing[0]}{more}, which is in "
+            f"{home[missing[0]]} in {path}. A fusion needs all recordings of the package."
+        )
+
+
+def _check_values(tables: list[CachedTable]) -> None:
+    """Raise MuseError for a prediction that is missing: there is nothing to put in its place."""
+    for table in tables:
+        if table.missing:
+            row, column = table.first_missing
+            raise MuseError(
+                f"{table.path}: row {row}, column {column}: no value ({table.missing} in the file);"
+                " a fusion needs a prediction for each frame."
+            )
 
 
 def _kept_labels(

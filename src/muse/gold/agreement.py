@@ -1,7 +1,7 @@
 """How well raters agree, and the weights that follow from it.
 
 Evaluator weighted estimator: Grimm and Kroschel, Evaluation of natural emotions using self
-assessment manikins, ASRU 2005. Each rater counts as much as she or he agrees with the others.
+assessment manikins, ASRU 2005. A rater's weight is the rater's agreement with the others.
 """
 
 from dataclasses import dataclass
@@ -65,7 +65,7 @@ def ewe_weights(values: np.ndarray, agreement: str, measure: str) -> Weights:
     """The weights of the raters of a recording, from ``values`` (raters, frames).
 
     A negative agreement gives weight 0, and so does a trace that never moves. If no agreement is
-    above 0 all who move count the same (all raters, if none moves). One rater has weight 1.
+    above 0 all who move have equal weights (all raters, if none moves). One rater has weight 1.
     """
     values = np.asarray(values, np.float64)
     constant = ~moves(values)

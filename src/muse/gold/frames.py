@@ -45,7 +45,7 @@ def frames_of(
         segments: folder of CSV files start, end, segment_id.
 
     Returns:
-        The frames, and what was cut or held, in words.
+        The frames, and a warning about what was cut or held; empty if nothing was.
 
     Raises:
         MuseError: nothing in common, or faults in the segments.
@@ -59,7 +59,7 @@ def frames_of(
             f"at {end / 1000:g} s. Leave one of them out, or use ends=hold."
         )
     grid = _grid(times, start, end, pace)
-    cut = _cut_in_words(grid, first, last, step, ends)
+    cut = _cut_warning(grid, first, last, step, ends)
     if segments is None:
         return Frames(grid, None, step), cut
     try:
@@ -70,18 +70,18 @@ def frames_of(
     return Frames(grid, segment_ids(found, len(grid)), step), cut
 
 
-def _cut_in_words(
+def _cut_warning(
     grid: np.ndarray, first: list[float], last: list[float], step: float, ends: str
 ) -> str:
     """What was cut or held at the ends; empty if the raters begin and end together."""
-    odd = max(max(first) - min(first), max(last) - min(last)) / 1000
-    if odd <= step / 2:
+    apart = max(max(first) - min(first), max(last) - min(last)) / 1000
+    if apart <= step / 2:
         return ""
     words = {
         "trim": f"cut to {grid[0] / 1000:g} to {grid[-1] / 1000:g} s, which all raters have",
         "hold": "the first and last values are held where a rater has none",
     }[ends]
-    return f"raters begin or end up to {odd:g} s apart; {words}."
+    return f"raters begin or end up to {apart:g} s apart; {words}."
 
 
 def _grid(times: np.ndarray, start: float, end: float, pace: float) -> np.ndarray:

@@ -21,14 +21,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.optimize import nnls
 
 from muse.gold.multiset_cca import components_for, multiset_cca
+from muse.gold.paths import on_simplices, warped, warping_bases
 from muse.gold.standardise import moves
 
 HALVINGS = 6  # of a Gauss-Newton step that does not lower the objective
 LEAST = 1e-5  # of its value the objective must fall by in a round
-SUM_TO_ONE = 1e4  # weight of that equation among the least squares
 
 
 @dataclass(frozen=True)
@@ -51,7 +50,7 @@ class _Problem:
     regularisation: float
     stiffness: float
     components: int
-    upright: bool
+    nonnegative: bool
 
     @property
     def frames(self) -> int:
@@ -67,7 +66,7 @@ def gctw(
     rounds: int = 20,
     steps: int = 2,
     stiffness: float = 3.0,
-    upright: bool = False,
+    nonnegative: bool = False,
     centred: bool = True,
 ) -> Warping:
     """Warp sequences onto each other, from uniform paths, to the length of the shortest.
@@ -81,13 +80,15 @@ def gctw(
         rounds: of analysis and Gauss-Newton steps at most.
         steps: Gauss-Newton steps in each round, each through all sequences in turn.
         stiffness: penalty on slopes that differ from the uniform path's.
-        upright: see `muse.gold.multiset_cca`; for sequences of one dim that mean the same, such as
-            raters, who are not to be aligned to the opposite of each other.
+        nonnegative: see `muse.gold.multiset_cca`; for sequences of one dim that mean the same,
+            such as raters, who are not to be aligned to the opposite of each other.
         centred: warp all paths alike in the end such that their mean is the uniform path. The
             method only compares sequences with each other; this leaves them where they were on
             average, instead of wherever the last round has moved them to together.
     """
-    problem = _problem(sequences, polynomials, tangents, regularisation, energy, stiffness, upright)
+    problem = _problem(
+        sequences, polynomials, tangents, regularisation, energy, stiffness, nonnegative
+    )
     weights = np.zeros((len(problem.sequences), problem.bases.shape[1]))
     weights[:, 0] = 1.0  # the first function is the uniform path
     projections, value = _project(problem, weights)
@@ -116,7 +117,7 @@ def _problem(
     regularisation: float,
     energy: float,
     stiffness: float,
-    upright: bool,
+    nonnegative: bool,
 ) -> _Problem:
     """The sequences standardised, their slopes, the basis functions, the number of components."""
     whole = [np.atleast_2d(np.asarray(sequence, np.float64)) for sequence in sequences]
@@ -126,33 +127,10 @@ def _problem(
     bases = warping_bases(frames, polynomials, tangents)
     uniform = [np.linspace(0, x.shape[1] - 1, frames) for x in scaled]
     read = [_standardised(warped(x, path)) for x, path in zip(scaled, uniform, strict=True)]
-    components = 1 if upright else components_for(read, regularisation, energy)
+    components = 1 if nonnegative else components_for(read, regularisation, energy)
     steps = np.diff(bases, axis=0) * max(frames - 1, 1)
-    return _Problem(scaled, slopes, bases, steps, regularisation, stiffness, components, upright)
-
-
-def warping_bases(frames: int, polynomials: int, tangents: int) -> np.ndarray:
-    """Monotone functions from 0 to 1 over ``frames`` frames: (frames, polynomials + tangents).
-
-    Polynomials t^e with e = 1, 1/2, 2, 1/4, 4, ...; hyperbolic tangents that rise in turn, evenly
-    over the whole, each over about its share of it.
-    """
-    time = np.linspace(0, 1, frames)
-    exponents = [2.0 ** ((k + 1) // 2 * (-1) ** k) for k in range(polynomials)]
-    powers = [time**e for e in exponents]
-    centres = (np.arange(tangents) + 0.5) / max(tangents, 1)
-    bends = np.tanh(2 * tangents * (time - centres[:, None]))  # (tangents, frames)
-    low, high = bends[:, :1], bends[:, -1:]
-    return np.stack([*powers, *((bends - low) / np.maximum(high - low, 1e-12))], axis=1)
-
-
-def warped(sequence: np.ndarray, path: np.ndarray) -> np.ndarray:
-    """A sequence (..., frames) read along a path (new frames,), linear between its frames."""
-    sequence = np.asarray(sequence, np.float64)
-    rows = sequence.reshape(-1, sequence.shape[-1])
-    at = np.arange(sequence.shape[-1])
-    return np.stack([np.interp(path, at, row) for row in rows]).reshape(
-        *sequence.shape[:-1], len(path)
+    return _Problem(
+        scaled, slopes, bases, steps, regularisation, stiffness, components, nonnegative
     )
 
 
@@ -182,7 +160,7 @@ def _project(problem: _Problem, weights: np.ndarray) -> tuple[list[np.ndarray], 
     """The V_i of the canonical correlation analysis for given paths, and the objective then."""
     read = [_read(problem, i, w) for i, w in enumerate(weights)]
     projections, powers = multiset_cca(
-        read, problem.regularisation, problem.components, problem.upright
+        read, problem.regularisation, problem.components, problem.nonnegative
     )
     m, bend = len(weights), sum(_bend(problem, w) for w in weights)
     value = problem.components / (2 - 2 * problem.regularisation) - powers.sum() / (2 * m)
@@ -253,22 +231,10 @@ def _step(
     share, stiff = others / frames, problem.stiffness / len(problem.steps)
     square = share * change.T @ change + stiff * problem.steps.T @ problem.steps
     linear = share * change.T @ wanted + stiff * problem.steps.sum(0)
-    goal = _on_simplex(square, linear)
+    goal = on_simplices(square, linear, weights)
     before = cost(weights)
     for halving in range(HALVINGS):
         candidate = weights + 0.5**halving * (goal - weights)
         if cost(candidate) < before:
             return candidate
     return weights
-
-
-def _on_simplex(square: np.ndarray, linear: np.ndarray) -> np.ndarray:
-    """The weights w >= 0 with sum 1 that minimise w' square w / 2 - linear' w."""
-    count = len(linear)
-    ridge = 1e-10 * max(np.trace(square) / count, 1e-12)
-    root = np.linalg.cholesky(square + ridge * np.eye(count))  # lower
-    heavy = SUM_TO_ONE * max(np.abs(root).max(), 1e-12)
-    left = np.vstack([root.T, np.full((1, count), heavy)])
-    right = np.append(np.linalg.solve(root, linear), heavy)
-    found = nnls(left, right)[0]
-    return found / found.sum()

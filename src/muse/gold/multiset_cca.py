@@ -11,7 +11,10 @@ from scipy.linalg import block_diag, eigh
 
 
 def multiset_cca(
-    sequences: Sequence[np.ndarray], regularisation: float, components: int, upright: bool = False
+    sequences: Sequence[np.ndarray],
+    regularisation: float,
+    components: int,
+    nonnegative: bool = False,
 ) -> tuple[list[np.ndarray], np.ndarray]:
     """Projections V_i that maximise the power of sum_i V_i' X_i, per component.
 
@@ -20,15 +23,15 @@ def multiset_cca(
     Args:
         sequences: X_i, each (dims, frames) with zero mean; dims may differ.
         components: how many, the strongest first.
-        upright: no projection is negative, so no sequence is turned upside down: one that
+        nonnegative: no projection is negative, so no sequence is turned upside down: one that
             contradicts the others gets zero. For sequences of one dim and one component.
 
     Returns:
         The V_i, each (dims, components), and the power of each component (components,).
     """
     total, within = _covariances(sequences, regularisation)
-    if upright:
-        vector, power = _upright(total, within)
+    if nonnegative:
+        vector, power = _nonnegative(total, within)
         return [vector[k : k + 1, None] for k in range(len(vector))], np.array([power])
     powers, vectors = eigh(total, within)
     top = vectors[:, ::-1][:, :components]
@@ -60,7 +63,7 @@ def _covariances(
     return stacked @ stacked.T / frames, block_diag(*within)
 
 
-def _upright(total: np.ndarray, within: np.ndarray) -> tuple[np.ndarray, float]:
+def _nonnegative(total: np.ndarray, within: np.ndarray) -> tuple[np.ndarray, float]:
     """The strongest component without negative entries: those that are negative are left out."""
     active = np.arange(len(total))
     while True:

@@ -15,7 +15,7 @@ from muse.gold.raters import Ratings, read_traces
 from muse.gold.smoothing import savgol
 from muse.gold.standardise import standardise
 
-SECONDS = 1.0  # by which the signal may begin late or end early without a word
+SECONDS = 1.0  # by which the signal may begin late or end early without an error
 
 
 def read_signals(config: GoldConfig, ratings: Sequence[Ratings]) -> list[np.ndarray]:
@@ -69,19 +69,19 @@ def _at_frames(config: GoldConfig, recording: Ratings) -> np.ndarray:
 def lowest(
     raters: Sequence[Sequence[str]], weights: Sequence[np.ndarray], replace: str
 ) -> list[int | None]:
-    """Which rater of each recording gives way: the row, None for nobody.
+    """Which rater of each recording is replaced: the row, None for no rater.
 
     Args:
         raters: names of each recording's raters.
         weights: (raters,) of each recording.
-        replace: `global` (the rater with the lowest mean weight over the recordings she or he has
-            rated) or `recording` (the lowest of each).
+        replace: `global` (the rater with the lowest mean weight over the recordings rated by
+            that rater) or `recording` (the lowest of each).
     """
     if replace == "recording":
         return [int(np.argmin(own)) if len(own) > 1 else None for own in weights]
     given: dict[str, list[float]] = {}
     for names, own in zip(raters, weights, strict=True):
-        if len(names) > 1:  # who is alone has weight 1 whatever she or he does
+        if len(names) > 1:  # a single rater always has weight 1
             for name, weight in zip(names, own, strict=True):
                 given.setdefault(name, []).append(float(weight))
     if not given:
@@ -97,6 +97,6 @@ def with_signal(
 ) -> tuple[list[str], np.ndarray]:
     """The raters without row ``out``, and the signal (frames,) as the last of them."""
     if name in names:
-        raise MuseError(f"physio.name={name}: a rater is called that; give another name.")
+        raise MuseError(f"physio.name={name}: a rater has that name; give another.")
     keep = [k for k in range(len(names)) if k != out]
     return [names[k] for k in keep] + [name], np.vstack([values[keep], signal[None]])

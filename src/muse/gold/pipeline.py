@@ -14,16 +14,19 @@ from muse.gold import physio
 from muse.gold.agreement import Weights, ewe_weights
 from muse.gold.averaging import barycentre, weighted
 from muse.gold.frames import Frames
-from muse.gold.gctw import gctw, warped
+from muse.gold.gctw import gctw
 from muse.gold.lag import lags_of
+from muse.gold.one_step import one_step
+from muse.gold.paths import warped
 from muse.gold.raters import Ratings
 from muse.gold.smoothing import smooth
 from muse.gold.standardise import moves, standardise
 from muse.terminal import counted
 
 log = logging.getLogger(__name__)
-FARTHER = {  # what to do about raters who are moved far
-    "gctw": "a larger align.stiffness warps less",
+LARGE_SHIFT = {  # what to do about raters who are shifted far
+    "one_step": "look at the figure; leave_out= takes a rater out",
+    "gctw": "a larger align.stiffness warps less, gold=raaw much less",
     "lag": "look at the figure, it may be no lag at all",
 }
 
@@ -37,7 +40,7 @@ class Gold:
     raters: list[str]
     before: np.ndarray  # (raters, frames): smoothed and standardised
     after: np.ndarray  # (raters, frames): and aligned
-    shifts: np.ndarray  # (raters, frames): seconds by which each is read ahead of the frame
+    shifts: np.ndarray  # (raters, frames): time shift in seconds, positive: reads later values
     weights: Weights | None  # None: not weighted
     fused: np.ndarray  # (frames,)
     mean: np.ndarray  # (frames,): plain mean of the raters as they were, smoothed alike
@@ -71,9 +74,9 @@ def make_gold(config: GoldConfig, ratings: Sequence[Ratings]) -> list[Gold]:
         names, before, notes = _with_physio(config, ratings, names, before)
     found = []
     with terminal.bar(total=len(ratings), desc=f"align: {config.align.method}") as bar:
-        for recording, own, values, told in zip(ratings, names, before, notes, strict=True):
+        for recording, own, values, noted in zip(ratings, names, before, notes, strict=True):
             with _of(recording.id):
-                found.append(_gold(config, recording, own, values, told))
+                found.append(_gold(config, recording, own, values, noted))
             bar.update()
     return found
 
@@ -84,19 +87,18 @@ def _with_physio(
     names: list[list[str]],
     before: list[np.ndarray],
 ) -> tuple[list[list[str]], list[np.ndarray], list[list[str]]]:
-    """The signal in the place of the rater with the lowest weight, and a note of who that was."""
+    """Names and traces with the signal instead of the rater of the lowest weight, and a note."""
     given = [_weights(config.fuse, values).shares for values in before]
     out = physio.lowest(names, given, config.physio.replace)
     signals = physio.read_signals(config, ratings)
-    results = ([], [], [])
+    changed, notes = [], []
     for k, recording in enumerate(ratings):
-        own, values = physio.with_signal(names[k], before[k], out[k], config.physio.name,
-                                         signals[k])  # fmt: skip
-        who = f"in the place of rater {names[k][out[k]]}" if out[k] is not None else "added"
-        note = f"recording {recording.id}: {config.physio.name} {who}"
-        for results_of, value in zip(results, (own, values, [note]), strict=True):
-            results_of.append(value)
-    return results
+        changed.append(
+            physio.with_signal(names[k], before[k], out[k], config.physio.name, signals[k])
+        )
+        change = f"replaces rater {names[k][out[k]]}" if out[k] is not None else "is added"
+        notes.append([f"recording {recording.id}: {config.physio.name} {change}."])
+    return [own for own, _ in changed], [values for _, values in changed], notes
 
 
 def _gold(
@@ -104,7 +106,7 @@ def _gold(
     recording: Ratings,
     names: list[str],
     before: np.ndarray,
-    told: list[str],
+    noted: list[str],
 ) -> Gold:
     """Steps 3 to 5 of one recording."""
     step = recording.frames.step
@@ -115,18 +117,18 @@ def _gold(
     fused, clipped = _post(fused, config.post)
     mean, _ = _post(before.mean(0), config.post)
     gold = Gold(recording.id, recording.frames, names, before, after, shifts, weights, fused, mean)
-    odd = [f"recording {recording.id}: {note}" for note in _odd(config, gold, clipped)]
-    return replace(gold, notes=[*recording.notes, *told, *odd])
+    odd = [f"recording {recording.id}: {note}" for note in _warnings(config, gold, clipped)]
+    return replace(gold, notes=[*recording.notes, *noted, *odd])
 
 
-def _odd(config: GoldConfig, gold: Gold, clipped: int) -> list[str]:
-    """What the user may want to look at in a recording, in words."""
+def _warnings(config: GoldConfig, gold: Gold, clipped: int) -> list[str]:
+    """What the user may want to check in a recording."""
     signal = None if config.physio.replace == "none" else config.physio.name
     called = [name if name == signal else f"rater {name}" for name in gold.raters]
     notes = []
     for name, row in zip(called, gold.before, strict=True):
         if not moves(row):
-            counts = "counts as the others" if gold.weights is None else "weight 0"
+            counts = "it has equal weight" if gold.weights is None else "weight 0"
             notes.append(f"{name} never moves; {counts}.")
     if gold.weights is not None and gold.weights.fallback:
         notes.append("no rater agrees with the others; the plain mean is taken.")
@@ -139,8 +141,8 @@ def _odd(config: GoldConfig, gold: Gold, clipped: int) -> list[str]:
     for name, most in zip(called, farthest, strict=True):
         if how.method != "none" and most >= how.max_lag:
             notes.append(
-                f"{name} is moved by up to {most:.1f} s, more than reacting takes "
-                f"(align.max_lag={how.max_lag:g}); {FARTHER[how.method]}."
+                f"{name} is shifted by up to {most:.1f} s, more than a reaction takes "
+                f"(align.max_lag={how.max_lag:g}); {LARGE_SHIFT[how.method]}."
             )
     return notes
 
@@ -154,9 +156,11 @@ def align(values: np.ndarray, how: AlignConfig, step: float) -> np.ndarray:
     if how.method == "lag":
         lags = lags_of(values, round(how.max_lag / step))
         return np.clip(at + lags[:, None], 0, frames - 1)
+    if how.method == "one_step":
+        return one_step(values, how.polynomials, how.tangents, how.regularisation, how.rounds)
     return gctw(
         list(values), how.polynomials, how.tangents, how.regularisation, how.energy, how.rounds,
-        how.steps, how.stiffness, upright=True,
+        how.steps, how.stiffness, nonnegative=True,
     ).paths  # fmt: skip
 
 
@@ -190,7 +194,7 @@ def _post(signal: np.ndarray, how: PostConfig) -> tuple[np.ndarray, int]:
 
 @contextmanager
 def _of(id_: str) -> Iterator[None]:
-    """Name the recording in the message of a MuseError."""
+    """Name the recording in the message of a MuseError raised inside."""
     try:
         yield
     except MuseError as error:

@@ -22,12 +22,12 @@ PLAUSIBLE = (0.005, 5.0)  # seconds from frame to frame; anything else is a wron
 
 @dataclass(frozen=True)
 class Traces:
-    """The content of a file: what raters did, at the times of its rows."""
+    """The content of a file: the raters' values at the times of its rows."""
 
     path: Path
     times: np.ndarray  # (rows,) ms, rising
     columns: list[str]  # their names in the file
-    names: list[str]  # of the raters; those of the columns where no id says otherwise
+    names: list[str]  # of the raters: by `ids`, else those of the columns
     values: np.ndarray  # (columns, rows) float64, NaN where there is none
 
 
@@ -39,7 +39,7 @@ class Ratings:
     frames: Frames
     raters: list[str]
     values: np.ndarray  # (raters, frames) float64, without NaN
-    notes: list[str] = field(default_factory=list)  # what was odd, in words
+    notes: list[str] = field(default_factory=list)  # warnings
 
 
 def read_ratings(config: GoldConfig) -> list[Ratings]:
@@ -82,8 +82,8 @@ def recordings_of(folder: Path) -> list[str]:
     ids = ids_in(folder)
     if not ids:
         inside = sorted(path.name for path in folder.iterdir() if path.is_dir() and ids_in(path))
-        hint = f" There are in its folders {', '.join(inside)}; give one." if inside else ""
-        raise MuseError(f"raters={folder}: no CSV files here; expected one per recording.{hint}")
+        hint = f" Its folders {', '.join(inside)} have some; give one of them." if inside else ""
+        raise MuseError(f"raters={folder}: no CSV files; expected one per recording.{hint}")
     return ids
 
 
@@ -125,7 +125,10 @@ def raters_by_id(ids: dict | str | None) -> dict[str, str]:
     try:
         rows = list(csv.reader(path.read_text(encoding="utf-8-sig").splitlines()))
     except (OSError, UnicodeError, csv.Error) as error:
-        raise MuseError(f"ids={path}: cannot be read ({error}). Or give {{4:1,7:2}}.") from None
+        raise MuseError(
+            f"ids={path}: cannot be read ({error}). Expected a CSV file with the columns id,rater, "
+            "or ids={4:1,7:2}."
+        ) from None
     if not rows or [name.strip() for name in rows[0]] != ["id", "rater"]:
         raise MuseError(f"{path}: expected a header id,rater, then a row for each id.")
     found: dict[str, str] = {}
@@ -171,8 +174,8 @@ def _common_step(files: list[Traces]) -> float:
     for traces, step in zip(files, steps, strict=True):
         if not 0.99 * typical <= step <= 1.01 * typical:
             raise MuseError(
-                f"{traces.path}: a row every {step:g} s, the other files every {typical:g} s. Say "
-                f"which frames the labels shall have: step={typical:g}"
+                f"{traces.path}: a row every {step:g} s, the other files every {typical:g} s. Give "
+                f"the step of the labels: step={typical:g}"
             )
     if not PLAUSIBLE[0] <= typical <= PLAUSIBLE[1]:
         raise MuseError(
@@ -183,7 +186,7 @@ def _common_step(files: list[Traces]) -> float:
 
 
 def _ratings(config: GoldConfig, traces: Traces, step: float) -> Ratings:
-    """Raters with enough values, on common frames, with notes on what is odd."""
+    """Raters with enough values, on common frames, with warnings as notes."""
     id_, notes = traces.path.stem, []
     usual = step_of(traces.times)
     kept: list[int] = []
@@ -208,12 +211,12 @@ def _ratings(config: GoldConfig, traces: Traces, step: float) -> Ratings:
     values = [resample(traces.times, traces.values[k], frames.times) for k in kept]
     raters = [traces.names[k] for k in kept]
     if len(raters) == 1:
-        notes.append(f"{traces.path}: rater {raters[0]} is alone; there is no agreement.")
+        notes.append(f"{traces.path}: rater {raters[0]} is the only one; there is no agreement.")
     return Ratings(id_, frames, raters, np.stack(values), notes)
 
 
 def _look_at(traces: Traces, k: int, usual: float, max_gap: float) -> tuple[str, str]:
-    """Why a trace cannot be used, or else what is to be told of its gaps; empty if nothing."""
+    """Why a trace cannot be used, or a warning about its gaps; each empty if there is none."""
     there = traces.times[~np.isnan(traces.values[k])]
     if len(there) < 2:
         return ("has no values" if not len(there) else "has a single value"), ""

@@ -5,6 +5,7 @@ Analytical Chemistry 36(8), 1964.
 """
 
 import numpy as np
+from scipy.ndimage import convolve1d
 from scipy.signal import savgol_coeffs, savgol_filter
 
 from muse.errors import MuseError
@@ -60,16 +61,13 @@ def savgol(values: np.ndarray, window: int, order: int) -> np.ndarray:
 def average(values: np.ndarray, window: int) -> np.ndarray:
     """The mean of the ``window`` frames around each frame: (..., frames).
 
-    At the ends it is the mean of those that there are, so a signal does not dip towards zero. An
+    At the ends it is the mean of those that exist, so a signal does not dip towards zero. An
     even window takes its two outermost frames by half.
     """
     values = np.asarray(values, np.float64)
-    frames = values.shape[-1]
     half = window // 2
     kernel = np.ones(2 * half + 1)
     if window % 2 == 0:
         kernel[[0, -1]] = 0.5
-    rows = values.reshape(-1, frames)
-    there = np.convolve(np.ones(frames), kernel)[half : half + frames]
-    sums = [np.convolve(row, kernel)[half : half + frames] for row in rows]
-    return (np.stack(sums) / there).reshape(values.shape)
+    present = convolve1d(np.ones(values.shape[-1]), kernel, mode="constant")
+    return convolve1d(values, kernel, axis=-1, mode="constant") / present

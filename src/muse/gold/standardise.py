@@ -1,4 +1,4 @@
-"""Raters use a scale differently: bring each to the same mean, deviation and range."""
+"""Raters use the scale differently: bring each to the same mean, deviation and range."""
 
 from collections.abc import Sequence
 
@@ -18,7 +18,7 @@ def standardise(
 
     Args:
         recordings: each (raters, frames), without NaN.
-        raters: the rater of each row; one who comes again in another recording is the same.
+        raters: the rater of each row; equal names in several recordings are the same rater.
         over: `corpus` (each rater over all recordings), `recording`, or `none`.
         scale: bring the lowest value of the rater to -1 and the highest to 1. That takes back what
             the z-score has done to mean and deviation; the two together are the published way.
@@ -28,24 +28,18 @@ def standardise(
     """
     if over == "none":
         return [np.asarray(values, np.float64) for values in recordings]
-    if over == "recording":
-        own = [[f"{k}" for k in range(len(names))] for names in raters]
-        return [
-            standardise([values], [names], "corpus", scale)[0]
-            for values, names in zip(recordings, own, strict=True)
-        ]
-    traces: dict[str, list[np.ndarray]] = {}
-    for values, names in zip(recordings, raters, strict=True):
-        for name, trace in zip(names, values, strict=True):
-            traces.setdefault(name, []).append(trace)
-    moments = {name: _moments(np.concatenate(parts), scale) for name, parts in traces.items()}
-    return [
-        np.stack(
-            [(trace - moments[name][0]) * moments[name][1] + moments[name][2]
-             for name, trace in zip(names, values, strict=True)]
-        )
-        for values, names in zip(recordings, raters, strict=True)
-    ]  # fmt: skip
+    apart = over == "recording"
+    keys = [[(apart and k, name) for name in names] for k, names in enumerate(raters)]
+    traces: dict[tuple, list[np.ndarray]] = {}
+    for values, own in zip(recordings, keys, strict=True):
+        for key, trace in zip(own, values, strict=True):
+            traces.setdefault(key, []).append(trace)
+    moments = {key: _moments(np.concatenate(parts), scale) for key, parts in traces.items()}
+    standardised = []
+    for values, own in zip(recordings, keys, strict=True):
+        mean, factor, shift = np.transpose([moments[key] for key in own])[:, :, None]
+        standardised.append((values - mean) * factor + shift)
+    return standardised
 
 
 def _moments(trace: np.ndarray, scale: bool) -> tuple[float, float, float]:

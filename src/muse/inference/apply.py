@@ -6,20 +6,19 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
-from muse.config.train import FuseConfig, TrainConfig
+from muse.config.train import TrainConfig
 from muse.config.use import UseConfig
+from muse.data.heads import head_of
 from muse.data.layout import find_package, read_partitions
 from muse.data.recordings import Package, load_package
 from muse.data.windows import Frames, to_frames
 from muse.errors import MuseError
-from muse.fusion.members import members_of
-from muse.fusion.predictions import load_predictions
+from muse.fusion.members import load_members
 from muse.models import check_trusted
 from muse.runs.read import SavedRun, read_run, settings_here
-from muse.runs.weights import Trained, load_trained
+from muse.runs.weights import LoadedModel, load_model_file
 from muse.training.device import prepare
 from muse.training.loop import predict
-from muse.training.scores import of_target
 
 
 @dataclass(frozen=True)
@@ -35,13 +34,13 @@ class Applied:
 
 
 @dataclass(frozen=True)
-class UsedRun:
+class LoadedRun:
     """A finished run with its models, ready to be applied here."""
 
     saved: SavedRun
     config: TrainConfig  # the run's, with the data and the device of the command
     device: torch.device
-    models: list[Trained]
+    models: list[LoadedModel]
 
     @property
     def features(self) -> list[str]:
@@ -50,8 +49,8 @@ class UsedRun:
 
     def recordings(self) -> dict[str, list[str]]:
         """Partition -> recording ids of the package, without the partitions that are empty."""
-        if isinstance(self.config, FuseConfig):
-            package = self._predictions_of_members()
+        if self.config.fusion:
+            package = load_members(self.config)
             return {p: [r.id for r in group] for p, group in package.partitions.items()}
         folder = find_package(self.config.task, self.config.data.root)
         return {partition: ids for partition, ids in read_partitions(folder).items() if ids}
@@ -62,8 +61,8 @@ class UsedRun:
         Raises MuseError as `load_package`, and for columns that are not those of the training.
         """
         config = self.config
-        if isinstance(config, FuseConfig):
-            package = self._predictions_of_members()
+        if config.fusion:
+            package = load_members(self.config)
             return replace(package, partitions={p: package.partitions[p] for p in ids})
         package = load_package(
             config.task,
@@ -80,30 +79,23 @@ class UsedRun:
             _check_columns(package, name, columns)
         return package
 
-    def _predictions_of_members(self) -> Package:
-        config = self.config
-        members = members_of(config, config.runs)
-        return load_predictions(
-            config.task, config.target, members, config.data, config.out_of_fold
-        )
-
     def apply(self, package: Package) -> Iterator[Applied]:
         """Predict each partition with each model: an element per target and partition."""
-        for trained in self.models:
+        for loaded in self.models:
             for partition in package.partitions:
-                labels = [t for t in trained.targets if t in _targets(package)]
-                frames = to_frames(package, partition, labels, trained.scaling, self.device)
-                output = predict(trained.model, frames)
-                for k, target in enumerate(trained.targets):
-                    values = of_target(self.config, output, k)
+                labels = [t for t in loaded.targets if t in _targets(package)]
+                frames = to_frames(package, partition, labels, loaded.scaling, self.device)
+                output = predict(loaded.model, frames)
+                for k, target in enumerate(loaded.targets):
+                    values = head_of(self.config.task).values(output, k)
                     yield Applied(target, partition, k, frames, output, values)
 
 
-def use_run(use: UseConfig, folder: str) -> UsedRun:
+def load_run(use: UseConfig, folder: str) -> LoadedRun:
     """Read a finished run and build its models.
 
     Raises MuseError for a run folder that cannot be trusted, see `muse.runs.read.read_run` and
-    `muse.runs.weights.load_trained`.
+    `muse.runs.weights.load_model_file`.
     """
     saved = read_run(folder)
     config = settings_here(saved.config, use)
@@ -114,13 +106,13 @@ def use_run(use: UseConfig, folder: str) -> UsedRun:
     for target, part in saved.result["targets"].items():
         name = part["weights"]
         if name not in models:
-            models[name] = load_trained(saved.file(name), use.trust, device)
+            models[name] = load_model_file(saved.file(name), use.trust, device)
         if target not in models[name].targets:
             raise MuseError(
                 f"{saved.folder / name}: a model of {', '.join(models[name].targets)}, but "
                 f"result.json names it for {target}. Copy the run folder again."
             )
-    return UsedRun(saved, config, device, list(models.values()))
+    return LoadedRun(saved, config, device, list(models.values()))
 
 
 def _targets(package: Package) -> set[str]:

@@ -12,12 +12,17 @@ from torch import nn
 from muse.errors import MuseError
 
 
-def build_model(settings: dict, inputs: int, outputs: int) -> nn.Module:
+def build_model(settings: dict, inputs: dict[str, int], outputs: int) -> nn.Module:
     """Build the model of a config.
+
+    The class is called with ``outputs`` and its settings, and with one or both of these, as its
+    parameters are named: ``inputs``, the number of features per frame (int), and ``input_sets``,
+    the number of features of each feature set, in the order in which they lie side by side in a
+    frame (dict of str to int).
 
     Args:
         settings: ``_target_``, the dotted name of the class, and its keyword arguments.
-        inputs: number of features per frame.
+        inputs: feature set -> number of its features per frame.
         outputs: number of values that the model gives per frame.
 
     Raises:
@@ -26,15 +31,16 @@ def build_model(settings: dict, inputs: int, outputs: int) -> nn.Module:
     arguments = {key: value for key, value in settings.items() if key != "_target_"}
     cls = find_class(str(settings["_target_"]))
     signature = inspect.signature(cls)
+    given = {"inputs": sum(inputs.values()), "input_sets": dict(inputs)}
+    wanted = given.keys() & signature.parameters.keys() or {"inputs"}
+    given = {name: given[name] for name in wanted} | {"outputs": outputs}
     try:
-        signature.bind(inputs=inputs, outputs=outputs, **arguments)
+        signature.bind(**given, **arguments)
     except TypeError as error:
-        known = ", ".join(
-            name for name in signature.parameters if name not in ("inputs", "outputs")
-        )
+        known = ", ".join(name for name in signature.parameters if name not in given)
         name = cls.__name__
         raise MuseError(f"model: {error}; the settings of {name} are {known}.") from None
-    return cls(inputs=inputs, outputs=outputs, **arguments)
+    return cls(**given, **arguments)
 
 
 def find_class(target: str) -> type[nn.Module]:

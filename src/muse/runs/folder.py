@@ -15,11 +15,13 @@ checkpoints/…        what `resume` goes on from; only until the run is finishe
 result.json (format 2): `run_id`, `command`, `muse` (version), `task`, `features`, `model`,
 `metric`, `synthetic` (data made by `muse synth`), `debug` (not on all recordings, or chosen on
 train), `members` (of a fusion: name and run folder), `data` (folder, digest, and a digest for each
-partition), `seconds` (in epochs, over all sittings), `targets` and, with two targets or more,
-`combined` (mean over targets; devel, test). Each target has
+partition), `seconds` (in epochs, over all sittings), `environment` (versions, device,
+see muse.runs.environment), `targets` and, with two targets or more, `combined` (mean over targets;
+devel, test). Each target has
 `best_seed`, `best_epoch`, `weights`, `standardised` (feature sets), `train`, `devel` and `test`
 (scores of the best seed; null without labels), `seeds` (seed, best_epoch, epochs, devel, test) and
 `over_seeds` (mean and deviation, n - 1, of devel and test). F1 and UAR are between 0 and 1.
+A weighted sum of metrics is called by its weights, as in `0.66*micro_f1+0.34*uar`.
 `files` has a checksum of every file that later stages read, `digest` one of result.json itself.
 """
 
@@ -120,8 +122,11 @@ def set_status(folder: Path, state: str, reason: str = "") -> None:
     write_json(folder / "status.json", {"status": state, "reason": reason, "config": config})
 
 
-def write_result(folder: Path, result: dict) -> None:
-    """Write result.json, which makes the run a finished one, with checksums of its files."""
+def write_result(folder: Path, result: dict) -> dict:
+    """Write result.json, which makes the run a finished one; return all that is in it.
+
+    Added are the format, the version of muse and checksums of the files that later stages read.
+    """
     content = {"format": FORMAT, "muse": muse.__version__, **result}
     content["files"] = {
         path.relative_to(folder).as_posix(): checksum(path.read_bytes())
@@ -129,6 +134,8 @@ def write_result(folder: Path, result: dict) -> None:
         for path in sorted([folder / name, *(folder / name).rglob("*")])
         if path.is_file() and not path.name.endswith(".draft")
     }
-    write_json(folder / "result.json", content | {"digest": digest_of(content)})
+    content["digest"] = digest_of(content)
+    write_json(folder / "result.json", content)
     set_status(folder, "finished")
     shutil.rmtree(folder / "checkpoints", ignore_errors=True)  # there is nothing to go on with
+    return content

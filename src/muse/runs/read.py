@@ -6,6 +6,7 @@ out of it.
 
 import json
 import logging
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
@@ -60,16 +61,53 @@ class FinishedRun:
     """A finished run of which only the result was read."""
 
     folder: Path
-    result: dict
+    result: dict  # see muse.runs.folder; without `files`, which may be thousands
+
+    @property
+    def fusion(self) -> bool:
+        """Whether it is a late fusion of other runs."""
+        return is_fusion(self.result)
 
 
 def finished_runs(root: Path) -> Iterator[FinishedRun]:
     """The finished runs below a folder, in the order of their names; damaged ones are reported."""
-    for path in sorted(root.rglob("result.json")):
+    for folder in run_folders(root):
         try:
-            yield FinishedRun(path.parent, read_result(path.parent))
+            yield finished_run(folder)
         except MuseError as error:
             log.warning("left out: %s", error)
+
+
+def finished_run(folder: Path) -> FinishedRun:
+    """The result of a finished run alone; MuseError as `read_result`."""
+    result = read_result(folder)
+    return FinishedRun(folder, {key: value for key, value in result.items() if key != "files"})
+
+
+def standardised_members(run: FinishedRun) -> bool:
+    """Whether the predictions of a fusion's members were standardised without being asked to be.
+
+    Before version 0.2 the rule for a feature set was taken for the member named after it, which
+    changed the scores of the fusion.
+    """
+    if not run.fusion or not any(part["standardised"] for part in run.result["targets"].values()):
+        return False
+    return read_settings(run.folder).standardise is None
+
+
+def run_folders(root: Path) -> Iterator[Path]:
+    """The folders below ``root`` that have a result.json; nothing below such a folder is read."""
+    for folder, folders, files in os.walk(root):
+        if "result.json" in files:
+            yield Path(folder)
+        if "result.json" in files or "config.yaml" in files:
+            folders.clear()
+        folders.sort()
+
+
+def is_fusion(content: object) -> bool:
+    """Whether the content of a run's config.yaml or result.json is that of a late fusion."""
+    return isinstance(content, dict) and ("method" in content or "members" in content)
 
 
 def read_result(home: Path) -> dict:
@@ -128,8 +166,9 @@ def read_settings(home: Path) -> TrainConfig:
         reason = " ".join(str(error).split())
         raise MuseError(f"{path}: damaged, not valid YAML ({reason}). {AGAIN}") from None
     command = text.splitlines()[0].removeprefix("# ") if text.startswith("# ") else ""
-    kind = "fuse" if isinstance(data, dict) and "method" in data else "train"
-    return from_data(kind, data, path, JobInfo(str(home), command))
+    return from_data(
+        "fuse" if is_fusion(data) else "train", data, path, JobInfo(str(home), command)
+    )
 
 
 def settings_here(settings: TrainConfig, use: UseConfig) -> TrainConfig:

@@ -14,7 +14,7 @@ from muse.runs.tensors import read_tensors, write_tensors
 
 
 @dataclass(frozen=True)
-class Trained:
+class LoadedModel:
     """A model that can be used again, and what it expects."""
 
     model: nn.Module
@@ -23,12 +23,12 @@ class Trained:
     scaling: Scaling
 
 
-def save_trained(path: Path, weights: dict[str, Tensor], scaling: Scaling, about: dict) -> None:
+def save_model_file(path: Path, weights: dict[str, Tensor], scaling: Scaling, about: dict) -> None:
     """Save weights as `model.NAME` and the scaling as `input.mean`, `input.scale`.
 
     Args:
         about: task, model (its settings), targets, classes, features (name -> columns),
-            standardised (feature sets) and seed, as `load_trained` reads them.
+            standardised (feature sets) and seed, as `load_model_file` reads them.
     """
     tensors = {f"model.{name}": value for name, value in weights.items()}
     tensors["input.mean"] = torch.from_numpy(scaling.mean)
@@ -36,7 +36,7 @@ def save_trained(path: Path, weights: dict[str, Tensor], scaling: Scaling, about
     write_tensors(path, tensors, about)
 
 
-def load_trained(path: Path, trust: list[str], device: torch.device) -> Trained:
+def load_model_file(path: Path, trust: list[str], device: torch.device) -> LoadedModel:
     """Build the model of a file and fill in its weights; nothing in the file is executed.
 
     Args:
@@ -49,10 +49,11 @@ def load_trained(path: Path, trust: list[str], device: torch.device) -> Trained:
     weights = {name[6:]: value for name, value in tensors.items() if name.startswith("model.")}
     try:
         model, targets, features = dict(about["model"]), list(about["targets"]), about["features"]
-        inputs = sum(len(columns) for columns in features.values())
+        inputs = {name: len(columns) for name, columns in features.items()}
+        width = sum(inputs.values())
         outputs = len(targets) * max(1, about["classes"])
         mean, scale = tensors["input.mean"].numpy(), tensors["input.scale"].numpy()
-        usable = all(map(is_name, [*targets, *features])) and mean.shape == scale.shape == (inputs,)
+        usable = all(map(is_name, [*targets, *features])) and mean.shape == scale.shape == (width,)
     except (KeyError, TypeError, AttributeError):
         usable = False
     if not usable:
@@ -64,11 +65,11 @@ def load_trained(path: Path, trust: list[str], device: torch.device) -> Trained:
         built.load_state_dict(weights)
     except RuntimeError as error:
         raise MuseError(f"{path}: the weights do not fit {model['_target_']} ({error}).") from None
-    return Trained(built.to(device), targets, features, Scaling(mean, scale))
+    return LoadedModel(built.to(device), targets, features, Scaling(mean, scale))
 
 
 def _check_shapes(
-    path: Path, model: dict, inputs: int, outputs: int, weights: dict[str, Tensor]
+    path: Path, model: dict, inputs: dict[str, int], outputs: int, weights: dict[str, Tensor]
 ) -> None:
     """Raise if the weights are not those of the model; no memory is taken for a model of muse."""
     if not is_of_muse(str(model["_target_"])):

@@ -4,39 +4,153 @@ Each job has its folder below the sweep's, named after its settings, so the same
 it has done before. A job whose numbers are in another finished run below outputs/ refers to it.
 """
 
+from dataclasses import replace
+from itertools import product
 from pathlib import Path
 
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from joblib import Parallel, delayed
+
+from muse import terminal
+from muse.config.compose import load_config, sweep_params
 from muse.config.train import TrainConfig
+from muse.cores import JOB_BYTES, cores, within_memory
+from muse.data.layout import expand_features, find_package
+from muse.data.recordings import Package
 from muse.files import write_json
-from muse.runs.folder import BusyError, begin
+from muse.runs.folder import BusyError
 from muse.runs.identity import settings_key
-from muse.sweep.state import ELSEWHERE, _finished, _make_room, keep_failure, state_of
+from muse.runs.read import read_result
+from muse.sweep.state import (
+    LINK_FILE,
+    find_finished,
+    finished_ids,
+    keep_failure,
+    make_room,
+    state_of,
+)
+
+OUTPUTS = Path("outputs")  # where runs are below, if nobody has said otherwise
+KEPT = 4  # packages in memory; wide features are memory maps
 
 
-def run_job(config: TrainConfig, root: Path, load) -> None:
+def expand(words: list[str], params: dict | None = None) -> list[list[str]]:
+    """The jobs of a sweep: one list of overrides each, the last axis varying fastest.
+
+    Args:
+        words: overrides of the command line; a later one for a key replaces an earlier one.
+        params: Hydra's `sweeper.params`, which words replace.
+    """
+    axes: dict[str, list[str]] = {}
+    given = [f"{key}={value}" for key, value in (params or {}).items()] + words
+    for override in OverridesParser.create().parse_overrides(given):
+        key = override.get_key_element()
+        if override.is_sweep_override():
+            values = list(override.sweep_string_iterator())
+        else:
+            values = [override.get_value_element_as_str()]
+        axes[key] = [f"{key}={value}" for value in values]
+    return [list(job) for job in product(*axes.values())]
+
+
+def run_sweep(command: str, words: list[str], root: Path) -> list[Path]:
+    """Run all jobs of ``words`` below ``root``, several at once; return their folders.
+
+    For commands that train on their own; the command line's `-m` goes through Hydra's launchers.
+    """
+    jobs = expand(words, sweep_params(command, expand(words)[0]))
+    count = min(within_memory(cores(-1), JOB_BYTES), len(jobs))
+    one = delayed(_compose_and_run)
+    running = Parallel(count, return_as="generator")(one(command, job, root, count) for job in jobs)
+    return list(terminal.bar(running, f"muse {command}", total=len(jobs), unit="job"))
+
+
+def _compose_and_run(command: str, words: list[str], root: Path, beside: int) -> Path:
+    with terminal.quietly():
+        config = load_config(command, words)
+        run_job(replace(config, workers=workers_of_job(config.workers, beside)), root)
+    return root / settings_key(config)
+
+
+def workers_of_job(workers: int, jobs: int) -> int:
+    """The setting `workers` for the seeds of one of ``jobs`` that run at once: what these leave."""
+    if jobs == 1:
+        return workers
+    count = cores(workers)
+    at_most = count if workers > 0 else within_memory(count, JOB_BYTES, warn=False)
+    return max(1, at_most // jobs)
+
+
+def run_job(config: TrainConfig, root: Path) -> float | None:
     """Train one job of the sweep below ``root``, unless that is done.
 
     What goes wrong stays in the job's folder and never stops the others.
+
+    Returns:
+        The devel score, averaged over targets, for whoever optimises it; None if there is none.
     """
     folder = root / settings_key(config)
     if config.rerun == "none" and state_of(folder) == "failed":
-        return
-    from muse.training.prepare import id_of
-    from muse.training.run import train_in
+        return None
+    from muse.training.prepare import id_of  # with torch, which the watching process needs not
+    from muse.training.run import begin_run, settle
 
     try:
-        config, package = load(config, folder)
+        config = settle(config)
+        package = _inputs(config)
         id_ = id_of(config, package)
-        if config.rerun != "all":
-            earlier = _finished(root, id_)
-            if earlier:
-                if earlier.resolve() != folder.resolve():
-                    write_json(folder / ELSEWHERE, {"run": str(earlier.resolve())})
-                return
-        _make_room(folder, id_)
-        begin(folder, config)
-        train_in(folder, config, lambda *_: (config, package))
+        roots = [root, OUTPUTS]
+        earlier = find_finished(roots, id_) if config.rerun != "all" else None
+        if not earlier:
+            make_room(folder, id_)
+            result = begin_run(config, folder, package, new=False)
+            for above in map(Path.absolute, roots):
+                if folder.absolute().is_relative_to(above):
+                    finished_ids(above)[id_] = folder.absolute()
+            return devel_score(result)
+        if earlier.resolve() != folder.resolve():
+            write_json(folder / LINK_FILE, {"run": str(earlier.resolve())})
+        return devel_score(read_result(earlier))
     except BusyError:
-        return  # another process does it
+        return None  # another process does it
     except Exception as error:
         keep_failure(folder, error, config.job.command)
+        return None
+
+
+def devel_score(result: dict) -> float:
+    """The devel score of a run, averaged over its targets."""
+    scores = [part["devel"][result["metric"]] for part in result["targets"].values()]
+    return sum(scores) / len(scores)
+
+
+_kept: list[tuple[tuple, Package]] = []  # of this process: the data of the last jobs
+
+
+def _inputs(config: TrainConfig) -> Package:
+    """The data of a job; jobs often have the same, so those of the last few are kept."""
+    from muse.training.run import load_inputs
+
+    if config.fusion:
+        return load_inputs(config)
+    state = _state_of_files(config)
+    for known, package in _kept:
+        if known == state:
+            return package
+    _kept[:] = [(state, load_inputs(config)), *_kept[: KEPT - 1]]
+    return _kept[0][1]
+
+
+def _state_of_files(config: TrainConfig) -> tuple:
+    """What the data of a job depend on: settings, and size and times of every file."""
+    package = find_package(config.task, config.data.root)
+    sets = expand_features(config.features, config.feature_sets, package)
+    homes = [package / "metadata", *(package / "feature_segments" / name for name in sets)]
+    homes += [package / "label_segments" / target for target in config.targets]
+    files = []
+    for home in homes:
+        for path in sorted(home.iterdir()) if home.is_dir() else []:
+            now = path.stat()
+            files.append((path, now.st_size, now.st_mtime_ns, now.st_ctime_ns, now.st_ino))
+    settings = (config.missing, config.storage, config.recordings, str(config.task), *sets)
+    return (*settings, str(config.data), *files)

@@ -8,13 +8,13 @@ import pandas as pd
 
 from muse.errors import MuseError
 from muse.files import csv_text, write_text
-from muse.runs.identity import NO_NUMBERS, numbers_of
+from muse.runs.identity import numbers_of
 from muse.runs.read import read_result, read_settings
-from muse.sweep.state import ELSEWHERE, _status, job_folders, state_of
-from muse.terminal import METRIC_NAMES, in_columns
+from muse.scoring import metric_title
+from muse.sweep.state import LINK_FILE, command_of, job_folders, reason_of, state_of
+from muse.terminal import in_columns
 
 SHOWN = 20  # failures on the terminal
-NOT_COMPARED = {*NO_NUMBERS, "target"}
 DERIVED = "muse.models.ensemble.WeightedMean"  # its weights follow from the members: no axis
 SCORES = ["target", "title", "devel", "mean", "deviation", "test", "seed", "epoch", "run"]
 
@@ -40,7 +40,7 @@ def report(root: Path, show_test: bool) -> int:
             failures.append(_failure(folder))
     scores = pd.DataFrame([row for row, _ in rows], columns=SCORES)
     settings = pd.DataFrame([row for _, row in rows], dtype=object).fillna("")
-    axes = [n for n in settings if n not in NOT_COMPARED and len(set(settings[n])) > 1]
+    axes = [n for n in settings if n != "target" and len(set(settings[n])) > 1]
     boards = []
     for _, board in scores.groupby("target", sort=False):
         board = board.sort_values("devel", ascending=False, kind="stable").join(settings[axes])
@@ -65,9 +65,9 @@ def _rows(folder: Path) -> Iterator[tuple[tuple, dict[str, str]]]:
     run = folder
     if not (folder / "result.json").exists():
         try:
-            run = Path(json.loads((folder / ELSEWHERE).read_text())["run"])
+            run = Path(json.loads((folder / LINK_FILE).read_text())["run"])
         except (OSError, ValueError, KeyError, TypeError):
-            path = folder / ELSEWHERE
+            path = folder / LINK_FILE
             raise MuseError(f"{path}: damaged. Delete it; the sweep writes it again.") from None
     result, config = read_result(run), read_settings(run)
     settings = dict(_flat(numbers_of(config)))
@@ -78,7 +78,7 @@ def _rows(folder: Path) -> Iterator[tuple[tuple, dict[str, str]]]:
     title = f"{config.task.title}{', SYNTHETIC data' * result['synthetic']}"
     for target, part in result["targets"].items():
         over, test = part["over_seeds"]["devel"], part["test"] and part["test"][metric]
-        heading = f"{title}, {target}: {METRIC_NAMES[metric]}"
+        heading = f"{title}, {target}: {metric_title(metric)}"
         scores = part["devel"][metric], over["mean"], over["deviation"], test
         yield (target, heading, *scores, part["best_seed"], part["best_epoch"], run), settings
 
@@ -131,8 +131,4 @@ def _effects(board: pd.DataFrame, axes: list[str]) -> Iterator[str]:
 
 def _failure(folder: Path) -> str:
     """State, reason and command of a job without a result."""
-    status, config = _status(folder), folder / "config.yaml"
-    command = status.get("command", "")
-    if not command and config.exists():
-        command = config.read_text(errors="replace").split("\n")[0].removeprefix("# ")
-    return f"{state_of(folder)}: {folder}\n  {status.get('reason', '')}\n  {command}"
+    return f"{state_of(folder)}: {folder}\n  {reason_of(folder)}\n  {command_of(folder)}"

@@ -1,18 +1,19 @@
-"""How far the jobs of a sweep are, read from their folders."""
+"""How far the jobs of a sweep are, read from their folders, and which runs are finished."""
 
 import json
 import logging
 import shutil
+from functools import lru_cache
 from pathlib import Path
 
 from muse.errors import MuseError
 from muse.files import write_json, write_text
 from muse.runs.folder import log_file
+from muse.runs.read import read_result, run_folders
 
 log = logging.getLogger(__name__)
 
-
-ELSEWHERE = "same_as.json"  # in the folder of a job whose numbers are in another run
+LINK_FILE = "same_as.json"  # in the folder of a job whose numbers are in another run
 
 
 def keep_failure(folder: Path, error: Exception, command: str) -> None:
@@ -30,9 +31,22 @@ def keep_failure(folder: Path, error: Exception, command: str) -> None:
 
 def state_of(folder: Path) -> str:
     """finished, failed, running, interrupted, or missing."""
-    if (folder / "result.json").exists() or (folder / ELSEWHERE).exists():
+    if (folder / "result.json").exists() or (folder / LINK_FILE).exists():
         return "finished"
     return _status(folder).get("status", "missing")
+
+
+def reason_of(folder: Path) -> str:
+    """Why a job has failed, in the words of its status.json."""
+    return str(_status(folder).get("reason", ""))
+
+
+def command_of(folder: Path) -> str:
+    """The command of a job, from its status.json or the first line of its config.yaml."""
+    command, config = _status(folder).get("command"), folder / "config.yaml"
+    if not command and config.exists():
+        command = config.read_text(errors="replace").split("\n")[0].removeprefix("# ")
+    return str(command or "")
 
 
 def _status(folder: Path) -> dict:
@@ -43,40 +57,57 @@ def _status(folder: Path) -> dict:
         return {}
 
 
-def _finished(root: Path, id_: str) -> Path | None:
-    """The folder of a sound finished run with this id, below the sweep or all of outputs/."""
-    from muse.runs.read import read_result
+@lru_cache(maxsize=8)
+def finished_ids(root: Path) -> dict[str, Path]:
+    """Run id -> folder of the finished runs below a folder, read once per process.
 
-    for path in (*root.rglob("result.json"), *Path("outputs").rglob("result.json")):
+    The jobs that this process finishes add themselves.
+
+    Args:
+        root: absolute, since the answer is kept.
+    """
+    found = {}
+    for folder in run_folders(root):
         try:
-            if id_.encode() in path.read_bytes() and read_result(path.parent)["run_id"] == id_:
-                return path.parent
-        except (OSError, MuseError):
+            found.setdefault(json.loads((folder / "result.json").read_bytes())["run_id"], folder)
+        except (OSError, ValueError, KeyError, TypeError):
+            continue  # whoever shows the run will say that it is damaged
+    return found
+
+
+def find_finished(roots: list[Path], run_id: str) -> Path | None:
+    """The folder of a finished run with this id below one of ``roots``, if it is not damaged."""
+    for root in roots:
+        folder = finished_ids(root.absolute()).get(run_id)
+        try:
+            if folder and read_result(folder)["run_id"] == run_id:
+                return folder
+        except MuseError:
             continue
     return None
 
 
-def _make_room(folder: Path, id_: str) -> None:
+def make_room(folder: Path, run_id: str) -> None:
     """Keep a finished run of other data under another name; drop checkpoints of other data."""
-    (folder / ELSEWHERE).unlink(missing_ok=True)
+    (folder / LINK_FILE).unlink(missing_ok=True)
     result = folder / "result.json"
     if result.exists():
         try:
             old = str(json.loads(result.read_text())["run_id"])
         except (ValueError, KeyError, TypeError):
             old = "damaged"
-        if old == id_:
+        if old == run_id:
             result.unlink()
         else:
             folder.rename(folder.with_name(f"{folder.name}_{old}"))
     mark = folder / "checkpoints" / "run_id"
-    if not mark.exists() or mark.read_text() != id_:
+    if not mark.exists() or mark.read_text() != run_id:
         shutil.rmtree(folder / "checkpoints", ignore_errors=True)
-        write_text(mark, id_)
+        write_text(mark, run_id)
 
 
 def job_folders(root: Path) -> list[Path]:
     """The folders of the jobs of a sweep."""
-    names = ("status.json", "result.json", ELSEWHERE)
+    names = {"status.json", "result.json", LINK_FILE}
     folders = [p for p in sorted(root.iterdir()) if p.is_dir()] if root.is_dir() else []
-    return [folder for folder in folders if any((folder / name).exists() for name in names)]
+    return [folder for folder in folders if names & {path.name for path in folder.iterdir()}]

@@ -1,76 +1,93 @@
-"""The progress bar of a sweep."""
+"""What is seen of a sweep while it runs: a progress bar, or lines where nobody looks."""
 
-import math
+import logging
+import sys
 import threading
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.experimental.callback import Callback
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from muse import terminal
-from muse.cores import cores
+from muse.cores import JOB_BYTES, cores, within_memory
+from muse.sweep.jobs import expand
 from muse.sweep.state import job_folders, state_of
 
 POLL_SECONDS = 0.5
 
+log = logging.getLogger(__name__)
+
+
+@dataclass
+class Sweep:
+    """A sweep that this process has started."""
+
+    root: Path
+    jobs: int
+    show_test: bool  # of all jobs in the leaderboard
+    _ended: threading.Event = field(default_factory=threading.Event)
+    _thread: threading.Thread | None = None
+
+    def watch(self) -> None:
+        """Show how many jobs are done, from now on."""
+        self._thread = threading.Thread(target=_watch, args=(self, self._ended), daemon=True)
+        self._thread.start()
+
+    def end(self) -> None:
+        """Show the last state."""
+        self._ended.set()
+        if self._thread:
+            self._thread.join()
+
+
+current: Sweep | None = None  # Hydra makes the callback, so this is where it leaves the sweep
+
 
 class Watch(Callback):
-    """Hydra's callback in the process that starts the jobs: notes where they are and how many."""
+    """Hydra's callback in the process that starts the jobs of a sweep; for nothing else."""
 
     def on_multirun_start(self, config: DictConfig, **_) -> None:
-        """Note the folder of the sweep and how many jobs its words make."""
-        params = config.hydra.sweeper.params or {}
-        words = [f"{key}={value}" for key, value in params.items()]
-        words += list(config.hydra.overrides.task)
-        axes = {}
-        for override in OverridesParser.create().parse_overrides(words):
-            swept = override.is_sweep_override()
-            axes[override.get_key_element()] = (
-                len(list(override.sweep_string_iterator())) if swept else 1
-            )
-        jobs, show_test = math.prod(axes.values()), bool(config.show_test)
-        sweeps.append((Path(config.hydra.sweep.dir), jobs, show_test))
+        """Begin to watch; the launcher asks `${cores:N}` how many jobs run at once."""
+        global current
+        jobs = expand(list(config.hydra.overrides.task), config.hydra.sweeper.params)
+        current = Sweep(Path(config.hydra.sweep.dir), len(jobs), bool(config.show_test))
+        OmegaConf.register_new_resolver(
+            "cores", lambda count: at_once(count, len(jobs)), use_cache=True, replace=True
+        )
+        current.watch()
 
 
-sweeps: list[tuple[Path, int, bool]] = []  # of this process: folder, number of jobs, show_test
+def at_once(count: int, jobs: int) -> int:
+    """Jobs that run at once: no more than there are, since the cores left are for their seeds.
+
+    With -1 no more than the free memory is good for.
+    """
+    bound = min(cores(count), jobs)
+    return bound if count > 0 else within_memory(bound, JOB_BYTES)
 
 
-@contextmanager
-def watched() -> Iterator[None]:
-    """A bar over the jobs of the sweep that begins inside, if one does."""
-    stop = threading.Event()
-    thread = threading.Thread(target=_watch, args=(stop, time.time()), daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        stop.set()
-        thread.join()
-
-
-def _watch(stop: threading.Event, started: float) -> None:
-    bar = None
-    while True:
-        ended = stop.is_set()
-        if sweeps and bar is None:
-            bar = terminal.bar(total=sweeps[0][1], unit="job", desc="sweep")
-        if bar is not None:
-            states = [state_of(folder) for folder in job_folders(sweeps[0][0])]
-            done = states.count("finished") + states.count("failed")
-            bar.set_postfix(failed=states.count("failed"), refresh=False)
-            bar.update(min(done, bar.total) - bar.n)
+def _watch(sweep: Sweep, ended: threading.Event) -> None:
+    """A bar over the jobs; a line for each that has ended where the output is no terminal."""
+    seen = sys.stderr.isatty()
+    finished: set[Path] = set()  # these are not looked at again
+    before = None
+    with terminal.bar(total=sweep.jobs, unit="job", desc="sweep") as bar:
+        last = False
+        while not last:
+            last = ended.is_set()
+            states = {f: state_of(f) for f in job_folders(sweep.root) if f not in finished}
+            finished |= {folder for folder, state in states.items() if state == "finished"}
+            failed = sum(state == "failed" for state in states.values())
+            done = min(len(finished) + failed, sweep.jobs)
+            if before is None and finished:
+                text = f"{len(finished)} of {sweep.jobs} jobs were done before"
+                bar.write(text) if seen else print(text, file=sys.stderr, flush=True)
+            if not seen and before not in (None, done):
+                print(f"{done} of {sweep.jobs} jobs, {failed} failed", file=sys.stderr, flush=True)
+            before = done
+            bar.set_postfix(failed=failed, refresh=False)
+            bar.update(done - bar.n)
             bar.refresh()
-        if ended:
-            break
-        stop.wait(POLL_SECONDS)
-    if bar is not None:
-        bar.close()
-
-
-def side_by_side(jobs: int) -> int:
-    """Jobs of this sweep side by side: no more than there are, the cores are for their seeds."""
-    return min([cores(jobs), *(number for _, number, _ in sweeps)])
+            if not last:
+                ended.wait(POLL_SECONDS)

@@ -48,7 +48,7 @@ class Runs:
         """The run of these feature sets, fused early if several, that is best on devel."""
         return self._best(
             target,
-            lambda r: "members" not in r.result and sorted(r.result["features"]) == features,
+            lambda r: not r.fusion and sorted(r.result["features"]) == features,
         )
 
     def fused(self, members: list[Cell], target: str) -> Cell | None:

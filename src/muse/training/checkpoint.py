@@ -13,7 +13,7 @@ from muse.runs.tensors import read_tensors, write_tensors
 
 
 @dataclass
-class Progress:
+class TrainState:
     """All that training of a seed changes, beside the global generators of PyTorch."""
 
     model: nn.Module
@@ -30,10 +30,10 @@ class Checkpoint:
 
     path: Path
     run_id: str
-    model: str  # the targets of the job
+    model: str  # its targets
     name: str  # of the seed, and of the fold if it is one
 
-    def save(self, progress: Progress, device: torch.device) -> None:
+    def save(self, progress: TrainState, device: torch.device) -> None:
         """Write weights, optimiser, scheduler, generators and history in one step."""
         tensors = {f"model.{k}": v for k, v in progress.model.state_dict().items()}
         tensors |= {f"best.{k}": v for k, v in progress.best.items()}
@@ -50,7 +50,7 @@ class Checkpoint:
         }
         write_tensors(self.path, tensors, about)
 
-    def load(self, progress: Progress, device: torch.device) -> None:
+    def load(self, progress: TrainState, device: torch.device) -> None:
         """Set ``progress`` and PyTorch's generators to where they were; nothing without a file.
 
         Raises MuseError for a damaged file and for one of other settings or data.
@@ -79,7 +79,7 @@ class Checkpoint:
 
 
 def _restore(
-    progress: Progress, tensors: dict[str, Tensor], about: dict, device: torch.device
+    progress: TrainState, tensors: dict[str, Tensor], about: dict, device: torch.device
 ) -> None:
     progress.model.load_state_dict(_below(tensors, "model"))
     progress.best = _below(tensors, "best")
@@ -100,7 +100,7 @@ def _restore(
         torch.cuda.set_rng_state(generators["cuda"], device)
 
 
-def _generators(progress: Progress, device: torch.device) -> dict[str, Tensor]:
+def _generators(progress: TrainState, device: torch.device) -> dict[str, Tensor]:
     states = {"cpu": torch.get_rng_state(), "shuffle": progress.shuffle.get_state()}
     if device.type == "cuda":
         states["cuda"] = torch.cuda.get_rng_state(device)

@@ -48,10 +48,24 @@ def keep_memory() -> bool:
     Without it every step returns its large arrays to the kernel and takes them again, page by
     page. Returns whether the C library has the switch.
     """
+    mallopt = _function_of_glibc("mallopt")
+    return bool(mallopt and mallopt(M_MMAP_MAX, 0) and mallopt(M_TRIM_THRESHOLD, -1))
+
+
+def give_back_memory() -> bool:
+    """Give what `keep_memory` has kept back to the system: at the end of a run, before the next.
+
+    Returns whether there was something to give back.
+    """
+    trim = _function_of_glibc("malloc_trim")
+    return bool(trim and trim(0))
+
+
+def _function_of_glibc(name: str):
+    """A function of the C library, None where that is not glibc's."""
     if platform.system() != "Linux":
-        return False
+        return None
     try:
-        mallopt = ctypes.CDLL(None).mallopt
+        return getattr(ctypes.CDLL(None), name)
     except (OSError, AttributeError):
-        return False
-    return bool(mallopt(M_MMAP_MAX, 0)) and bool(mallopt(M_TRIM_THRESHOLD, -1))
+        return None

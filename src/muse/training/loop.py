@@ -14,15 +14,16 @@ import torch
 from torch import Tensor, nn
 
 from muse.config.train import TrainConfig
-from muse.data.windows import Frames, cut_windows, split_alike, take
+from muse.data.heads import head_of
+from muse.data.windows import Frames, collate, cut_windows, group_by_length
 from muse.errors import MuseError
 from muse.models import build_model, is_of_muse
 from muse.models.checks import check_outputs
-from muse.training.checkpoint import Checkpoint, Progress
+from muse.training.checkpoint import Checkpoint, TrainState
 from muse.training.losses import loss_function, loss_weight
+from muse.training.memory import frame_bytes, step_parts
 
 CELLS_AT_ONCE = 2**25  # values (frames x features) that are predicted at once
-CELLS_OF_STEP = 2**27  # and that go through the model at once in training: 512 MB
 TRIED_FRAMES = 64  # on which the model of a user is tried out
 LEAST_WIDTH = 256  # features that a frame counts as at least: layers are wider than some inputs
 
@@ -106,23 +107,25 @@ def train_seed(
 
 def _start(
     config: TrainConfig, model: nn.Module, train: Frames, shuffle: torch.Generator
-) -> Progress:
+) -> TrainState:
     """A new model with its optimiser and scheduler."""
     if not is_of_muse(config.model["_target_"]):
-        _try_out(model, train, max(1, config.task.classes))
+        _try_out(model, train, head_of(config.task).outputs_per_target)
     optimiser = torch.optim.Adam(model.parameters(), lr=config.lr, weight_decay=config.weight_decay)
     plateau = torch.optim.lr_scheduler.ReduceLROnPlateau(
         optimiser, factor=config.lr_factor, patience=config.lr_patience, min_lr=config.lr_floor
     )
-    return Progress(model, optimiser, plateau, shuffle)
+    return TrainState(model, optimiser, plateau, shuffle)
 
 
-def _try_out(model: nn.Module, train: Frames, classes: int) -> None:
+def _try_out(model: nn.Module, train: Frames, per_target: int) -> None:
     """Check the shape of a model's outputs on frames of the first sample, alone and padded."""
     start, length = train.samples[0].tolist()
     length = min(length, TRIED_FRAMES)
-    features, labels, lengths = take(train, np.array([[start, length], [start, -(-length // 2)]]))
-    check_outputs(model, features, lengths, labels.shape[2] * classes)
+    features, labels, lengths = collate(
+        train, np.array([[start, length], [start, -(-length // 2)]])
+    )
+    check_outputs(model, features, lengths, labels.shape[2] * per_target)
 
 
 def _best_epoch(history: list[dict]) -> int:
@@ -148,12 +151,13 @@ def train_epoch(
     """One step per batch of ``windows``, (windows, 2) in the order given; returns (steps,) losses.
 
     On the CPU padding costs more than a second pass, so the windows of a batch go through the model
-    in groups of similar length, and no more at once than memory is good for; the gradient is that
-    of the whole batch.
+    in groups of similar length, and no more at once than memory is good for (`step_parts`); the
+    gradient is that of the whole batch.
     """
     model.train()
     loss_of = loss_function(config.loss)
-    width, device = train.features.shape[1], train.features.device.type
+    device = train.features.device.type
+    each = frame_bytes(model, train.features.shape[1])
     rounded = torch.autocast(device, torch.bfloat16, enabled=config.precision == "bf16")
     losses = []
     for step in range(0, len(windows), config.batch_size):
@@ -161,22 +165,24 @@ def train_epoch(
         whole = loss_weight(config.loss, batch[:, 1])
         optimiser.zero_grad()
         losses.append(torch.zeros((), device=train.features.device))
-        for part in split_alike(batch, CELLS_OF_STEP, width) if device == "cpu" else [batch]:
-            features, gold, lengths = take(train, part)  # (B, T, F), (B, T, K), (B,)
+        groups = group_by_length(batch) if device == "cpu" else []
+        for part in [part for group in groups for part in step_parts(group, each)] or [batch]:
+            features, gold, lengths = collate(train, part)  # (B, T, F), (B, T, K), (B,)
             share = loss_weight(config.loss, part[:, 1]) / whole
             with rounded:
                 output = model(features, lengths)  # (B, T, O)
             loss = loss_of(output.to(gold.dtype), gold, lengths) * share
             loss.backward()
             losses[-1] += loss.detach()
+            del features, gold, output, loss  # before the next part needs the memory
         optimiser.step()
     return torch.stack(losses).cpu()
 
 
 def new_model(config: TrainConfig, frames: Frames) -> nn.Module:
     """The model of a config for the features and targets of ``frames``, on their device."""
-    outputs = frames.labels.shape[1] * max(1, config.task.classes)
-    model = build_model(config.model, frames.features.shape[1], outputs)
+    outputs = frames.labels.shape[1] * head_of(config.task).outputs_per_target
+    model = build_model(config.model, frames.inputs, outputs)
     return model.to(frames.features.device)
 
 
@@ -186,8 +192,8 @@ def predict(model: nn.Module, frames: Frames) -> np.ndarray:
     width = max(LEAST_WIDTH, frames.features.shape[1])
     outputs: Tensor | None = None
     with torch.inference_mode():
-        for chosen in split_alike(frames.samples, CELLS_AT_ONCE, width):
-            features, _, lengths = take(frames, chosen)  # (B, T, F), (B,)
+        for chosen in group_by_length(frames.samples, CELLS_AT_ONCE, width):
+            features, _, lengths = collate(frames, chosen)  # (B, T, F), (B,)
             result = model(features, lengths)  # (B, T, O)
             if outputs is None:
                 outputs = result.new_zeros(len(frames.labels) - 1, result.shape[2])

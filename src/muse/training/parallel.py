@@ -21,10 +21,12 @@ import torch
 
 from muse import terminal
 from muse.config.train import TrainConfig
-from muse.cores import cores, start_method
+from muse.cores import cores, start_method, within_memory
 from muse.errors import MuseError
-from muse.training.device import prepare
-from muse.training.prepare import Job
+from muse.training.device import give_back_memory, prepare
+from muse.training.loop import new_model
+from muse.training.memory import expected_memory
+from muse.training.prepare import ModelPlan
 from muse.training.seeds import SeedOutcome, train_fold, train_one
 
 POLL_SECONDS = 0.05
@@ -43,7 +45,7 @@ class Run:
     """What all units of a run share."""
 
     config: TrainConfig
-    jobs: list[Job]
+    jobs: list[ModelPlan]
     checkpoints: tuple[Path, str]  # folder and run id
 
     def train(self, unit: Unit, on_epoch: Callable[[dict], None]) -> SeedOutcome:
@@ -67,7 +69,10 @@ def trainer(run: Run, count: int, on_epoch: Callable[[dict], None]) -> Iterator[
         count: processes; with 1 everything happens in this one.
     """
     if count == 1:
-        yield lambda units: (run.train(unit, on_epoch) for unit in units)
+        try:
+            yield lambda units: (run.train(unit, on_epoch) for unit in units)
+        finally:
+            give_back_memory()  # the process may go on with another run
         return
     context = multiprocessing.get_context(start_method())
     records = context.SimpleQueue()
@@ -82,11 +87,25 @@ def trainer(run: Run, count: int, on_epoch: Callable[[dict], None]) -> Iterator[
         pool.shutdown(cancel_futures=True)
 
 
-def processes(config: TrainConfig, device: torch.device, units: int) -> int:
-    """Models to train side by side: one per core, unless the user has other plans for them."""
+def processes(config: TrainConfig, device: torch.device, units: int, plan: ModelPlan) -> int:
+    """Models to train side by side: one per core, unless the user has other plans for them.
+
+    With workers=-1 no more than the free memory is good for.
+
+    Args:
+        units: models to train.
+        plan: one of them; the others are as large.
+    """
     if device.type != "cpu" or config.threads > 1:
         return 1
-    return min(cores(config.jobs), units)
+    count = min(cores(config.workers), units)
+    if config.workers > 0 or count == 1:
+        return count
+    with torch.random.fork_rng(devices=[]):
+        model = new_model(config, plan.frames["train"])
+    copied = start_method() != "fork"
+    each = expected_memory(model, plan.frames, config.window, config.batch_size, copied)
+    return within_memory(count, each)
 
 
 def _outcomes(
@@ -133,7 +152,7 @@ def _raise_failure(future: Future) -> None:
     except BrokenProcessPool:
         raise MuseError(
             "a training process was killed from outside, perhaps for want of memory. `muse "
-            "resume` goes on where each seed stood; jobs=1 trains one at a time."
+            "resume` goes on where each seed stood; workers=1 trains one at a time."
         ) from None
 
 

@@ -15,13 +15,13 @@ from muse.runs.identity import run_id
 
 
 @dataclass(frozen=True)
-class Job:
+class ModelPlan:
     """One model to train: a single target, or all of them with joint=true."""
 
     targets: list[str]
     standardised: list[str]  # feature sets
     scaling: Scaling
-    frames: dict[str, Frames]  # per partition; labels of the job's targets only
+    frames: dict[str, Frames]  # per partition; labels of the model's targets only
     labelled: dict[str, list[str]]  # target -> partitions in which every recording has labels
 
     @property
@@ -38,9 +38,14 @@ def groups_of(config: TrainConfig) -> list[list[str]]:
 def standardised_sets(config: TrainConfig, package: Package) -> dict[str, list[str]]:
     """Target -> feature sets that are standardised for it.
 
+    The members of a fusion are predictions, on the scale of the gold standard: what is known of the
+    feature set that a member is named after does not hold for them.
+
     Raises MuseError if `standardise` names a feature set that is not used.
     """
     override = config.standardise
+    if override is None and config.fusion:
+        override = False
     if isinstance(override, list):
         override = expand_features(override, config.feature_sets)
         for name in override:
@@ -65,14 +70,14 @@ def id_of(config: TrainConfig, package: Package) -> str:
     return run_id(config, package.features, standardised, package.digest, source)
 
 
-def make_jobs(config: TrainConfig, package: Package, device: torch.device) -> list[Job]:
+def plan_models(config: TrainConfig, package: Package, device: torch.device) -> list[ModelPlan]:
     """The models to train, with their data on the device (shared where the scaling is the same).
 
     Raises MuseError as `standardised_sets`.
     """
     standardised = standardised_sets(config, package)
     shared: dict[tuple, tuple] = {}
-    jobs = []
+    plans = []
     for group in groups_of(config):
         chosen = tuple(standardised[group[0]])
         if chosen not in shared:
@@ -83,5 +88,5 @@ def make_jobs(config: TrainConfig, package: Package, device: torch.device) -> li
         columns = [config.targets.index(target) for target in group]
         own = {p: replace(f, labels=f.labels[:, columns]) for p, f in frames.items()}
         labelled = {t: [p for p in PARTITIONS if package.labelled(p, t)] for t in group}
-        jobs.append(Job(group, list(chosen), scaling, own, labelled))
-    return jobs
+        plans.append(ModelPlan(group, list(chosen), scaling, own, labelled))
+    return plans

@@ -14,7 +14,7 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 from muse import terminal
 from muse.config.train import TrainConfig
 from muse.files import write_text
-from muse.training.prepare import Job
+from muse.training.prepare import ModelPlan
 from muse.training.seeds import SeedOutcome
 
 log = logging.getLogger(__name__)
@@ -25,7 +25,7 @@ class Recorder:
 
     def __init__(self, config: TrainConfig, folder: Path, bar):
         self.config, self.folder, self.bar = config, folder, bar
-        self.job: Job | None = None
+        self.job: ModelPlan | None = None
         self.writers: dict[str, Any] = {}  # TensorBoard's, of each target and seed
         self.seconds = 0.0  # in epochs
         self.records: list[dict] = []
@@ -33,7 +33,7 @@ class Recorder:
         self.metrics = (folder / "metrics.jsonl").open("w", encoding="utf-8")
         shutil.rmtree(folder / "tensorboard", ignore_errors=True)
 
-    def of(self, job: Job) -> None:
+    def of(self, job: ModelPlan) -> None:
         """From now on seeds and folds are of this job."""
         self.job = job
 

@@ -1,21 +1,24 @@
 """From a package to a scored model and its run folder."""
 
 import logging
-from collections.abc import Callable
 from itertools import islice, zip_longest
 from pathlib import Path
 
 import numpy as np
 
 from muse.config.shared import PARTITIONS
-from muse.config.train import FuseConfig, TrainConfig
+from muse.config.train import TrainConfig
 from muse.data.recordings import Package, load_package
 from muse.errors import MuseError
-from muse.runs.folder import begin, locked, log_file, set_status, write_result
-from muse.terminal import METRIC_NAMES, heading, in_columns, interval_in_words
+from muse.fusion.members import choose_members, load_members
+from muse.runs.environment import environment
+from muse.runs.folder import begin, check_new, locked, log_file, set_status, write_result
+from muse.runs.read import read_result
+from muse.scoring import metric_name, metric_title
+from muse.terminal import heading, in_columns, interval_in_words
 from muse.training.device import prepare
 from muse.training.parallel import Run, Unit, processes, trainer
-from muse.training.prepare import id_of, make_jobs
+from muse.training.prepare import id_of, plan_models
 from muse.training.recorder import recording
 from muse.training.save import save_job, save_out_of_fold
 from muse.training.seeds import best_of
@@ -23,12 +26,47 @@ from muse.training.seeds import best_of
 log = logging.getLogger(__name__)
 
 
-Load = Callable[[TrainConfig, Path], tuple[TrainConfig, Package]]
+def begin_run(
+    config: TrainConfig, folder: Path, package: Package | None = None, new: bool = True
+) -> dict:
+    """Begin a run folder, train, score and save; return the content of result.json.
+
+    Args:
+        config: settings; those of a fusion with its members, see `settle`.
+        package: the data, if they have been read already.
+        new: refuse a folder that is not empty; else checkpoints in it are continued.
+
+    Raises:
+        MuseError: the folder is not empty; data that cannot be read; training has diverged.
+    """
+    if new:
+        check_new(folder)
+    begin(folder, config)
+    return continue_run(config, folder, package)
 
 
-def load(config: TrainConfig, folder: Path) -> tuple[TrainConfig, Package]:
-    """The package of a run with its settings."""
-    package = load_package(
+def continue_run(config: TrainConfig, folder: Path, package: Package | None = None) -> dict:
+    """Train on in a run folder that was begun, from its checkpoints if it has some.
+
+    The run folder says how it ended, whatever happens. Returns and raises as `begin_run`.
+    """
+    with locked(folder), log_file(folder):
+        if not (folder / "result.json").exists():
+            return _train_locked(config, folder, package)
+        log.info("%s was finished by another process meanwhile.", folder)
+        return read_result(folder)
+
+
+def settle(config: TrainConfig) -> TrainConfig:
+    """The settings with all that is chosen before a run begins: the members of a fusion."""
+    return choose_members(config) if config.fusion else config
+
+
+def load_inputs(config: TrainConfig) -> Package:
+    """What the models of a run read: a package, or the predictions of a fusion's members."""
+    if config.fusion:
+        return load_members(config)
+    return load_package(
         config.task,
         config.targets,
         config.features,
@@ -38,28 +76,12 @@ def load(config: TrainConfig, folder: Path) -> tuple[TrainConfig, Package]:
         recordings=config.recordings,
         storage=config.storage,
     )
-    return config, package
 
 
-def train_in(folder: Path, config: TrainConfig, load: Load) -> None:
-    """Train, score and save, from the folder's checkpoints if it has some.
-
-    The run folder says how it ended, whatever happens.
-
-    Args:
-        load: gets settings and run folder, returns the settings completed and the data.
-    """
-    with locked(folder), log_file(folder):
-        if (folder / "result.json").exists():
-            log.info("%s was finished by another process meanwhile.", folder)
-        else:
-            _train_locked(folder, config, load)
-
-
-def _train_locked(folder: Path, config: TrainConfig, load: Load) -> None:
+def _train_locked(config: TrainConfig, folder: Path, package: Package | None) -> dict:
     try:
         set_status(folder, "running")
-        _train(config, folder, load)
+        return _train(config, folder, package)
     except KeyboardInterrupt:
         set_status(folder, "interrupted", "stopped by the user or the system")
         log.error("Interrupted. Continue where it stood: muse resume %s", folder)
@@ -75,19 +97,19 @@ def _train_locked(folder: Path, config: TrainConfig, load: Load) -> None:
         raise
 
 
-def _train(config: TrainConfig, folder: Path, load: Load) -> None:
+def _train(config: TrainConfig, folder: Path, package: Package | None) -> dict:
     device = prepare(config.device, config.threads)
-    given = config
-    config, package = load(config, folder)
-    if config != given:
-        begin(folder, config)  # what was chosen is kept
-    jobs = make_jobs(config, package, device)
+    package = package or load_inputs(config)
+    jobs = plan_models(config, package, device)
     id_ = id_of(config, package)
     log.info(heading(config.task.title, config.describe(package.features), package.synthetic))
     log.info("%s, on %s, run %s", _sizes(package), device, id_)
+    published = ", ".join(f"{name}={value}" for name, value in config.as_published().items())
+    if published:
+        log.info("as published: %s", published)
     targets: dict[str, dict] = {}
     units = [Unit(number, seed) for number in range(len(jobs)) for seed in config.seeds]
-    count = processes(config, device, len(units))
+    count = processes(config, device, len(units), jobs[0])
     run = Run(config, jobs, (folder / "checkpoints", id_))
     with (
         recording(config, folder, len(jobs)) as recorder,
@@ -102,13 +124,28 @@ def _train(config: TrainConfig, folder: Path, load: Load) -> None:
             if folds:
                 held_out = [recorder.on_fold(outcome) for outcome in train(folds)]
                 save_out_of_fold(config, folder, package, job, np.sum(held_out, axis=0))
+    result = _result(config, package, id_, targets) | {
+        "seconds": round(recorder.seconds, 1),
+        "environment": environment(device, str(config.model["_target_"])),
+    }
+    result = write_result(folder, result)
+    log.info("\n%s", _summary(config, package, result))
+    log.info("\nRun folder: %s", folder)
+    log.info("  scores result.json, curves metrics.jsonl, pictures plots/")
+    if config.tensorboard:
+        log.info("  tensorboard --logdir %s", folder)
+    return result
+
+
+def _result(config: TrainConfig, package: Package, id_: str, targets: dict[str, dict]) -> dict:
+    """The part of result.json that says what was trained, and the scores of each target."""
     result = {
         "run_id": id_,
         "command": config.job.command,
         "task": config.task.name,
         "features": package.features,
         "model": config.model,
-        "metric": config.task.metric,
+        "metric": metric_name(config.task.metric),
         "synthetic": package.synthetic,
         "debug": config.recordings is not None or config.best_on != "devel",
         "data": {
@@ -116,19 +153,13 @@ def _train(config: TrainConfig, folder: Path, load: Load) -> None:
             "digest": package.digest,
             "partitions": package.digests,
         },
-        "seconds": round(recorder.seconds, 1),
         "targets": targets,
     }
-    if isinstance(config, FuseConfig):
+    if config.fusion:
         result["members"] = dict(zip(config.features, config.runs, strict=True))
     if len(targets) > 1:
         result["combined"] = _combined(config, targets)
-    write_result(folder, result)
-    log.info("\n%s", _summary(config, package, result))
-    log.info("\nRun folder: %s", folder)
-    log.info("  scores result.json, curves metrics.jsonl, pictures plots/, the rest in README.md")
-    if config.tensorboard:
-        log.info("  tensorboard --logdir %s", folder)
+    return result
 
 
 def _combined(config: TrainConfig, targets: dict[str, dict]) -> dict:
@@ -136,7 +167,8 @@ def _combined(config: TrainConfig, targets: dict[str, dict]) -> dict:
     combined = {}
     for partition in ("devel", "test"):
         scores = [
-            part[partition] and part[partition][config.task.metric] for part in targets.values()
+            part[partition] and part[partition][metric_name(config.task.metric)]
+            for part in targets.values()
         ]
         combined[partition] = None if None in scores else float(np.mean(scores))
     return combined
@@ -153,10 +185,10 @@ def _sizes(package: Package) -> str:
 
 def _summary(config: TrainConfig, package: Package, result: dict) -> str:
     """The table at the end: a line per target, then their mean."""
-    metric, count = config.task.metric, len(config.seeds)
+    metric, count = result["metric"], len(config.seeds)
     title = heading(config.task.title, config.describe(package.features), package.synthetic)
     title += (
-        f": {METRIC_NAMES[metric]}, best of {count} seed{'s' * (count > 1)} on {config.best_on}"
+        f": {metric_title(metric)}, best of {count} seed{'s' * (count > 1)} on {config.best_on}"
     )
     rows = [
         ["", "devel", "95 % interval", "mean of seeds", "test", "95 % interval", "seed", "epoch"]

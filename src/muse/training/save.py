@@ -1,4 +1,4 @@
-"""What a trained job leaves in the run folder: weights, predictions, labels, pictures, scores."""
+"""What a trained model leaves in the run folder: weights, predictions, labels, pictures, scores."""
 
 from pathlib import Path
 
@@ -6,52 +6,55 @@ import numpy as np
 
 from muse.config.shared import PARTITIONS
 from muse.config.train import TrainConfig
+from muse.data.heads import Head, head_of
 from muse.data.recordings import Package, Recording
 from muse.data.windows import Frames
 from muse.files import write_rows
-from muse.plots import plot_confusion, plot_signals
-from muse.runs.weights import save_trained
-from muse.training.prepare import Job
-from muse.training.scores import of_target, score_target
-from muse.training.seeds import JobResult
+from muse.plots import draw_confusion, draw_signals, save_figure
+from muse.runs.weights import save_model_file
+from muse.scoring import metric_name, metric_title
+from muse.training.prepare import ModelPlan
+from muse.training.scores import score_target
+from muse.training.seeds import ModelResult
 
 
 def save_job(
-    config: TrainConfig, folder: Path, package: Package, job: Job, done: JobResult
+    config: TrainConfig, folder: Path, package: Package, plan: ModelPlan, done: ModelResult
 ) -> dict[str, dict]:
     """Write the files of the best seed and return target -> its part of result.json."""
-    weights = Path("weights") / f"{job.name}.safetensors"
+    weights = Path("weights") / f"{plan.name}.safetensors"
     about = {
         "task": config.task.name,
         "model": config.model,
-        "targets": job.targets,
+        "targets": plan.targets,
         "classes": config.task.classes,
         "features": {name: package.columns[name] for name in package.features},
-        "standardised": job.standardised,
+        "standardised": plan.standardised,
         "seed": done.best.seed,
     }
-    save_trained(folder / weights, done.best.weights, job.scaling, about)
+    save_model_file(folder / weights, done.best.weights, plan.scaling, about)
+    head = head_of(config.task)
     result = {}
-    for k, target in enumerate(job.targets):
+    for k, target in enumerate(plan.targets):
         for partition in PARTITIONS:
             recordings = package.partitions[partition]
-            values = of_target(config, done.outputs[partition], k)
-            save_predictions(config, folder, recordings, target, partition, values)
-            _save_labels(config, folder, recordings, target, partition)
+            values = head.values(done.outputs[partition], k)
+            save_predictions(head, folder, recordings, target, partition, values)
+            _save_labels(head, folder, recordings, target, partition)
         scores = {
             partition: score_target(
-                config, job.frames[partition], done.outputs[partition], k, config.bootstrap
+                config, plan.frames[partition], done.outputs[partition], k, config.bootstrap
             )
-            if partition in job.labelled[target]
+            if partition in plan.labelled[target]
             else None
             for partition in PARTITIONS
         }
-        _plot(config, folder, package, job, done, k, scores["devel"])
+        _plot(config, folder, package, plan, done, k, scores["devel"])
         result[target] = {
             "best_seed": done.best.seed,
             "best_epoch": done.best.best_epoch,
             "weights": str(weights),
-            "standardised": job.standardised,
+            "standardised": plan.standardised,
             **scores,
             "seeds": [row | {p: row[p][target] for p in ("devel", "test")} for row in done.seeds],
             "over_seeds": {
@@ -62,32 +65,29 @@ def save_job(
 
 
 def save_out_of_fold(
-    config: TrainConfig, folder: Path, package: Package, job: Job, output: np.ndarray
+    config: TrainConfig, folder: Path, package: Package, plan: ModelPlan, output: np.ndarray
 ) -> None:
     """crossfit/: predictions of train, in the shape of predictions/ and logits/."""
-    for k, target in enumerate(job.targets):
-        values = of_target(config, output, k)
+    head = head_of(config.task)
+    for k, target in enumerate(plan.targets):
+        values = head.values(output, k)
         recordings = package.partitions["train"]
-        save_predictions(config, folder / "crossfit", recordings, target, "train", values)
+        save_predictions(head, folder / "crossfit", recordings, target, "train", values)
 
 
 def _save_labels(
-    config: TrainConfig, folder: Path, recordings: list[Recording], target: str, partition: str
+    head: Head, folder: Path, recordings: list[Recording], target: str, partition: str
 ) -> None:
     """labels/ of one target and partition, in the shape of predictions/."""
     for recording in recordings:
-        gold = recording.labels[target]
+        gold, samples = recording.labels[target], recording.samples
         if gold is not None:
-            rows = np.arange(len(gold))
-            if config.task.classes:
-                rows, last = recording.samples[:, 0], recording.samples[:, 1] - 1
-                gold = gold[last].astype(int)
-            name = Path(target) / partition / f"{recording.id}.csv"
-            _write(folder / "labels" / name, recording, rows, {"value": gold})
+            path = folder / "labels" / target / partition / f"{recording.id}.csv"
+            _write(path, recording, head.rows(samples), {"value": head.labels(gold, samples)})
 
 
 def save_predictions(
-    config: TrainConfig,
+    head: Head,
     folder: Path,
     recordings: list[Recording],
     target: str,
@@ -98,21 +98,19 @@ def save_predictions(
 
     Args:
         recordings: of the partition.
-        values: (frames,) predictions, or (frames, classes) logits, of all recordings in turn.
+        values: of the target, see muse.data.heads, (frames, ...) of all recordings in turn.
     """
     written, end = [], 0
     for recording in recordings:
         start, end = end, end + len(recording.rows)
-        own = values[start:end]
-        rows, predicted = np.arange(len(own)), own
+        own, samples = values[start:end], recording.samples
         name = Path(target) / partition / f"{recording.id}.csv"
-        if config.task.classes:
-            logits = {f"c_{c}": own[:, c] for c in range(config.task.classes)}
-            _write(folder / "logits" / name, recording, rows, logits)
-            rows = recording.samples[:, 0]  # a segment has the time of its first frame
-            predicted = own[recording.samples[:, 1] - 1].argmax(1)
+        if head.folder != "predictions":  # what the model gives for every frame
+            columns = dict(zip(head.columns, own.T, strict=True))
+            _write(folder / head.folder / name, recording, np.arange(len(own)), columns)
         written.append(folder / "predictions" / name)
-        _write(written[-1], recording, rows, {"value": predicted})
+        predicted = {"value": head.predictions(own, samples)}
+        _write(written[-1], recording, head.rows(samples), predicted)
     return written
 
 
@@ -124,19 +122,19 @@ def _plot(
     config: TrainConfig,
     folder: Path,
     package: Package,
-    job: Job,
-    done: JobResult,
+    plan: ModelPlan,
+    done: ModelResult,
     k: int,
     scores: dict,
 ) -> None:
     """plots/TARGET.png of devel."""
-    frames: Frames = job.frames["devel"]
-    target, path = job.targets[k], folder / "plots" / f"{job.targets[k]}.png"
-    label = "macro F1" if config.task.classes else "CCC"
-    title = f"{config.task.title}, {target}, devel {label} {scores[config.task.metric]:.3f}"
+    frames: Frames = plan.frames["devel"]
+    target, path = plan.targets[k], folder / "plots" / f"{plan.targets[k]}.png"
+    metric = metric_name(config.task.metric)
+    title = f"{config.task.title}, {target}, devel {metric_title(metric)} {scores[metric]:.3f}"
     title += " (synthetic data)" if package.synthetic else ""
-    if config.task.classes:
-        plot_confusion(path, title, scores["confusion"])
+    if "confusion" in scores:
+        save_figure(draw_confusion(title, target, scores["confusion"]), path)
         return
     values, gold = done.outputs["devel"][:, k], frames.labels[:-1, k].cpu().numpy()
     recordings = [
@@ -145,7 +143,7 @@ def _plot(
             package.partitions["devel"], frames.recordings, strict=True
         )
     ]
-    plot_signals(path, title, recordings, config.ccc)
+    save_figure(draw_signals(title, target, recordings, config.ccc), path)
 
 
 def _over_seeds(scores: list[float | None]) -> dict | None:

@@ -1,47 +1,33 @@
 """From the outputs of a model to the scores of a partition.
 
-Shapes: K targets, C classes; an output is (frames, K) or, with classes, (frames, K * C) logits.
+Shapes: K targets, O outputs per target, see muse.data.heads; an output is (frames, K * O).
 """
 
 import numpy as np
 
 from muse.config.train import TrainConfig
+from muse.data.heads import head_of
 from muse.data.windows import Frames
-from muse.scoring import ccc_scores, class_scores
-
-
-def of_target(config: TrainConfig, output: np.ndarray, k: int) -> np.ndarray:
-    """The output of the k-th target: (frames,), or its logits (frames, C)."""
-    classes = config.task.classes
-    return output[:, k * classes : (k + 1) * classes] if classes else output[:, k]
-
-
-def per_sample(frames: Frames, values: np.ndarray) -> np.ndarray:
-    """A class per segment, read at its last frame: logits (frames, C) or classes (frames,)."""
-    last = values[frames.samples.sum(1) - 1]
-    return (last.argmax(1) if last.ndim == 2 else last).astype(np.int64)
+from muse.scoring import metric_name
 
 
 def score_target(
     config: TrainConfig, frames: Frames, output: np.ndarray, k: int, bootstrap: int = 0
 ) -> dict:
     """Score the k-th target of a partition that has labels; see muse.scoring for the keys."""
-    values, gold = of_target(config, output, k), frames.labels[:-1, k].cpu().numpy()
-    if not config.task.classes:
-        predictions = [values[start:end] for _, start, end in frames.recordings]
-        golds = [gold[start:end] for _, start, end in frames.recordings]
-        return ccc_scores(predictions, golds, config.ccc, bootstrap)
-    predicted, true = per_sample(frames, values), per_sample(frames, gold)
-    begins = [start for _, start, _ in frames.recordings[1:]]
-    cuts = np.searchsorted(frames.samples[:, 0], begins)
-    return class_scores(
-        np.split(predicted, cuts), np.split(true, cuts), config.task.classes, bootstrap
+    head = head_of(config.task, config.ccc)
+    values, gold = head.values(output, k), frames.labels[:-1, k].cpu().numpy()
+    starts = [start for _, start, _ in frames.recordings]
+    of_recordings = np.split(frames.samples, np.searchsorted(frames.samples[:, 0], starts[1:]))
+    return head.scores(
+        np.split(values, starts[1:]),
+        np.split(gold, starts[1:]),
+        [samples - [start, 0] for samples, start in zip(of_recordings, starts, strict=True)],
+        bootstrap,
     )
 
 
 def mean_score(config: TrainConfig, frames: Frames, output: np.ndarray) -> float:
     """The task's metric, averaged over the targets of the model."""
-    targets = range(frames.labels.shape[1])
-    return float(
-        np.mean([score_target(config, frames, output, k)[config.task.metric] for k in targets])
-    )
+    metric, targets = metric_name(config.task.metric), range(frames.labels.shape[1])
+    return float(np.mean([score_target(config, frames, output, k)[metric] for k in targets]))

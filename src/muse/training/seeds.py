@@ -10,9 +10,10 @@ from muse.config.shared import PARTITIONS
 from muse.config.train import TrainConfig
 from muse.data.windows import Frames
 from muse.errors import MuseError
+from muse.scoring import metric_name
 from muse.training.checkpoint import Checkpoint
 from muse.training.loop import SeedResult, new_model, predict, train_seed
-from muse.training.prepare import Job
+from muse.training.prepare import ModelPlan
 from muse.training.scores import mean_score, score_target
 
 
@@ -26,8 +27,8 @@ class SeedOutcome:
 
 
 @dataclass(frozen=True)
-class JobResult:
-    """The seeds of a job, and all that is needed of the one that is best on devel."""
+class ModelResult:
+    """The seeds of a model, and all that is needed of the one that is best on devel."""
 
     best: SeedResult
     outputs: dict[str, np.ndarray]  # partition -> (frames, outputs) of the best seed
@@ -36,19 +37,20 @@ class JobResult:
 
 def train_one(
     config: TrainConfig,
-    job: Job,
+    plan: ModelPlan,
     seed: int,
     on_epoch: Callable[[dict], None],
     checkpoints: tuple[Path, str] | None = None,
 ) -> SeedOutcome:
-    """Train one seed of a job: devel picks the epoch, test is scored once.
+    """Train one seed of a model: devel picks the epoch, test is scored once.
 
     Args:
         on_epoch: gets the record of each epoch, see train_seed.
         checkpoints: folder and run id of the checkpoints, one per seed, from which to go on.
     """
-    frames, watched, metric = job.frames, job.frames[config.best_on], config.task.metric
-    checkpoint = _checkpoint(checkpoints, job, f"seed_{seed}")
+    frames, watched = plan.frames, plan.frames[config.best_on]
+    metric = metric_name(config.task.metric)
+    checkpoint = _checkpoint(checkpoints, plan, f"seed_{seed}")
     result = train_seed(
         config, frames["train"], watched, _score(config, watched), seed, on_epoch, checkpoint
     )
@@ -59,15 +61,15 @@ def train_one(
     for partition in ("devel", "test"):
         row[partition] = {
             target: score_target(config, frames[partition], outputs[partition], k)[metric]
-            if partition in job.labelled[target]
+            if partition in plan.labelled[target]
             else None
-            for k, target in enumerate(job.targets)
+            for k, target in enumerate(plan.targets)
         }
     return SeedOutcome(result, outputs, row)
 
 
-def best_of(outcomes: Iterable[SeedOutcome], on_seed: Callable[[dict], None]) -> JobResult:
-    """The seed of a job that is best on devel; ``on_seed`` gets the row of each in turn."""
+def best_of(outcomes: Iterable[SeedOutcome], on_seed: Callable[[dict], None]) -> ModelResult:
+    """The seed of a model that is best on devel; ``on_seed`` gets the row of each in turn."""
     best: SeedOutcome | None = None
     seeds = []
     for outcome in outcomes:
@@ -75,12 +77,12 @@ def best_of(outcomes: Iterable[SeedOutcome], on_seed: Callable[[dict], None]) ->
         on_seed(outcome.row)
         if best is None or outcome.result.devel > best.result.devel:
             best = outcome
-    return JobResult(best.result, best.outputs, seeds)
+    return ModelResult(best.result, best.outputs, seeds)
 
 
 def train_fold(
     config: TrainConfig,
-    job: Job,
+    plan: ModelPlan,
     seed: int,
     on_epoch: Callable[[dict], None],
     fold: int,
@@ -97,7 +99,7 @@ def train_fold(
 
     Raises MuseError if there are more folds than recordings.
     """
-    train, watched = job.frames["train"], job.frames[config.best_on]
+    train, watched = plan.frames["train"], plan.frames[config.best_on]
     count = len(train.recordings)
     if config.crossfit > count:
         raise MuseError(
@@ -108,7 +110,7 @@ def train_fold(
     recording_of = np.searchsorted(starts, train.samples[:, 0], side="right") - 1
     held_out = recording_of % config.crossfit == fold - 1
     rest = replace(train, samples=train.samples[~held_out])
-    checkpoint = _checkpoint(checkpoints, job, f"seed_{seed}_fold_{fold}")
+    checkpoint = _checkpoint(checkpoints, plan, f"seed_{seed}_fold_{fold}")
     score = _score(config, watched)
     result = train_seed(config, rest, watched, score, seed, on_epoch, checkpoint)
     model = new_model(config, train)
@@ -121,8 +123,10 @@ def _score(config: TrainConfig, watched: Frames) -> Callable[[np.ndarray], float
     return lambda output: mean_score(config, watched, output)
 
 
-def _checkpoint(checkpoints: tuple[Path, str] | None, job: Job, name: str) -> Checkpoint | None:
+def _checkpoint(
+    checkpoints: tuple[Path, str] | None, plan: ModelPlan, name: str
+) -> Checkpoint | None:
     if not checkpoints:
         return None
     folder, run_id = checkpoints
-    return Checkpoint(folder / job.name / f"{name}.safetensors", run_id, job.name, name)
+    return Checkpoint(folder / plan.name / f"{name}.safetensors", run_id, plan.name, name)

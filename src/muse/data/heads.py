@@ -1,0 +1,115 @@
+"""Heads: what a model gives for a target, and all that follows from it.
+
+The only place that knows how outputs become predictions and scores; others ask the head of a task.
+
+Shapes: T frames, K targets, C classes, S samples, which are (S, 2): start and length in frames of
+what is predicted as one (see `muse.data.recordings.Recording`).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+from scipy.special import softmax
+
+from muse.config.shared import TaskConfig
+from muse.scoring import class_scores, regression_scores
+
+
+@dataclass(frozen=True)
+class Regression:
+    """A value per frame: outputs are (T, K), values of a target (T,); scored over all frames."""
+
+    metric: str | dict[str, float]
+    variance: str  # of the CCC, see muse.scoring.ccc
+    outputs_per_target: ClassVar[int] = 1
+    per_segment: ClassVar[bool] = False  # a sample is a recording; labels have a row per frame
+    unit: ClassVar[str] = "frames"  # of what is scored
+    folder: ClassVar[str] = "predictions"  # of a run, with the values of a target
+    columns: ClassVar[list[str]] = ["value"]  # of the files in it
+
+    def values(self, output: np.ndarray, k: int) -> np.ndarray:
+        """The values of the k-th target: (T, K) -> (T,)."""
+        return output[:, k]
+
+    def labels(self, gold: np.ndarray, samples: np.ndarray) -> np.ndarray:
+        """The labels that are scored: (T,)."""
+        return gold
+
+    def rows(self, samples: np.ndarray) -> np.ndarray:
+        """The frames that the files of predictions and labels name: (T,)."""
+        return np.arange(samples[:, 1].sum())
+
+    def predictions(self, values: np.ndarray, samples: np.ndarray) -> np.ndarray:
+        """The predictions that are scored: (T,)."""
+        return values
+
+    def scores(
+        self,
+        values: Sequence[np.ndarray],
+        golds: Sequence[np.ndarray],
+        samples: Sequence[np.ndarray],
+        bootstrap: int = 0,
+    ) -> dict:
+        """Scores of values (T,) and gold standard (T,) of each recording, see muse.scoring."""
+        return regression_scores(values, golds, self.variance, bootstrap, self.metric)
+
+
+@dataclass(frozen=True)
+class Classes:
+    """A class per segment, read at its last frame: outputs are logits (T, K * C), values (T, C)."""
+
+    metric: str | dict[str, float]
+    outputs_per_target: int  # the number of classes
+    per_segment: ClassVar[bool] = True  # a sample is a segment; labels have a row per segment
+    unit: ClassVar[str] = "segments"
+    folder: ClassVar[str] = "logits"
+
+    @property
+    def columns(self) -> list[str]:
+        """Of the files with logits."""
+        return [f"c_{c}" for c in range(self.outputs_per_target)]
+
+    def values(self, output: np.ndarray, k: int) -> np.ndarray:
+        """The logits of the k-th target: (T, K * C) -> (T, C)."""
+        return output[:, k * self.outputs_per_target : (k + 1) * self.outputs_per_target]
+
+    def labels(self, gold: np.ndarray, samples: np.ndarray) -> np.ndarray:
+        """The class of each segment: (T,) -> (S,) int64."""
+        return gold[samples.sum(1) - 1].astype(np.int64)
+
+    def rows(self, samples: np.ndarray) -> np.ndarray:
+        """The first frame of each segment, which the files of predictions and labels name: (S,)."""
+        return samples[:, 0]
+
+    def predictions(self, values: np.ndarray, samples: np.ndarray) -> np.ndarray:
+        """The most probable class of each segment: (T, C) -> (S,) int64."""
+        return values[samples.sum(1) - 1].argmax(1)
+
+    def scores(
+        self,
+        values: Sequence[np.ndarray],
+        golds: Sequence[np.ndarray],
+        samples: Sequence[np.ndarray],
+        bootstrap: int = 0,
+    ) -> dict:
+        """Scores of logits (T, C) and gold standard (T,) of each recording, see muse.scoring."""
+        return class_scores(
+            [self.predictions(*pair) for pair in zip(values, samples, strict=True)],
+            [self.labels(*pair) for pair in zip(golds, samples, strict=True)],
+            self.outputs_per_target,
+            bootstrap,
+            self.metric,
+            [softmax(v[s.sum(1) - 1], axis=1) for v, s in zip(values, samples, strict=True)],
+        )
+
+
+Head = Regression | Classes
+
+
+def head_of(task: TaskConfig, variance: str = "sample") -> Head:
+    """The head of a task; ``variance`` of the CCC as in muse.scoring.ccc."""
+    if task.head == "classes":
+        return Classes(task.metric, task.classes)
+    return Regression(task.metric, variance)

@@ -1,0 +1,78 @@
+"""How much memory training takes: how many windows go through a model at once, how many models.
+
+Shapes: F features.
+"""
+
+import numpy as np
+from torch import nn
+
+from muse.cores import PROCESS_BYTES, STEP_BYTES
+from muse.data.windows import Frames, Mapped
+
+LSTM_BYTES, OTHER_BYTES = 8, 6  # for each input and output of a weight matrix and each frame
+COPIES_OF_WEIGHTS = 6  # the weights, their gradient, two moments of Adam, the best, one on the way
+
+
+def frame_bytes(model: nn.Module, features: int) -> int:
+    """Memory that one frame takes while a model is trained on the CPU, estimated from its weights.
+
+    For each frame a weight matrix reads as many values as it has columns and gives as many as it
+    has rows. They are kept in float32 for the backward pass, which adds gradients of its own: 8
+    bytes each for an LSTM, 6 for all else. Measured were 85 bytes for each hidden unit of an LSTM
+    (here 80 to 88), 48 to 59 of a GRU (here 48 to 54) and 63 of an attention layer with its
+    feedforward network (here 72). For a model that muse does not know this is cautious where each
+    matrix is used once per frame; what a model keeps without weights (a matrix of frames times
+    frames), or more often than once per frame (a convolution within a frame), is not seen.
+
+    Args:
+        features: F, of which the batch and one copy of it are kept.
+    """
+    total = 8 * features
+    for module in model.modules():
+        each = LSTM_BYTES if isinstance(module, nn.LSTM) else OTHER_BYTES
+        for weight in module.parameters(recurse=False):
+            total += each * (weight.shape[0] + weight.shape[1]) if weight.ndim > 1 else 0
+    return total
+
+
+def step_parts(windows: np.ndarray, each: int) -> list[np.ndarray]:
+    """Split windows that are padded together, in as few parts of equal size as memory is good for.
+
+    Args:
+        windows: (windows, 2) start and length in frames.
+        each: bytes that a frame takes, see `frame_bytes`. A part stays below STEP_BYTES, unless it
+            is a single window. The split depends on nothing else, since dropout draws a mask for
+            each part: a seed gives the same numbers however much memory a machine has.
+    """
+    count = -(-len(windows) * int(windows[:, 1].max()) * each // STEP_BYTES)
+    return np.array_split(windows, max(1, min(count, len(windows))))
+
+
+def expected_memory(
+    model: nn.Module, frames: dict[str, Frames], window: int, batch_size: int, copied: bool
+) -> int:
+    """Bytes that training a model takes in a process of its own, interpreter and PyTorch included.
+
+    The sum of the process itself, copies of the weights, and the larger of two: the largest part of
+    a training step, and predicting, which is as bounded (`muse.training.loop.CELLS_AT_ONCE`).
+
+    Args:
+        frames: the data of each partition.
+        window, batch_size: frames of a training window, windows of a training step.
+        copied: whether the process has a copy of the data; a fork shares that of its parent.
+    """
+    each = frame_bytes(model, frames["train"].features.shape[1])
+    samples = {name: part.samples[:, 1] for name, part in frames.items()}
+    longest = min(window, int(samples["train"].max()))
+    step = max(longest * each, min(STEP_BYTES, batch_size * longest * each))
+    predicted = max(int(lengths.sum()) for lengths in samples.values()) * each // 2
+    data = sum(_data_bytes(part) for part in frames.values()) if copied else 0
+    weights = sum(weight.nbytes for weight in model.parameters())
+    used = max(step, min(STEP_BYTES, predicted))
+    return PROCESS_BYTES + COPIES_OF_WEIGHTS * weights + used + data
+
+
+def _data_bytes(frames: Frames) -> int:
+    """Of a partition in memory; mapped features are pages of files, which all processes share."""
+    mapped = isinstance(frames.features, Mapped)
+    return frames.labels.nbytes + (0 if mapped else frames.features.nbytes)
