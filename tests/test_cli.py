@@ -58,7 +58,7 @@ def test_help_of_a_command_tells_every_setting():
     assert "scale" in help_text("synth", [])
     assert "-m sweeps over values with commas" in text
     gold = help_text("gold", [])
-    assert "-m sweeps" not in gold and "dba, ewe, lag, mean, physio, raaw" in gold
+    assert "-m sweeps" not in gold and "dba, ewe, gctw, lag, mean, physio, raaw" in gold
     at = {line.index(word) for line in gold.splitlines() for word in ("Frames that are", "ewe: ccc")
           if word in line}  # fmt: skip
     assert len(at) == 1  # in one column, whatever the length of the names

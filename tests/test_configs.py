@@ -15,7 +15,7 @@ from muse.errors import MuseError
 from muse.models import build_model
 from muse.runs.identity import run_id, settings_key
 from muse.training.prepare import id_of
-from muse.training.run import load
+from muse.training.run import load_inputs
 from tests.conftest import stress_package
 
 TASKS = sorted(path.stem for path in (config_folder() / "task").glob("*.yaml"))
@@ -127,7 +127,7 @@ def test_the_id_of_a_run_on_a_package_is_kept(make_config, tmp_path):
     stress_package(tmp_path)
     words = ["task=stress", "features=[a,b]", "target=valence", "epochs=3", f"data.root={tmp_path}"]
     config = make_config("train", *words)
-    assert id_of(*load(config, tmp_path)) == "c3e17b1d53132041"
+    assert id_of(config, load_inputs(config)) == "c3e17b1d53132041"
 
 
 def test_only_settings_that_change_numbers_are_in_the_id_and_name_a_sweep(make_config):
