@@ -183,8 +183,8 @@ def test_published_standardisation_is_the_default(make_config, tmp_path):
 
 def test_a_diverged_run_says_where(make_config, tmp_path):
     folder = stress_package(tmp_path)
-    edit(folder / "feature_segments/a/3.csv", 5, "1500,1,3e38,-3e38")
-    settings = [*SMALL, "task=stress", "features=a", "standardise=false", "lr=10"]
+    edit(folder / "label_segments/valence/3.csv", 5, "1500,1,3e38")  # its square is infinite
+    settings = [*SMALL, "task=stress", "features=a", "loss=mse"]
     config = make_config("train", f"data.root={tmp_path}", *settings)
     with pytest.raises(MuseError, match=r"seed 101, epoch \d, .*lower learning rate"):
         run(config)

@@ -168,5 +168,5 @@ def test_processes_are_as_many_as_fit_into_the_free_memory_and_say_so(count, mon
     assert count(10, "workers=4") == 4  # an explicit number is the user's
     small = 2 * cores.PROCESS_BYTES + cores.STEP_BYTES
     monkeypatch.setattr(cores, "free_memory", lambda: small)
-    assert count(10) == 3
+    assert count(10) == min(4, small // each)
     assert count(10, "model.hidden=2048", "batch_size=256") == 1
