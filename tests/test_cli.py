@@ -207,7 +207,7 @@ def fails(monkeypatch, tmp_path, capsys):
             "epochs: Value 'abc' of type 'str' could not",
         ),
         (["task=stress", "features=a", "data=x"], "data is several settings: data.cache, data.r"),
-        (["task=stress", "features=a", "lr=-1"], "lr=-1.0: expected above 0 and at most 10"),
+        (["task=stress", "features=a", "lr=-1"], "lr=-1.0: expected more than 0 and at most 10"),
         (["task=stress", "features=[a"], "In a shell a list needs quotes"),
         (["task=stress", "features=a", "jobs=2"], "'jobs' any more: it is called workers."),
         (
