@@ -7,6 +7,7 @@ import sys
 from dataclasses import fields
 
 import pytest
+import yaml
 
 from muse.cli.app import run
 from muse.cli.arguments import collect_bare_words, expand_bare_word, overrides_first
@@ -74,6 +75,13 @@ def test_help_lists_every_setting_of_a_training_once_the_often_changed_first():
         assert "other settings" not in text
         assert names.index("features") < names.index("lr") < names.index("lr_floor")
         assert names.index("lr_floor") < names.index("workers") < names.index("best_on")
+
+
+def test_help_begins_with_what_must_be_given():
+    for command, first in (("predict", "run"), ("evaluate", "run"), ("gold", "raters")):
+        rows = help_text(command, []).split("settings (default)\n")[1].splitlines()
+        assert rows[0].split()[0] == first and rows[0].endswith("(required)")
+    assert rows[1].split()[0] == "unit"
 
 
 def test_help_has_choices_and_the_configs_of_the_user(tmp_path):
@@ -212,7 +220,7 @@ def fails(monkeypatch, tmp_path, capsys):
         (["task=stress", "features=a", "jobs=2"], "'jobs' any more: it is called workers."),
         (
             ["task=stress", "features=a", "model.attention_layers=2"],
-            "model=lstm has no setting 'model.attention_layers'; model=attention_lstm has.",
+            "no setting 'model.attention_layers'; models that have it: attention_lstm.",
         ),
         (["task=stress", "features=a"], "no package of MuSe-Stress 2021: looked for"),
         (["task=stress", "features=a", "device=gpu"], "device=gpu: expected auto, cpu, cuda or"),
@@ -223,6 +231,16 @@ def test_mistakes_get_words(fails, words, message):
     text = fails("train", *words)
     assert message in text
     assert "Traceback" not in text
+
+
+@pytest.mark.parametrize("words", [["task=stress"], ["task=stress", "features=a", "lr=7"]])
+def test_the_composed_settings_are_shown_with_their_values(monkeypatch, tmp_path, capsys, words):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["muse", *words, "--cfg", "job"])
+    run("train")
+    shown = yaml.safe_load(capsys.readouterr().out)
+    assert shown["model"]["layers"] == 4 and shown["lr"] == (7 if "lr=7" in words else 0.002)
+    assert shown["window"] == 300 and not list(tmp_path.iterdir())
 
 
 def test_a_mistake_in_the_settings_leaves_no_folder(fails, tmp_path):
