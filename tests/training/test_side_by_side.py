@@ -132,9 +132,8 @@ def count(make_config, monkeypatch):
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1, 2, 3}, raising=False)
 
     def of(units: int, *words: str, device: str = "cpu") -> int:
-        config = make_config(
-            "train", "task=stress", "features=x", "model.hidden=8", "jobs=-1", *words
-        )
+        small = "features=x", "model.hidden=8", "model.layers=1", "batch_size=1"
+        config = make_config("train", "task=stress", *small, "jobs=-1", *words)
         job = Job(["valence"], [], None, dict.fromkeys(PARTITIONS, frames(1)), {})
         return side_by_side.processes(config, torch.device(device), units, job)
 
@@ -162,7 +161,6 @@ def test_processes_are_as_many_as_fit_into_the_free_memory_and_say_so(count, mon
         "starts as many all the same."
     ]
     assert count(10, "jobs=4") == 4  # an explicit number is the user's
-    small = 2 * cores.PROCESS_BYTES + cores.STEP_BYTES
-    monkeypatch.setattr(cores, "free_memory", lambda: small)
-    assert count(10) == 3
+    monkeypatch.setattr(cores, "free_memory", lambda: 2 * cores.JOB_BYTES)
+    assert count(10) == 4
     assert count(10, "model.hidden=2048", "batch_size=256") == 1
