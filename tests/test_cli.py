@@ -7,6 +7,7 @@ import sys
 from dataclasses import fields
 
 import pytest
+import yaml
 
 from muse.cli.app import run
 from muse.cli.arguments import (
@@ -73,7 +74,7 @@ def test_help_of_a_command_tells_every_setting():
     assert "scale" in help_text("synth", [])
     assert "-m sweeps over values with commas" in text
     gold = help_text("gold", [])
-    assert "-m sweeps" not in gold and "dba, ewe, lag, mean, physio, raaw" in gold
+    assert "-m sweeps" not in gold and "dba, ewe, gctw, lag, mean, physio, raaw" in gold
     at = {line.index(word) for line in gold.splitlines() for word in ("Frames that are", "ewe: ccc")
           if word in line}  # fmt: skip
     assert len(at) == 1  # in one column, whatever the length of the names
@@ -89,6 +90,13 @@ def test_help_lists_every_setting_of_a_training_once_the_often_changed_first():
         assert "other settings" not in text
         assert names.index("features") < names.index("lr") < names.index("lr_floor")
         assert names.index("lr_floor") < names.index("workers") < names.index("best_on")
+
+
+def test_help_begins_with_what_must_be_given():
+    for command, first in (("predict", "run"), ("evaluate", "run"), ("gold", "raters")):
+        rows = help_text(command, []).split("settings (default)\n")[1].splitlines()
+        assert rows[0].split()[0] == first and rows[0].endswith("(required)")
+    assert rows[1].split()[0] == "unit"
 
 
 def test_help_has_choices_and_the_configs_of_the_user(tmp_path):
@@ -222,12 +230,12 @@ def fails(monkeypatch, tmp_path, capsys):
             "epochs: Value 'abc' of type 'str' could not",
         ),
         (["task=stress", "features=a", "data=x"], "data is several settings: data.cache, data.r"),
-        (["task=stress", "features=a", "lr=-1"], "lr=-1.0: expected above 0 and at most 10"),
+        (["task=stress", "features=a", "lr=-1"], "lr=-1.0: expected more than 0 and at most 10"),
         (["task=stress", "features=[a"], "In a shell a list needs quotes"),
         (["task=stress", "features=a", "jobs=2"], "'jobs' any more: it is called workers."),
         (
             ["task=stress", "features=a", "model.attention_layers=2"],
-            "model=lstm has no setting 'model.attention_layers'; model=attention_lstm has.",
+            "no setting 'model.attention_layers'; models that have it: attention_lstm.",
         ),
         (["task=stress", "features=a"], "no package of MuSe-Stress 2021: looked for"),
         (["task=stress", "features=a", "device=gpu"], "device=gpu: expected auto, cpu, cuda or"),
@@ -238,6 +246,16 @@ def test_mistakes_get_words(fails, words, message):
     text = fails("train", *words)
     assert message in text
     assert "Traceback" not in text
+
+
+@pytest.mark.parametrize("words", [["task=stress"], ["task=stress", "features=a", "lr=7"]])
+def test_the_composed_settings_are_shown_with_their_values(monkeypatch, tmp_path, capsys, words):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["muse", *words, "--cfg", "job"])
+    run("train")
+    shown = yaml.safe_load(capsys.readouterr().out)
+    assert shown["model"]["layers"] == 4 and shown["lr"] == (7 if "lr=7" in words else 0.002)
+    assert shown["window"] == 300 and not list(tmp_path.iterdir())
 
 
 def test_a_mistake_in_the_settings_leaves_no_folder(fails, tmp_path):

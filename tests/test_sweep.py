@@ -230,8 +230,8 @@ def test_no_more_jobs_than_memory_is_good_for(monkeypatch, caplog):
     monkeypatch.setattr("muse.cores.free_memory", lambda: int(5.5 * JOB_BYTES))
     assert at_once(-1, 24) == 5
     assert caplog.messages == [
-        "5 processes at a time, not 8: each may take 1.5 GB, and 8.2 GB of memory are free. workers=8 "
-        "starts as many all the same."
+        "5 processes at a time, not 8: each may take 1.5 GB, and 8.2 GB of memory are free. "
+        "workers=8 starts as many all the same."
     ]
     assert at_once(7, 24) == 7  # an explicit number is the user's
     assert workers_of_job(-1, 5) == 1

@@ -23,6 +23,8 @@ def for_hydra(command: str, words: list[str]) -> list[str]:
     words = quote_texts(command, own_model(words))
     if command in SWEPT and not any(word.startswith(LAUNCHER) for word in words):
         words = [*words, "hydra.launcher.n_jobs='${cores:${workers}}'"]  # of the default launcher
+    if "--cfg" in words and words[words.index("--cfg") :][1:2] == ["job"]:
+        words = [*words, "--resolve"]  # published settings, windows of the task: as they will be
     return overrides_first(words)
 
 

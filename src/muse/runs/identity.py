@@ -28,7 +28,8 @@ def run_id(
 
 def settings_key(config: TrainConfig) -> str:
     """A name for the settings alone: equal settings that change numbers give an equal key."""
-    members = (config.runs or config.select.features) if config.fusion else None
-    more = [config.features or members, config.targets, config.runs if config.fusion else None]
-    text = json.dumps([numbers_of(config), *more], sort_keys=True)
+    runs = config.runs if config.fusion else None
+    features = config.features or runs or config.select.features
+    settings = numbers_of(config) | {"features": features}
+    text = json.dumps([settings, features, config.targets, runs], sort_keys=True)
     return hashlib.blake2b(text.encode(), digest_size=5).hexdigest()
