@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from muse.config.shared import PARTITIONS
 
 from muse import cores
 from muse.commands.train import run
+from muse.config.shared import PARTITIONS
 from muse.errors import MuseError
 from muse.training import parallel
 from muse.training.prepare import ModelPlan

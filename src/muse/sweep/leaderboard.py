@@ -2,18 +2,19 @@
 
 import csv
 import io
+import json
 import logging
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import yaml
 
 from muse.errors import MuseError
-from muse.files import write_text
+from muse.files import read_regular, write_text
 from muse.runs.identity import NO_NUMBERS, numbers_of
-from muse.runs.read import read_result, read_settings
+from muse.runs.read import read_result, read_settings, read_status
 from muse.scoring import metric_title
 from muse.sweep.state import LINK_FILE, job_folders, state_of
 from muse.terminal import in_columns
@@ -106,8 +107,8 @@ def _rows(folder: Path) -> Iterator[Row]:
     run = folder
     if not (folder / "result.json").exists():
         try:
-            run = Path(yaml.safe_load((folder / LINK_FILE).read_text())["run"])
-        except (OSError, yaml.YAMLError, KeyError, TypeError):
+            run = Path(json.loads(read_regular(folder / LINK_FILE))["run"])
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
             path = folder / LINK_FILE
             raise MuseError(f"{path}: damaged. Delete it; the sweep writes it again.") from None
     result, config = read_result(run), read_settings(run)
@@ -185,12 +186,10 @@ def _effects(rows: list[Row], axes: list[str]) -> Iterator[str]:
 
 
 def _failure(folder: Path) -> Failure:
-    try:
-        status = yaml.safe_load((folder / "status.json").read_text()) or {}
-    except (OSError, yaml.YAMLError):
-        status = {}
+    status = read_status(folder)
     command = status.get("command", "")
-    config = folder / "config.yaml"
-    if not command and config.exists():
-        command = config.read_text(errors="replace").split("\n")[0].removeprefix("# ")
+    if not command:
+        with suppress(OSError):
+            first, _, _ = read_regular(folder / "config.yaml").partition(b"\n")
+            command = first.decode(errors="replace").removeprefix("# ")
     return Failure(state_of(folder), status.get("reason", ""), command, folder)
