@@ -341,7 +341,7 @@ def startup(make_words: list[str], quick: bool, out: Path) -> None:
         "muse.training.loop.train_epoch = lambda *_: os._exit(0)\n"
         "muse.cli.main.main()\n"
     )
-    words = [*make_words, "jobs=1", f"hydra.run.dir={out}/start"]
+    words = [*make_words, "workers=1", f"hydra.run.dir={out}/start"]
 
     def call(*arguments: str) -> None:
         environment = os.environ | {"OMP_NUM_THREADS": "1"}

@@ -48,7 +48,7 @@ def make_config(tmp_path):
     def make(command: str, *overrides: str):
         folders = (tmp_path / f"run{number}" for number in ["", *range(2, 99)])
         folder = next(folder for folder in folders if not folder.exists())
-        alone = ["jobs=1"] if command in ("train", "fuse") else []  # what a test patches counts
+        alone = ["workers=1"] if command in ("train", "fuse") else []  # what a test patches counts
         return load_config(command, [*alone, *overrides], str(folder))
 
     return make

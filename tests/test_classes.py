@@ -7,6 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
+from sklearn.metrics import silhouette_score
 
 import muse.commands.classes
 import muse.commands.train
@@ -59,11 +61,30 @@ def signals_package(root: Path) -> Path:
 
 
 @pytest.fixture
+def figures(monkeypatch):
+    """Name of each file -> the figure that was saved in it."""
+    saved, savefig = {}, Figure.savefig
+
+    def keep(figure, path, **options):
+        saved[path.name.removeprefix(".").removesuffix(".draft")] = figure
+        savefig(figure, path, **options)
+
+    monkeypatch.setattr(Figure, "savefig", keep)
+    return saved
+
+
+@pytest.fixture
 def classes(make_config, tmp_path, capsys):
     """classes("target=valence", ...) -> the new package, and what was printed."""
 
     def call(*words: str) -> tuple[Path, str]:
-        small = ["task=stress", f"data.root={tmp_path}", "starts=3", "components=2"]
+        small = [
+            "task=stress",
+            f"data.root={tmp_path}",
+            "starts=3",
+            "components=2",
+            "peak_support=3",
+        ]
         given = {word.split("=")[0] for word in words}
         words = [word for word in small if word.split("=")[0] not in given] + list(words)
         if "out" not in given:
@@ -98,12 +119,36 @@ def test_levels_become_classes_in_their_order(classes, tmp_path):
     row = f"0      4 (20.0 %)  1 (20.0 %)  1 (20.0 %)  {report['class_signal'][0]:.4f}"
     assert row in text and "sum    20          5           5" in text
     assert "SYNTHETIC" not in text
-    assert (package / "classes/valence.png").read_bytes().startswith(b"\x89PNG")
-    assert (package / "classes/labels.png").read_bytes().startswith(b"\x89PNG")
     with (package / "classes/valence_segments.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert len(rows) == 30 and rows[0]["recording"] == "1" and rows[0]["first_timestamp"] == "500"
     assert {row["frames"] for row in rows} == {str(FRAMES)}
+
+
+def test_figures(classes, figures, tmp_path):
+    source = signals_package(tmp_path)
+    (source / "SYNTHETIC.txt").write_text("SYNTHETIC: simulated\n")
+    package, _ = classes(
+        "target=valence", "components=1", "segment_features=[mean,relative_number_of_peaks,median]"
+    )
+    own = json.loads((package / "classes/report.json").read_text())["targets"]["valence"]
+    assert set(figures) == {"valence.png", "labels.png"}
+    figure = figures["valence.png"]
+    assert figure.get_suptitle() == "valence, kmeans, most distinctive features, SYNTHETIC data"
+    assert figure.get_supxlabel() == "class mean, in standard deviations of the training segments"
+    assert [panel.get_title() for panel in figure.axes] == [f"class {c} (n = 4)" for c in range(5)]
+    # of mean and median, which correlate, one is drawn; all segments have as many peaks
+    best = int(np.argmax(own["distinctive"]))
+    names = [label.get_text() for label in figure.axes[0].get_yticklabels()]
+    assert names == [own["features"][best]] and best in (0, 2)
+    for panel, means in zip(figure.axes, own["class_features"], strict=True):
+        assert [bar.get_width() for bar in panel.patches] == [means[best]]
+    (panel,) = figures["labels.png"].axes
+    assert panel.get_title() == "valence" and panel.get_xlabel() == "class"
+    assert panel.get_ylabel() == "share of the segments"
+    names = [text.get_text() for text in panel.get_legend().get_texts()]
+    assert names == ["train (20)", "devel (5)", "test (5)"]
+    assert [[bar.get_height() for bar in bars] for bars in panel.containers] == [[0.2] * 5] * 3
 
 
 def test_sent_is_trained_on_them(classes, make_config, tmp_path):
@@ -251,7 +296,7 @@ def test_the_rule_of_the_smallest_class(classes, tmp_path):
     signals_package(tmp_path)
     words = ["target=valence", "smallest=1"]
     _, text = classes(*words, "classes=2", f"out={tmp_path / 'warned'}")
-    assert "valence: the smallest class has 40.0 % of the training segments, less than 1" in text
+    assert "valence: the smallest class has 20.0 % of the training segments, less than 1" in text
     with pytest.raises(
         MuseError, match="valence: a class is smaller than smallest=1 of the chance"
     ):
@@ -260,7 +305,7 @@ def test_the_rule_of_the_smallest_class(classes, tmp_path):
     package, _ = classes(*words, "too_small=refuse")  # five classes of equal size
     assert package.exists()
     _, text = classes(*words, "classes=[2,3]", f"out={tmp_path / 'search'}")
-    assert "valence: none keeps the rule of the smallest class (smallest=1)" in text
+    assert "valence: no recipe meets smallest=1" in text
 
 
 def test_constant_and_short_segments(classes, tmp_path, caplog):
@@ -307,6 +352,7 @@ def test_nothing_is_replaced_and_nothing_half_is_left(classes, tmp_path):
         (["components=0"], "components=0: expected 1 or more"),
         (["components=11"], "components=11: there are 10 segment features"),
         (["segment_features=[mean,medain]", "components=2"], "segment_features=medain: expected"),
+        (["rescale=maxabs"], "rescale=maxabs: expected one of minmax, none"),
         (["assign=best"], "assign=best: expected one of centre, probability"),
         (["too_small=stop"], "too_small=stop: expected one of warn, refuse"),
         (["smallest=2"], "smallest=2.0: expected a share from 0 to 1"),
@@ -368,23 +414,47 @@ def test_recipes_are_those_of_the_paper(make_config):
     more = {"mean", "reoccurring_share", *(f"percentile_{p}" for p in (5, 25, 33, 66, 75, 95))}
     assert set(valence.features) - set(arousal.features) == more
     assert set(arousal.features) < set(valence.features) and len(valence.features) == 18
+    assert (config.smallest, config.assign) == (0.25, "centre")
+    # not in the paper; as in the public MuSe-Toolbox
+    assert (config.peak_support, config.rescale) == (10, "minmax")
 
 
-def test_real_data(classes, make_config, ceap, tmp_path):
+def log_density(points: np.ndarray, weight: float, mean: list, covariance: list) -> np.ndarray:
+    """Of a part of a mixture, up to what all parts share: (segments,)."""
+    away = points - np.array(mean)
+    distance = (away @ np.linalg.inv(covariance) * away).sum(1)
+    return np.log(weight) - 0.5 * (distance + np.linalg.slogdet(covariance)[1])
+
+
+@pytest.mark.parametrize("assign", ["centre", "probability"])
+def test_real_data(classes, make_config, ceap, tmp_path, assign):
     """Classes of devel and test follow from the report by a few lines of numpy."""
-    package, text = classes(f"data.root={ceap}", "components=5", "starts=20")
+    words = ["components=5", "starts=20", "peak_support=10", f"assign={assign}"]
+    package, text = classes(f"data.root={ceap}", *words)
     assert "sum    160          48           48" in text
     report = json.loads((package / "classes/report.json").read_text())["targets"]
     for target, own in report.items():
         with (package / f"classes/{target}_segments.csv").open() as file:
-            rows = [row for row in csv.DictReader(file) if row["partition"] != "train"]
+            rows = list(csv.DictReader(file))
+        train = np.array([row["partition"] == "train" for row in rows])
+        found = np.array([int(row["class_id"]) for row in rows])
         features = np.array([[float(row[name]) for name in own["features"]] for row in rows])
-        standard = (features - own["feature_mean"]) / own["feature_deviation"]
-        points = standard @ np.array(own["components"]).T
-        apart = np.linalg.norm(points[:, None] - np.array(own["centres"]), axis=2)
-        assert apart.argmin(1).tolist() == [int(row["class_id"]) for row in rows]
+        components = (features - features[train].mean(0)) / features[train].std(0)
+        components = components @ np.array(own["components"]).T
+        low, high = components[train].min(0), components[train].max(0)
+        points = 2 * (components - low) / (high - low) - 1
+        if assign == "probability" and own["mixture"]:
+            parts = zip(*own["mixture"].values(), own["centres"], strict=True)
+            likely = [log_density(points, weight, mean, cov) for weight, cov, mean in parts]
+            assert np.argmax(likely, axis=0).tolist() == found.tolist()
+        else:
+            apart = np.linalg.norm(points[:, None] - np.array(own["centres"]), axis=2)
+            assert apart.argmin(1)[~train].tolist() == found[~train].tolist()
+        for rows_, key in ((train, "silhouette"), (train | True, "silhouette_all_partitions")):
+            assert silhouette_score(points[rows_], found[rows_]) == pytest.approx(own[key], 1e-4)
         assert own["class_signal"] == sorted(own["class_signal"])
         assert own["smallest_over_chance"] == min(own["sizes"]["train"]) / 32
+    assert ("nearest centre (assign=probability" in text) == (assign == "centre")
     config = make_config("train", "task=sent", "features=head", f"data.root={tmp_path / 'new'}")
     read = load_package(config.task, config.task.targets, ["head"], {}, config.data)
     assert {len(r.samples) for part in read.partitions.values() for r in part} == {8}

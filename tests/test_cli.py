@@ -1,16 +1,19 @@
 """The command line: help, the bare word, and words instead of tracebacks for a user's mistakes."""
 
 import json
+import shlex
 import subprocess
 import sys
+from dataclasses import fields
 
 import pytest
 
 from muse.cli.app import run
-from muse.cli.arguments import expand_bare_word, overrides_first
-from muse.cli.help import help_text
+from muse.cli.arguments import collect_bare_words, expand_bare_word, overrides_first
+from muse.cli.help import NOT_SETTINGS, help_text
+from muse.config.commands import SCHEMAS
 from muse.config.overrides import quote_texts
-from tests.conftest import stress_package
+from tests.conftest import stress_package, write
 
 
 def python(*arguments: str) -> subprocess.CompletedProcess:
@@ -29,7 +32,7 @@ def test_help_lists_the_commands_and_imports_nothing_heavy():
 
 def test_the_settings_are_read_without_torch():
     code = (
-        "import sys; from muse.cli.help import help_text; help_text('train'); "
+        "import sys; from muse.cli.help import help_text; help_text('train', []); "
         "assert 'torch' not in sys.modules"
     )
     assert python("-c", code).returncode == 0
@@ -42,7 +45,7 @@ def test_an_unknown_command_is_wrong_usage():
 
 
 def test_help_of_a_command_tells_every_setting():
-    text = help_text("train")
+    text = help_text("train", [])
     for word in (
         "physio, sent, stress, wilder",
         "attention, attention_lstm, gru, lstm",
@@ -52,13 +55,35 @@ def test_help_of_a_command_tells_every_setting():
         assert word in text
     assert "(required)" in text and "(~/.cache/muse)" in text and "(that of the task)" in text
     assert "weight_decay   L2 penalty of Adam. (0.0)" in text
-    assert "scale" in help_text("synth")
+    assert "scale" in help_text("synth", [])
     assert "-m sweeps over values with commas" in text
-    gold = help_text("gold")
-    assert "-m sweeps" not in gold and "dba, ewe, lag, mean, physio, raaw" in gold
+    gold = help_text("gold", [])
+    assert "-m sweeps" not in gold and "dba, ewe, gctw, lag, mean, physio, raaw" in gold
     at = {line.index(word) for line in gold.splitlines() for word in ("Frames that are", "ewe: ccc")
           if word in line}  # fmt: skip
     assert len(at) == 1  # in one column, whatever the length of the names
+
+
+def test_help_lists_every_setting_of_a_training_once_the_often_changed_first():
+    for command in ("train", "fuse"):
+        text = help_text(command, [])
+        names = [line.split()[0] for line in text.splitlines() if line.startswith("  ")]
+        known = {field.name for field in fields(SCHEMAS[command])} - set(NOT_SETTINGS)
+        listed = [name for name in names if name.split(".")[0] in known]
+        assert {name.split(".")[0] for name in listed} == known and len(set(listed)) == len(listed)
+        assert "other settings" not in text
+        assert names.index("features") < names.index("lr") < names.index("lr_floor")
+        assert names.index("lr_floor") < names.index("workers") < names.index("best_on")
+
+
+def test_help_has_choices_and_the_configs_of_the_user(tmp_path):
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model/mine.yaml").write_text("_target_: mine.Model\nwidth: 3\n")
+    text = help_text("train", ["--config-dir", str(tmp_path), "model=mine"])
+    assert "lstm, mine" in text and "settings of the model (model=mine)" in text
+    assert "model.width = 3" in text
+    assert "Training loss. One of ccc, mse, l1, cross_entropy. (that of the task)" in text
+    assert "lr             Initial learning rate of Adam. (as published, else 0.002)" in text
 
 
 @pytest.mark.parametrize(
@@ -75,6 +100,27 @@ def test_help_of_a_command_tells_every_setting():
 )
 def test_one_bare_word_stands_for_the_key_of_the_command(words, expanded):
     assert expand_bare_word("train", words) == expanded
+
+
+@pytest.mark.parametrize(
+    ("words", "collected"),
+    [
+        (["ceap", "a b (1)", "out=x"], ["dataset=ceap", "out=x", "source=['a b (1)']"]),
+        (["ceap", "source=2026_11"], ["dataset=ceap", "source=['2026_11']"]),
+        (["ceap", "source=[a,b]"], ["dataset=ceap", "source=[a,b]"]),
+        (
+            ["table", "1.csv", "2.csv", "time=t", "--config-dir", "own", "3.csv"],
+            ["dataset=table", "time=t", "--config-dir", "own", "source=['1.csv','2.csv','3.csv']"],
+        ),
+        (["ceap"], ["dataset=ceap"]),
+    ],
+)
+def test_further_bare_words_are_a_list(words, collected):
+    assert collect_bare_words("import", expand_bare_word("import", words)) == collected
+
+
+def test_commands_without_a_list_leave_bare_words_alone():
+    assert collect_bare_words("train", ["task=stress", "x"]) == ["task=stress", "x"]
 
 
 def test_settings_may_stand_on_both_sides_of_an_option():
@@ -161,8 +207,13 @@ def fails(monkeypatch, tmp_path, capsys):
             "epochs: Value 'abc' of type 'str' could not",
         ),
         (["task=stress", "features=a", "data=x"], "data is several settings: data.cache, data.r"),
-        (["task=stress", "features=a", "lr=-1"], "lr=-1.0: the learning rate must be above 0"),
+        (["task=stress", "features=a", "lr=-1"], "lr=-1.0: expected above 0 and at most 10"),
         (["task=stress", "features=[a"], "In a shell a list needs quotes"),
+        (["task=stress", "features=a", "jobs=2"], "'jobs' any more: it is called workers."),
+        (
+            ["task=stress", "features=a", "model.attention_layers=2"],
+            "model=lstm has no setting 'model.attention_layers'; model=attention_lstm has.",
+        ),
         (["task=stress", "features=a"], "no package of MuSe-Stress 2021: looked for"),
         (["task=stress", "features=a", "device=gpu"], "device=gpu: expected auto, cpu, cuda or"),
         (["task=stress", "features=a", "device=cuda:99"], "device=cuda:99: not here"),
@@ -197,3 +248,30 @@ def test_a_sweep_goes_on_after_a_job_with_a_mistake(fails, tmp_path):
     (sweep,) = (tmp_path / "outputs" / "sweep").iterdir()
     folders = [path for path in sweep.iterdir() if path.is_dir()]
     assert len(folders) == 2 and len(list(sweep.glob("*/result.json"))) == 1
+
+
+def test_import_from_the_command_line(monkeypatch, tmp_path, capsys):
+    write(
+        tmp_path / "my ratings.csv", "who,t,v\n", [(w, t / 2, t) for w in "abc" for t in range(9)]
+    )
+    write(tmp_path / "my-faces.csv", "who,t,v\n", [(w, t / 4, t) for w in "abc" for t in range(17)])
+    monkeypatch.chdir(tmp_path)
+    own = ["id=who", "time=t", "unit=s"]
+    for words in (
+        ["table", "my ratings.csv", *own, "value=v", "target=valence", "partition=[0.4,0.3,0.3]"],
+        ["table", "source=my-faces.csv", *own, "features=faces"],
+    ):
+        monkeypatch.setattr(sys, "argv", ["muse", *words])
+        run("import")
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[-2] == "muse check task=stress 'task.targets=[valence]' data.root=data"
+    assert lines[-1] == (
+        "muse train task=stress features=faces 'task.targets=[valence]' data.root=data"
+    )
+    small = ["+debug=fast", "model.layers=1", "model.hidden=4", "window=4", "hop=2"]
+    for command, line, more in (("check", lines[-2], []), ("train", lines[-1], small)):
+        monkeypatch.setattr(sys, "argv", ["muse", *shlex.split(line)[2:], *more])
+        run(command)
+    assert "data/c3_muse_stress is sound" in capsys.readouterr().out
+    (folder,) = (tmp_path / "outputs" / "train").iterdir()
+    assert list(json.loads((folder / "result.json").read_text())["targets"]) == ["valence"]

@@ -40,6 +40,7 @@ def query(line: str, folder: Path) -> list[str]:
         ("muse gold ratings gold=l", ["gold=lag"]),
         ("muse gold ratings align.me", ["align.method="]),
         ("muse classes str", ["stress"]),
+        ("muse import ceap /a/folder ann", ["annotations="]),
         ("muse evaluate mod", []),
         ("muse evaluate out", ["outputs/train/a", "outputs/train/b", "out="]),
         ("muse predict run=outputs/train/b", ["run=outputs/train/b"]),

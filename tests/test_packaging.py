@@ -55,13 +55,32 @@ def test_the_wheel_has_all_that_the_commands_need(muse, tmp_path):
     assert "task@to" in call("classes", "--help")
 
 
+CLOCK = """from datetime import datetime
+
+import hydra.core.utils
+
+
+class Noon(datetime):
+    @classmethod
+    def now(cls):
+        return cls(2021, 7, 1, 12)
+
+
+hydra.core.utils.datetime = Noon
+"""
+
+
 def test_runs_started_at_the_same_moment_have_folders_of_their_own(muse, tmp_path):
     """Each fails for want of a package, and keeps the reason in its own folder."""
+    clock = tmp_path / "clock"
+    clock.mkdir()
+    (clock / "sitecustomize.py").write_text(CLOCK)  # Python imports it when it starts
     words = [muse, "train", "stress", "features=a", "data.root=nowhere"]
+    with_clock = os.environ | {"PYTHONPATH": str(clock)}
     silent = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    runs = [subprocess.Popen(words, cwd=tmp_path, **silent) for _ in range(3)]
+    runs = [subprocess.Popen(words, cwd=tmp_path, env=with_clock, **silent) for _ in range(3)]
     assert [run.wait() for run in runs] == [1] * 3
     folders = list((tmp_path / "outputs" / "train").iterdir())
     assert len(folders) == 3 and all((folder / "status.json").exists() for folder in folders)
-    seconds = [folder.name.rpartition("_")[0] for folder in folders]
-    assert len(set(seconds)) < 3  # two or more began in the same second
+    started = {folder.name.rpartition("_")[0] for folder in folders}
+    assert started == {"2021-07-01_12-00-00_stress"}

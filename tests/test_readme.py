@@ -13,6 +13,7 @@ import pytest
 from muse.config.commands import SCHEMAS
 
 README = Path(__file__).parents[1] / "README.md"
+DATA = Path(__file__).parents[1] / "docs" / "data.md"
 
 
 def blocks(language: str) -> list[str]:
@@ -42,6 +43,7 @@ def test_the_worked_example_with_own_data_and_model(tmp_path):
 @pytest.mark.parametrize("command", SCHEMAS)
 def test_every_setting_is_in_the_tables(command):
     tables = "\n".join(README.read_text().split("## Settings")[1].split("## The run folder")[:1])
+    tables += DATA.read_text()
     for field in fields(SCHEMAS[command]):
         if field.name not in ("job", "feature_sets", "data"):
             assert f"`{field.name}`" in tables or f"`{field.name}." in tables, field.name

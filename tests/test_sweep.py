@@ -53,7 +53,7 @@ def test_a_finished_job_is_not_trained_again(job):
     before = stamp(folder)
     assert job() == folder and stamp(folder) == before
     job("rerun=all")
-    assert stamp(folder) != before and job("jobs=1", "device=cpu") == folder
+    assert stamp(folder) != before and job("workers=1", "device=cpu") == folder
 
 
 def test_a_job_that_another_run_has_done_refers_to_it(job, tmp_path):
@@ -185,7 +185,7 @@ def test_the_leaderboard(job, capsys):
 
 
 def test_the_folder_of_a_sweep_follows_its_words():
-    one = name_of(["task=stress", "lr=1,2", "-m", "jobs=2"])
+    one = name_of(["task=stress", "lr=1,2", "-m", "workers=2"])
     assert one.startswith("stress_") and one == name_of(["lr=1,2", "task=stress", "-m"])
     assert one != name_of(["lr=1,3", "task=stress", "-m"])
     assert name_of(["task=stress,sent"]).startswith("stress-sent_")
@@ -205,8 +205,8 @@ def test_no_more_jobs_than_memory_is_good_for(monkeypatch, caplog):
     monkeypatch.setattr("muse.cores.free_memory", lambda: int(5.5 * JOB_BYTES))
     assert at_once(-1, 24) == 5
     assert caplog.messages == [
-        "5 processes at a time, not 8: each may take 1.5 GB, and 8.2 GB of memory are free. jobs=8 "
-        "starts as many all the same."
+        "5 processes at a time, not 8: each may take 1.5 GB, and 8.2 GB of memory are free. "
+        "workers=8 starts as many all the same."
     ]
     assert at_once(7, 24) == 7  # an explicit number is the user's
     assert workers_of_job(-1, 5) == 1
@@ -266,9 +266,9 @@ def test_another_launcher_of_hydra(tmp_path):
 
 
 def processes_of_seeds(home: Path) -> set[int]:
-    """`jobs` of each run of a sweep: what is left of the cores for its seeds."""
+    """`workers` of each run of a sweep: what is left of the cores for its seeds."""
     files = home.glob("outputs/sweep/*/*/config.yaml")
-    return {yaml.safe_load(path.read_text())["jobs"] for path in files}
+    return {yaml.safe_load(path.read_text())["workers"] for path in files}
 
 
 def children(pid: int) -> list[int]:

@@ -19,7 +19,7 @@ from muse.commands.train import run
 from muse.errors import MuseError
 from muse.runs.read import read_run
 from muse.scoring import ccc
-from tests.conftest import sent_package, stress_package
+from tests.conftest import edit, sent_package, stress_package
 
 SMALL = ["epochs=3", "seeds=2", "model.hidden=6", "model.head=5", "batch_size=4", "bootstrap=20"]
 
@@ -182,8 +182,9 @@ def test_published_standardisation_is_the_default(make_config, tmp_path):
 
 
 def test_a_diverged_run_says_where(make_config, tmp_path):
-    stress_package(tmp_path)
-    settings = [*SMALL, "task=stress", "features=a", "lr=1e30"]
+    folder = stress_package(tmp_path)
+    edit(folder / "feature_segments/a/3.csv", 5, "1500,1,3e38,-3e38")
+    settings = [*SMALL, "task=stress", "features=a", "standardise=false", "lr=10"]
     config = make_config("train", f"data.root={tmp_path}", *settings)
     with pytest.raises(MuseError, match=r"seed 101, epoch \d, .*lower learning rate"):
         run(config)

@@ -37,7 +37,7 @@ def within_memory(count: int, expected: int, warn: bool = True) -> int:
     if warn and room < count:
         log.warning(
             "%d process%s at a time, not %d: each may take %.1f GB, and %.1f GB of memory are "
-            "free. jobs=%d starts as many all the same.",
+            "free. workers=%d starts as many all the same.",
             *(room, "es" * (room > 1), count, expected / 1e9, free / 1e9, count),
         )
     return min(count, room)

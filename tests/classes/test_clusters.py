@@ -6,7 +6,13 @@ import numpy as np
 import pytest
 from threadpoolctl import threadpool_limits
 
-from muse.classes.clusters import class_means, distinctiveness, fit_classes, fit_space, unlike
+from muse.classes.clusters import (
+    class_means,
+    distinctiveness,
+    drop_correlated,
+    fit_classes,
+    fit_space,
+)
 from muse.errors import MuseError
 
 
@@ -29,7 +35,7 @@ def test_components_are_the_eigenvectors_of_the_covariance():
     random = np.random.default_rng(3)
     features = random.normal(size=(40, 4)) @ random.normal(size=(4, 4)) + 5
     features = np.c_[features, np.full(40, 0.1)]  # a feature that does not vary
-    space = fit_space(features, 2)
+    space = fit_space(features, 2, "none")
     assert space.constant.tolist() == [False] * 4 + [True]
     standard = (features[:, :4] - features[:, :4].mean(0)) / features[:, :4].std(0)
     values, vectors = np.linalg.eigh(standard.T @ standard / 40)
@@ -39,11 +45,40 @@ def test_components_are_the_eigenvectors_of_the_covariance():
     assert np.abs(space.project(other)) == pytest.approx(np.abs(points[:, ::-1][:, :2]))
 
 
+def test_components_are_rescaled_by_the_range_of_the_training_segments():
+    """0, 2 and 10 become -1, 2 * 2 / 10 - 1 and 1; others follow, and may lie outside."""
+    train = np.array([[0.0], [2.0], [10.0]])
+    space = fit_space(train, 1, "minmax")
+    sign = np.sign(space.axes[0, 0])
+    assert sign * space.project(train)[:, 0] == pytest.approx([-1, -0.6, 1])
+    other = np.array([[5.0], [12.0], [-1.0]])
+    assert sign * space.project(other)[:, 0] == pytest.approx([0, 1.4, -1.2])
+
+
+def test_every_component_is_rescaled_by_its_own_range():
+    train, other = np.split(np.random.default_rng(5).normal(size=(30, 4)) * (1, 2, 3, 4), [20])
+    plain, rescaled = fit_space(train, 3, "none"), fit_space(train, 3, "minmax")
+    points = plain.project(train)
+    low, high = points.min(0), points.max(0)
+    assert rescaled.project(train).min(0) == pytest.approx([-1] * 3)
+    assert rescaled.project(train).max(0) == pytest.approx([1] * 3)
+    expected = 2 * (plain.project(other) - low) / (high - low) - 1
+    assert rescaled.project(other) == pytest.approx(expected)
+
+
+def test_a_component_without_variance_is_not_blown_up_to_the_range():
+    """Of two features that say the same, the second component is rounding."""
+    one = np.random.default_rng(6).normal(size=20)
+    space = fit_space(np.stack([one, 0.3 * one + 1], axis=1), 2, "minmax")
+    points = space.project(np.array([[0.1, 7.0], [0.3, -7.0]]))
+    assert points[:, 1].tolist() == [0, 0] and points[0, 0] != points[1, 0]
+
+
 def test_more_components_than_features():
     with pytest.raises(MuseError, match="components=3: there are 2 segment features of 9"):
-        fit_space(np.random.default_rng(0).normal(size=(9, 2)), 3)
+        fit_space(np.random.default_rng(0).normal(size=(9, 2)), 3, "none")
     with pytest.raises(MuseError, match="do not differ in any feature"):
-        fit_space(np.full((9, 2), 0.3), 1)
+        fit_space(np.full((9, 2), 0.3), 1, "none")
 
 
 def test_k_means_finds_the_best_of_all_divisions():
@@ -133,7 +168,7 @@ def test_too_little_to_make_classes_of(algorithm, points, means, message):
 def test_what_distinguishes_classes():
     features = np.array([[0, 5, 1], [2, 5, 2], [10, 5, 1], [12, 5, 2]], float)
     found = np.array([0, 0, 1, 1])
-    space = fit_space(features, 1)
+    space = fit_space(features, 1, "none")
     means = class_means(space, features, found, 2)
     # the first feature: mean 6, variance (36 + 16 + 16 + 36) / 4 = 26; class means 1 and 11
     assert means[:, 0] == pytest.approx([-5 / 26**0.5, 5 / 26**0.5])
@@ -144,5 +179,5 @@ def test_features_that_say_the_same_are_told_once():
     a, b, c = np.random.default_rng(2).normal(size=(3, 50))
     features = np.stack([a, 3 * a + 0.01 * b, -a, b, np.zeros(50), c], axis=1)
     features -= features.mean(0)
-    assert unlike(np.array([1, 0, 4, 3, 2, 5]), features, 10) == [1, 3, 5]
-    assert unlike(np.array([1, 0, 4, 3, 2, 5]), features, 2) == [1, 3]
+    assert drop_correlated(np.array([1, 0, 4, 3, 2, 5]), features, 10) == [1, 3, 5]
+    assert drop_correlated(np.array([1, 0, 4, 3, 2, 5]), features, 2) == [1, 3]

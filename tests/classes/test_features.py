@@ -42,6 +42,18 @@ def test_a_peak_exceeds_so_many_frames_on_each_side():
     )
 
 
+def test_a_peak_needs_ten_frames_on_each_side():
+    """As in the MuSe-Toolbox: the middle of 21 frames is a peak, unless a tenth frame equals it."""
+    signal = np.r_[np.arange(10), 10, np.arange(10)[::-1]].astype(float)
+    assert feature(PEAKS, 10)(signal) == 1 / 21
+    assert feature(PEAKS, 10)(signal[1:]) == feature(PEAKS, 10)(signal[:-1]) == 0
+    for tenth in (0, 20):
+        equal = signal.copy()
+        equal[tenth] = 10
+        assert feature(PEAKS, 10)(equal) == 0
+        assert feature(PEAKS, 9)(equal) == 1 / 21
+
+
 def test_a_segment_of_one_value_has_no_movement():
     """The mean of ten times 0.1 is not 0.1 in floating point."""
     for length in (1, 2, 3, 10, 77):

@@ -29,7 +29,7 @@ def train(make_config, tmp_path, monkeypatch):
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1, 2}, raising=False)
 
     def go(jobs: int, *words: str):
-        config = make_config("train", *SETTINGS, f"data.root={tmp_path}", f"jobs={jobs}", *words)
+        config = make_config("train", *SETTINGS, f"data.root={tmp_path}", f"workers={jobs}", *words)
         run(config)
         return Path(config.job.folder)
 
@@ -132,9 +132,8 @@ def count(make_config, monkeypatch):
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1, 2, 3}, raising=False)
 
     def of(units: int, *words: str, device: str = "cpu") -> int:
-        config = make_config(
-            "train", "task=stress", "features=x", "model.hidden=8", "jobs=-1", *words
-        )
+        small = "features=x", "model.hidden=8", "model.layers=1", "batch_size=1"
+        config = make_config("train", "task=stress", *small, "workers=-1", *words)
         job = ModelPlan(["valence"], [], None, dict.fromkeys(PARTITIONS, frames(1)), {})
         return parallel.processes(config, torch.device(device), units, job)
 
@@ -143,9 +142,14 @@ def count(make_config, monkeypatch):
 
 def test_processes_never_exceed_the_cores(count, monkeypatch):
     monkeypatch.setattr(cores, "free_memory", lambda: None)
-    assert {jobs: count(10, f"jobs={jobs}") for jobs in (-1, 1, 3, 9)} == {-1: 4, 1: 1, 3: 3, 9: 4}
-    assert count(2, "jobs=9") == 2
-    assert count(10, "jobs=-1", "threads=2") == 1
+    assert {n: count(10, f"workers={n}") for n in (-1, 1, 3, 9)} == {
+        -1: 4,
+        1: 1,
+        3: 3,
+        9: 4,
+    }
+    assert count(2, "workers=9") == 2
+    assert count(10, "workers=-1", "threads=2") == 1
     assert count(10, device="cuda") == 1
     assert cores.cores(2) == 2
 
@@ -158,10 +162,10 @@ def test_processes_are_as_many_as_fit_into_the_free_memory_and_say_so(count, mon
         assert count(10) == expected
         assert len(caplog.messages) == (expected < 4)
     assert caplog.messages == [
-        "1 process at a time, not 4: each may take 0.4 GB, and 0.0 GB of memory are free. jobs=4 "
-        "starts as many all the same."
+        "1 process at a time, not 4: each may take 0.4 GB, and 0.0 GB of memory are free. "
+        "workers=4 starts as many all the same."
     ]
-    assert count(10, "jobs=4") == 4  # an explicit number is the user's
+    assert count(10, "workers=4") == 4  # an explicit number is the user's
     small = 2 * cores.PROCESS_BYTES + cores.STEP_BYTES
     monkeypatch.setattr(cores, "free_memory", lambda: small)
     assert count(10) == 3

@@ -1,8 +1,10 @@
 """Classes of segments: clusters of their features, or equal parts of their means.
 
-After Stappen et al., The MuSe 2021 Multimodal Sentiment Analysis Challenge, section 2.2
-(clusters), and Stappen et al., MuSe 2020, section 2.2 (equal parts). Everything is fitted on
-training segments.
+Clusters follow Stappen et al., The MuSe 2021 Multimodal Sentiment Analysis Challenge, section 2.2,
+and, where the paper is silent (standardisation, range of the components, full covariances), the
+authors' public MuSe-Toolbox. Equal parts follow Stappen et al., MuSe 2020, section 2.2. Everything
+is fitted on training segments, as the paper says; the toolbox fits the principal components and
+their range on the segments of all partitions.
 """
 
 import logging
@@ -12,32 +14,39 @@ from dataclasses import dataclass
 import numpy as np
 from sklearn.cluster import KMeans
 from sklearn.decomposition import PCA
-from sklearn.metrics import adjusted_rand_score, silhouette_score
+from sklearn.metrics import adjusted_rand_score, pairwise_distances_argmin, silhouette_score
 from sklearn.mixture import GaussianMixture
 
 from muse.errors import MuseError
 
 log = logging.getLogger(__name__)
-ALIKE = 0.9  # absolute correlation from which one of two features tells what the other does
+CORRELATED = 0.9  # absolute correlation above which the second of two features is left out
+ROUNDING = 1e-9  # relative spread below which values count as equal
 
 
 @dataclass(frozen=True)
 class Space:
-    """Standardised features and their principal components, fitted on training segments."""
+    """Standardised features and their principal components, fitted on training segments.
+
+    The components are multiplied by ``factor`` and moved by ``offset``, so that each of them covers
+    [-1, 1] on the training segments (`rescale=minmax`); without rescaling these are 1 and 0.
+    """
 
     centre: np.ndarray  # (features,) mean of the training segments
     scale: np.ndarray  # (features,) their deviation over n; 1 where they do not differ
     constant: np.ndarray  # (features,) bool: the training segments do not differ
     axes: np.ndarray  # (components, features)
     explained: np.ndarray  # (components,) share of the variance
+    factor: np.ndarray  # (components,) 0 for a component without variance
+    offset: np.ndarray  # (components,)
 
     def standardise(self, features: np.ndarray) -> np.ndarray:
         """(segments, features) -> the same in training deviations; 0 where training is constant."""
         return np.where(self.constant, 0.0, (features - self.centre) / self.scale)
 
     def project(self, features: np.ndarray) -> np.ndarray:
-        """(segments, features) -> (segments, components)."""
-        return self.standardise(features) @ self.axes.T
+        """(segments, features) -> (segments, components); devel and test may leave [-1, 1]."""
+        return self.standardise(features) @ self.axes.T * self.factor + self.offset
 
 
 @dataclass(frozen=True)
@@ -52,31 +61,38 @@ class Classes:
     silhouette: float  # of the training segments in the space of the components, -1 to 1
     stability: float  # adjusted Rand index with the classes of the next seed; 1: the same
 
-    def nearest(self, points: np.ndarray) -> np.ndarray:
-        """Class with the nearest centre: (segments, components) -> (segments,)."""
-        apart = np.linalg.norm(points[:, None] - self.centres[None], axis=2)
-        return apart.argmin(1)
-
-    def most_probable(self, points: np.ndarray) -> np.ndarray:
-        """Class of the mixture's most probable part: (segments, components) -> (segments,)."""
-        return self.order[self.mixture.predict(points)]
+    @property
+    def mixture_parts(self) -> dict[str, list] | None:
+        """Weights (classes,) and covariances (classes, components, components) of a mixture."""
+        if self.mixture is None:
+            return None
+        parts = np.argsort(self.order)
+        return {"weights": self.mixture.weights_[parts].tolist(),
+                "covariances": self.mixture.covariances_[parts].tolist()}  # fmt: skip
 
     def assign(self, points: np.ndarray, means: np.ndarray, how: str) -> np.ndarray:
         """Classes of further segments: (segments, components), (segments,) -> (segments,) int64.
 
-        ``how`` is `centre` (the nearest) or `probability`, which differs for a mixture only.
+        ``how`` is `centre` (that of the nearest centre, as the paper says) or `probability` (of a
+        mixture that of the most probable part, as the MuSe-Toolbox does; otherwise as `centre`).
         """
         if self.cuts is not None:
             return np.searchsorted(self.cuts, means, side="right")
         if how == "probability" and self.mixture is not None:
-            return self.most_probable(points)
-        return self.nearest(points)
+            return self.order[self.mixture.predict(points)]
+        return pairwise_distances_argmin(points, self.centres)
 
 
-def fit_space(features: np.ndarray, components: int) -> Space:
-    """Standardise training segments (segments, features) and find their principal components.
+def fit_space(features: np.ndarray, components: int, rescale: str) -> Space:
+    """Standardise training segments and find their principal components.
 
-    Raises MuseError if there are fewer features or segments than components.
+    Args:
+        features: (segments, features) of the training segments.
+        components: how many principal components are kept.
+        rescale: minmax (each component to [-1, 1], as the MuSe-Toolbox does) or none. With minmax
+            all components have about the same weight in a distance, whatever variance they explain.
+
+    Raises MuseError if there are fewer features or segments than components, or no variance.
     """
     segments, columns = features.shape
     if components > min(columns, segments):
@@ -85,7 +101,7 @@ def fit_space(features: np.ndarray, components: int) -> Space:
             f"training segments, so at most {min(columns, segments)} components."
         )
     centre, scale = features.mean(0), features.std(0)
-    constant = scale <= 1e-9 * np.abs(features).max(0)  # rounding is no difference
+    constant = scale <= ROUNDING * np.abs(features).max(0)
     if constant.all():
         raise MuseError(
             f"the {segments} training segments do not differ in any feature; there is nothing to "
@@ -93,8 +109,15 @@ def fit_space(features: np.ndarray, components: int) -> Space:
         )
     scale = np.where(constant, 1.0, scale)
     pca = PCA(components, svd_solver="full")
-    pca.fit(np.where(constant, 0.0, (features - centre) / scale))
-    return Space(centre, scale, constant, pca.components_, pca.explained_variance_ratio_)
+    points = pca.fit_transform(np.where(constant, 0.0, (features - centre) / scale))
+    factor, offset = np.ones(components), np.zeros(components)
+    if rescale == "minmax":
+        low, high = points.min(0), points.max(0)
+        varies = high - low > ROUNDING * (high - low).max()  # rounding must not become [-1, 1]
+        factor = np.where(varies, 2 / np.where(varies, high - low, 1.0), 0.0)
+        offset = -factor * (high + low) / 2
+    return Space(centre, scale, constant, pca.components_, pca.explained_variance_ratio_,
+                 factor, offset)  # fmt: skip
 
 
 def fit_classes(
@@ -175,11 +198,11 @@ def distinctiveness(means: np.ndarray, sizes: np.ndarray) -> np.ndarray:
     return (sizes[:, None] * means**2).sum(0) / sizes.sum()
 
 
-def unlike(order: np.ndarray, features: np.ndarray, shown: int) -> list[int]:
-    """The first of ``order`` that say different things: at most ``shown`` columns of features.
+def drop_correlated(order: np.ndarray, features: np.ndarray, limit: int) -> list[int]:
+    """The first ``limit`` columns of ``order`` that do not correlate with one before them.
 
-    A column that correlates with an earlier one by more than ALIKE is passed over, so that ten
-    percentiles do not hide all else.
+    A column whose absolute correlation with an earlier one exceeds CORRELATED is left out, so that
+    ten percentiles do not hide all other features. Constant columns are left out as well.
 
     Args:
         order: columns of ``features``, the most distinctive first.
@@ -189,6 +212,6 @@ def unlike(order: np.ndarray, features: np.ndarray, shown: int) -> list[int]:
     chosen: list[int] = []
     for column in order.tolist():
         others = features[:, chosen].T @ features[:, column]
-        if norms[column] and (np.abs(others) <= ALIKE * norms[column] * norms[chosen]).all():
+        if norms[column] and (np.abs(others) <= CORRELATED * norms[column] * norms[chosen]).all():
             chosen.append(column)
-    return chosen[:shown]
+    return chosen[:limit]

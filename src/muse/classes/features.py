@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Sequence
 
 import numpy as np
+from scipy.signal import argrelmax
 
 from muse.config.fields import one_of
 from muse.errors import MuseError
@@ -51,16 +52,9 @@ def relative_number_of_peaks(values: np.ndarray, support: int) -> float:
 
     A frame closer than that to an end is no peak, so a segment needs 2 * support + 1 frames.
     """
-    core = len(values) - 2 * support
-    if core < 1:
-        return 0.0
-    middle = values[support : support + core]
-    peak = np.ones(core, bool)
-    for shift in range(1, support + 1):
-        before = values[support - shift : support - shift + core]
-        after = values[support + shift : support + shift + core]
-        peak &= (middle > before) & (middle > after)
-    return int(peak.sum()) / len(values)
+    peaks = argrelmax(values, order=support)[0]
+    inside = (peaks >= support) & (peaks < len(values) - support)
+    return int(inside.sum()) / len(values)
 
 
 def relative_longest_strike_below_mean(values: np.ndarray) -> float:

@@ -3,12 +3,13 @@
 import csv
 import os
 import shutil
-import tempfile
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
 from muse import terminal
 from muse.data.layout import SYNTHETIC_MARK
@@ -31,23 +32,16 @@ def new_package(folder: Path) -> Iterator[Path]:
     """A hidden folder that becomes ``folder`` when all is written, and goes if anything fails."""
     check_free(folder)
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        draft = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+        draft = folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:8]}")
+        draft.mkdir(parents=True)
     except OSError as error:
         raise MuseError(f"{folder.parent}: cannot be written ({error.strerror}).") from None
     try:
         yield draft
-        draft.chmod(0o777 & ~_umask())
         check_free(folder)
         draft.rename(folder)
     finally:
         shutil.rmtree(draft, ignore_errors=True)
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 def write_metadata(draft: Path, source: Package) -> None:
@@ -63,15 +57,11 @@ def write_metadata(draft: Path, source: Package) -> None:
         )
 
 
-def write_classes(
-    folder: Path, recordings: list[Recording], segments: list[Segment], classes: np.ndarray
-) -> None:
-    """Write <id>.csv with segment_id,class_id; the arguments have an entry per segment."""
-    rows: dict[str, list[str]] = {}
-    for recording, segment, number in zip(recordings, segments, classes.tolist(), strict=True):
-        rows.setdefault(recording.id, []).append(f"{_text(segment.id)},{number}\n")
-    for id_, lines in rows.items():
-        write_text(folder / f"{id_}.csv", "segment_id,class_id\n" + "".join(lines))
+def write_classes(folder: Path, segments: pd.DataFrame) -> None:
+    """Write <id>.csv with segment_id,class_id for each id in the column recording."""
+    for id_, rows in segments.groupby("recording"):
+        text = rows[["segment_id", "class_id"]].to_csv(index=False, lineterminator="\n")
+        write_text(folder / f"{id_}.csv", text)
 
 
 def bring_features(draft: Path, source: Package, sets: list[str], link: bool) -> None:
@@ -129,7 +119,7 @@ def _cut(source: Path, copy: Path, recording: Recording, ids: np.ndarray) -> Non
         raise MuseError(
             f"{source}: {error}. Rows of features and labels must correspond one to one."
         ) from None
-    texts = ["" if np.isnan(id_) else _text(id_) for id_ in ids]
+    texts = ["" if np.isnan(id_) else number_text(id_) for id_ in ids]
     if "segment_id" in names:
         at = names.index("segment_id")
         for row, text in zip(rows, texts, strict=True):
@@ -143,5 +133,6 @@ def _cut(source: Path, copy: Path, recording: Recording, ids: np.ndarray) -> Non
         csv.writer(file, lineterminator="\n").writerows([header, *rows])
 
 
-def _text(id_: float) -> str:
-    return str(int(id_)) if id_ == int(id_) else repr(float(id_))
+def number_text(value: float) -> str:
+    """A segment_id or timestamp as text; a whole number has no decimal point."""
+    return str(int(value)) if value == int(value) else repr(float(value))

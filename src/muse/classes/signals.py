@@ -1,7 +1,6 @@
 """The continuous labels of a package with their segments: what classes are made from."""
 
 import os
-from dataclasses import replace
 from math import inf
 from pathlib import Path
 
@@ -17,7 +16,7 @@ from muse.errors import STOP, MuseError
 
 
 def load_signals(
-    task: TaskConfig, targets: list[str], known: dict[str, FeatureSet], data: DataConfig
+    task: TaskConfig, targets: list[str], feature_sets: dict[str, FeatureSet], data: DataConfig
 ) -> Package:
     """Read the labels of a package and check them against its features, if it has any.
 
@@ -31,7 +30,7 @@ def load_signals(
     check_not_empty(folder, ids)
     lightest = _lightest(folder, ids["train"][0])
     if lightest:
-        return load_package(task, targets, [lightest], known, data, missing="keep", ids=ids)
+        return load_package(task, targets, [lightest], feature_sets, data, missing="keep", ids=ids)
     where = [(partition, id_) for partition in ids for id_ in ids[partition]]
     cache, readers = Path(data.cache), data.readers or os.cpu_count() or 1
     labels = {t: load_labels(folder, t, where, cache, readers, STOP) for t in targets}
@@ -57,7 +56,7 @@ def _with_times(table: CachedTable) -> CachedTable:
     if np.isnan(table.timestamps).any():
         raise MuseError(
             f"{table.path}: no column timestamp; expected timestamp, segment_id, value, since the "
-            "package has no features that tell the times."
+            "package has no features with timestamps."
         )
     return table
 
@@ -81,8 +80,3 @@ def load_segments(package: Package, limits: Path | None) -> dict[str, list[Segme
                 path = limits / f"{recording.id}.csv"
                 found[recording.id] = segments_by_limits(path, recording.timestamps)
     return found
-
-
-def keep_all(task: TaskConfig) -> TaskConfig:
-    """The task with the frames outside its segments, which others may cut differently."""
-    return replace(task, outside_segments="keep")

@@ -5,6 +5,7 @@ import signal
 import sys
 from dataclasses import replace
 from importlib import import_module
+from keyword import iskeyword
 from pathlib import Path
 
 import hydra
@@ -32,7 +33,7 @@ def run(command: str) -> None:
     """Run `command` with the settings of sys.argv[1:]; a user's mistake is one message, exit 1."""
     words = sys.argv[1:]
     if {"-h", "--help"} & set(words):
-        print(help_text(command))
+        print(help_text(command, words))
         return
     if command == "train" and any(word.startswith("resume=") for word in words):
         command = "resume"
@@ -42,6 +43,7 @@ def run(command: str) -> None:
     os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come here and are put into words below
     register_resolvers(sys.argv[1:])
     line = command_line(command, words)  # as it was typed, to be typed again
+    watch.current = None  # of an earlier call in this process
     failed: list[MuseError | BrokenPipeError] = []
 
     @hydra.main(version_base="1.3", config_path=str(config_folder()), config_name=command)
@@ -51,7 +53,8 @@ def run(command: str) -> None:
         folder = _folder()
         try:
             settings = to_dataclass(command, config, JobInfo(str(folder), line))
-            import_module(f"muse.commands.{command}").run(settings)
+            module = f"{command}_" if iskeyword(command) else command
+            import_module(f"muse.commands.{module}").run(settings)
         except (MuseError, BrokenPipeError) as error:
             failed.append(error)
         except OSError as error:
@@ -72,7 +75,7 @@ def run(command: str) -> None:
             "the others with it. The same command goes on where the sweep stood."
         )
     except (HydraException, OmegaConfBaseException) as error:
-        sys.exit(f"muse {command}: {explain_error(command, error)}")
+        sys.exit(f"muse {command}: {explain_error(command, error, words)}")
     except OSError as error:
         failed.append(_refused(error))
     except KeyboardInterrupt:
@@ -105,7 +108,7 @@ def _job_of_sweep(command: str, config: DictConfig) -> float | None:
         keep_failure(root / f"job_{job.job.num}", error, line)
         return None
     at_once = int(job.launcher.get("n_jobs", 1))
-    settings = replace(settings, jobs=workers_of_job(settings.jobs, at_once))
+    settings = replace(settings, workers=workers_of_job(settings.workers, at_once))
     with terminal.quietly():
         return run_job(settings, root)
 

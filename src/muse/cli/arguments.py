@@ -1,14 +1,24 @@
 """The arguments after `muse COMMAND` as Hydra wants them."""
 
+import re
+
 from muse.config.commands import COMMANDS
-from muse.config.overrides import LAUNCHER, SWEPT, WITH_A_FOLDER, own_model, quote_texts
+from muse.config.overrides import (
+    CONFIG_DIR_FLAGS,
+    LAUNCHER,
+    SWEPT,
+    own_model,
+    quote_texts,
+    quoted_list,
+)
 
 
 def for_hydra(command: str, words: list[str]) -> list[str]:
     """Expand, quote and order the words after `muse COMMAND`."""
-    words = quote_texts(command, own_model(expand_bare_word(command, words)))
+    words = collect_bare_words(command, expand_bare_word(command, words))
+    words = quote_texts(command, own_model(words))
     if command in SWEPT and not any(word.startswith(LAUNCHER) for word in words):
-        words = [*words, "hydra.launcher.n_jobs='${cores:${jobs}}'"]  # of the default launcher
+        words = [*words, "hydra.launcher.n_jobs='${cores:${workers}}'"]  # of the default launcher
     return overrides_first(words)
 
 
@@ -22,10 +32,30 @@ def expand_bare_word(command: str, words: list[str]) -> list[str]:
     return words
 
 
+def collect_bare_words(command: str, words: list[str]) -> list[str]:
+    """Gather all further bare words in the list that the command declares for them.
+
+    So is a path after its key: whatever is in it, it is a text.
+    """
+    key = COMMANDS[command].more
+    if key is None:
+        return words
+    given, others = [], []
+    for before, word in zip(["", *words], words, strict=False):
+        own = re.fullmatch(rf"{key}=([^\['\"].*)", word, re.DOTALL)
+        if own:
+            given.append(own[1])
+        elif "=" in word or word[:1] in ("-", "+", "~") or before[:1] == "-":
+            others.append(word)
+        else:
+            given.append(word)
+    return [*others, f"{key}={quoted_list(given)}"] if given else others
+
+
 def overrides_first(words: list[str]) -> list[str]:
     """Settings before options: argparse refuses settings on both sides of `--config-dir FOLDER`."""
     is_setting = [
-        ("=" in word or word[:1] == "~") and word[:1] != "-" and before not in WITH_A_FOLDER
+        ("=" in word or word[:1] == "~") and word[:1] != "-" and before not in CONFIG_DIR_FLAGS
         for before, word in zip(["", *words], words, strict=False)
     ]
     settings = [word for word, yes in zip(words, is_setting, strict=True) if yes]

@@ -20,10 +20,10 @@ OPTIONS = ("--cfg", "--config-dir", "--help", "--multirun")
 FOLDERS = ("run", "resume", "sweep")  # settings that take a folder below outputs/
 
 
-def complete() -> None:
-    """Answer `muse -sc install=bash`, `uninstall=bash` or `query=bash`."""
-    if "query=bash" not in sys.argv[1:]:
-        _ask_hydra(next(iter(COMMANDS)), sys.argv[1:])
+def complete(words: list[str]) -> None:
+    """Answer `muse -sc install=bash`, `uninstall=bash` or `query=bash`; ``words`` follow `muse`."""
+    if "query=bash" not in words:
+        _ask_hydra(next(iter(COMMANDS)), words)
         return
     line = os.environ.get("COMP_LINE", "")
     words = line.split()[1:]
@@ -77,6 +77,7 @@ def _settings(command: str, words: list[str], word: str) -> list[str]:
     bare = COMMANDS[command].bare_word
     if before and "=" not in before[0] and before[0][0] not in "+~":
         before[0] = f"{bare}={before[0]}"
+    before = [w for w in before if "=" in w or w[0] in "+~"]  # Hydra knows no further bare words
     groups = [name for entry in shipped(command)["defaults"] if isinstance(entry, dict)
               for name in entry]  # fmt: skip
     if "task" in groups and not any(w.startswith("task=") for w in before):

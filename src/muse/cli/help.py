@@ -1,56 +1,97 @@
-"""What can be set: the shipped configs, the names below a key, and the text of --help."""
+"""The text of `muse COMMAND --help`: choices, then every setting with its default."""
 
 import json
-import sys
-from dataclasses import fields
+from dataclasses import Field, fields
+from pathlib import Path
 
 import yaml
 
 from muse.config.commands import COMMANDS, SCHEMAS
-from muse.config.overrides import SWEPT
+from muse.config.overrides import SWEPT, config_dirs
 from muse.config.shipped import GROUPS, group_files, shipped
 
 # groups, or filled in by muse
 NOT_SETTINGS = ("job", "feature_sets", "task", "to", "model", "recipes")
 
+# the settings of a training by what they are about; those that people change most come first
+SECTIONS = {
+    "what is trained": ("features", "target", "joint", "runs", "select", "method", "out_of_fold"),
+    "training": ("lr", "epochs", "batch_size", "seeds", "patience", "weight_decay", "loss",
+                 "lr_patience", "lr_factor", "lr_floor"),
+    "data": ("data", "standardise", "window", "hop", "missing", "storage"),
+    "scores and output": ("ccc", "bootstrap", "crossfit", "tensorboard"),
+    "sweeps": ("rerun", "show_test"),
+    "machine": ("workers", "device", "precision", "threads"),
+    "debugging": ("recordings", "best_on"),
+}  # fmt: skip
 
-def help_text(command: str) -> str:
-    """The text of `muse COMMAND --help`: choices, then every setting with its default."""
-    about = COMMANDS[command]
-    defaults = shipped(command)
-    choices = [name for entry in defaults["defaults"] if isinstance(entry, dict) for name in entry]
+
+def help_text(command: str, words: list[str]) -> str:
+    """The help of a command; ``words`` may choose a model and name a --config-dir."""
+    about, defaults, folders = COMMANDS[command], shipped(command), config_dirs(words)
+    groups = [name for entry in defaults["defaults"] if isinstance(entry, dict) for name in entry]
     lines = [f"usage: {about.example.split('=')[0].rsplit(' ', 1)[0]} key=value ...", ""]
     lines += [about.summary, f"Example: {about.example}"]
-    for k, group in enumerate(group for group in choices if group in GROUPS):
-        lines += [] if k else ["", "choices"]
-        lines.append(f"  {group:14} {', '.join(file.stem for file in group_files(group))}")
-    if "task@to" in choices:
-        lines.append(f"  {'task@to':14} that of the new package: the same, with classes (sent)")
-    if command == "train":
-        lines.append(f"  +debug         {', '.join(file.stem for file in group_files('debug'))}")
-        experiments = [f"{p.parent.name}/{p.stem}" for p in group_files("experiment/*")]
-        lines.append(f"  +experiment    {', '.join(experiments)}")
-    lines += ["", "settings (default)"]
+    choices = _choices(command, groups, folders)
+    if choices:
+        lines += ["", "choices", *(f"  {group:14} {names}" for group, names in choices.items())]
     rows = settings(SCHEMAS[command], defaults)
     width = min(20, max(14, *(len(name) for name, _ in rows)))
-    lines += [f"  {name:{width}} {text}" for name, text in rows]
-    if "model" in choices:
-        files = {file.stem: file for file in group_files("model")}
-        chosen = next((w[6:] for w in sys.argv[1:] if w[:6] == "model=" and w[6:] in files), "lstm")
-        lines += ["", f"settings of the model (model={chosen})"]
-        model = yaml.safe_load(files[chosen].read_text())
-        lines += [f"  model.{name} = {shown(value)}" for name, value in model.items()]
+    for title, part in _sections(command, rows).items():
+        lines += ["", f"{title} (default)", *(f"  {name:{width}} {text}" for name, text in part)]
+    if "model" in groups:
+        lines += ["", *_model(words, folders)]
     sweeps = "-m sweeps over values with commas, " if command in SWEPT else ""
     lines += [
         "",
         f"Hydra: {sweeps}--cfg job prints the composed settings,",
-        "--config-dir adds a folder of your own configs, --hydra-help tells the rest.",
+        "--config-dir adds a folder of your own configs, --hydra-help explains the other options.",
     ]
     return "\n".join(lines)
 
 
+def _choices(command: str, groups: list[str], folders: list[Path]) -> dict[str, str]:
+    """Group -> the names that it has."""
+
+    def names(group: str) -> str:
+        return ", ".join(file.stem for file in group_files(group, folders))
+
+    choices = {group: names(group) for group in groups if group in GROUPS}
+    if "task@to" in groups:
+        choices["task@to"] = "that of the new package: the same, with classes (sent)"
+    if command == "train":
+        experiments = group_files("experiment/*", folders)
+        choices["+debug"] = names("debug")
+        choices["+experiment"] = ", ".join(
+            f"{file.parent.name}/{file.stem}" for file in experiments
+        )
+    return choices
+
+
+def _sections(command: str, rows: list[tuple[str, str]]) -> dict[str, list[tuple[str, str]]]:
+    """Section -> its settings; the settings of other commands than a training are one section."""
+    if command not in SWEPT:
+        return {"settings": rows}
+    parts = {title: [row for name in names for row in rows if row[0].split(".")[0] == name]
+             for title, names in SECTIONS.items()}  # fmt: skip
+    placed = [row for part in parts.values() for row in part]
+    parts["other settings"] = [row for row in rows if row not in placed]
+    return {title: part for title, part in parts.items() if part}
+
+
+def _model(words: list[str], folders: list[Path]) -> list[str]:
+    """The settings of the model that the command line chooses."""
+    files = {file.stem: file for file in group_files("model", folders)}
+    chosen = next((w[6:] for w in words if w[:6] == "model=" and w[6:] in files), "lstm")
+    model = yaml.safe_load(files[chosen].read_text())
+    return [
+        f"settings of the model (model={chosen})",
+        *(f"  model.{name} = {shown(value)}" for name, value in model.items()),
+    ]
+
+
 def settings(schema: type, defaults: dict, prefix: str = "") -> list[tuple[str, str]]:
-    """Each setting of a dataclass: its name, and what it means with its default."""
+    """Each setting of a dataclass: its name, and what it means with its choices and default."""
     rows = []
     known = {item.name: item for item in fields(schema)}
     names = [name for name in defaults if name in known]  # in the order of the YAML
@@ -62,9 +103,17 @@ def settings(schema: type, defaults: dict, prefix: str = "") -> list[tuple[str, 
         if isinstance(value, dict):
             rows += settings(item.type, value, f"{item.name}.")
         else:
-            text = item.metadata.get("help", "")
-            rows.append((prefix + name, f"{text} ({shown(value)})"))
+            rows.append((prefix + name, f"{described(item)} ({shown(value)})"))
     return rows
+
+
+def described(item: Field) -> str:
+    """The help of a field, with the choices that it does not name itself."""
+    text = item.metadata.get("help", "")
+    choices = list(item.metadata.get("choices") or ())
+    if all(choice in text for choice in choices):
+        return text
+    return f"{text} One of {', '.join(choices)}."
 
 
 def shown(value) -> str:
@@ -73,6 +122,8 @@ def shown(value) -> str:
         return "required"
     if isinstance(value, str) and value.startswith("${oc.env:"):
         return value.rstrip("}").split(",", 1)[1].strip('"')
+    if isinstance(value, str) and value.startswith("${published:"):
+        return f"as published, else {value.rstrip('}').split(',', 1)[1]}"
     if isinstance(value, str) and value.startswith("${"):
         return f"that of the {value[2:].split('.')[0]}"
     return value.split("${")[0] if isinstance(value, str) else json.dumps(value)

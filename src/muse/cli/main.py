@@ -18,7 +18,7 @@ def main() -> None:
     elif word in ("-sc", "--shell-completion"):
         from muse.cli.completion import complete
 
-        complete()
+        complete(sys.argv[1:])
     elif word in COMMANDS:
         del sys.argv[1]
         from muse.cli.app import run

@@ -1,39 +1,26 @@
 """`muse classes`: from continuous signals to classes per segment, as a package of their own."""
 
-import logging
 import os
 import shlex
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
-from muse.classes.figure import plot_class_features
-from muse.classes.make import Described, Made, describe, make
-from muse.classes.package import (
-    bring_features,
-    check_free,
-    cut_features,
-    new_package,
-    write_classes,
-    write_metadata,
-)
-from muse.classes.report import in_words, notes_on, report, segment_rows
+from muse.classes.make import ClassResult, Source, load_source, make_classes
+from muse.classes.package import check_free
+from muse.classes.report import format_classes, warnings_of, write_package
 from muse.classes.search import search
-from muse.classes.signals import keep_all, load_segments, load_signals
 from muse.config.classes import ClassesConfig
 from muse.config.fields import path_of
-from muse.config.overrides import WITH_A_FOLDER
-from muse.data.layout import expand_features, feature_folders
-from muse.data.recordings import Package
-from muse.data.segments import Segment
+from muse.config.overrides import CONFIG_DIR_FLAGS
 from muse.data.statistics import frame_step
 from muse.errors import MuseError
-from muse.files import write_json, write_text
-from muse.plots import draw_distributions, save_figure
-from muse.terminal import counted, heading
+from muse.files import write_text
+from muse.terminal import heading, in_columns
 
-log = logging.getLogger(__name__)
+SHOWN = 10  # rows of a target on the terminal; search.csv has all
 
 
 def run(config: ClassesConfig) -> None:
@@ -41,59 +28,58 @@ def run(config: ClassesConfig) -> None:
 
     Raises:
         MuseError: no package, segments or labels to make classes from; classes that are too
-            small with `too_small=refuse`; a package at the new one's place.
+            small with `too_small=refuse`; a package or search.csv at the new one's place.
     """
     folder = path_of(config.out) / config.to.folder
-    if not config.search:
-        check_free(folder)
-    task = keep_all(config.task) if config.segments else config.task
-    package = load_signals(task, config.targets, config.feature_sets, config.data)
-    sets = _feature_sets(config, package)
-    limits = path_of(config.segments) if config.segments else None
-    segments = load_segments(package, limits)
-    number = counted(sum(map(len, segments.values())), "segment")
-    log.info("%s: %s in %s", package.folder, number, counted(len(segments), "recording"))
-    described = {
-        t: describe(package, segments, t, config.candidates(t)[0].features, config.peak_support)
-        for t in config.targets
-    }
+    table = path_of(config.out) / "search.csv"
+    check_free(table if config.search else folder)
+    source = load_source(config)
     if config.search:
-        search(config, described, package.synthetic)
+        _print_search(config, source, search(config, source.tables), table)
         return
-    made = {
-        target: make(found, config.candidates(target)[0], config.seed, config.starts, config.assign)
-        for target, found in described.items()
+    results = {
+        target: make_classes(config, source.tables[target], config.candidates(target)[0])
+        for target in config.targets
     }
     title = f"{config.task.title} to {config.to.title}"
-    print(heading(title, "classes per segment", package.synthetic))
-    for target in config.targets:
-        print(f"\n{in_words(described[target], made[target])}")
-    notes = [note for t in config.targets for note in notes_on(config, described[t], made[t])]
-    notes += _without_labels(config, package)
-    if notes:
-        print("\nto be looked at", *notes, sep="\n- ")
-    _refuse(config, made)
-    _write(config, folder, package, sets, segments, described, made)
-    _tell(config, folder, package, sets, made)
+    print(heading(title, "classes per segment", source.package.synthetic))
+    for target, result in results.items():
+        print(f"\n{format_classes(source.tables[target], result)}")
+    warnings = warnings_of(config, source, results)
+    if warnings:
+        print("\nwarnings", *warnings, sep="\n- ")
+    _refuse_small(config, results)
+    write_package(config, folder, source, results)
+    _print_summary(config, folder, source, results)
 
 
-def _feature_sets(config: ClassesConfig, package: Package) -> list[str]:
-    """Feature sets that the new package gets."""
-    if config.features:
-        return expand_features(config.features, config.feature_sets, package.folder)
-    return feature_folders(package.folder) if package.features else []
+def _print_search(config: ClassesConfig, source: Source, table: pd.DataFrame, path: Path) -> None:
+    """Write all recipes to ``path`` and print the best of each target."""
+    numbers = table.select_dtypes("float").columns
+    table[numbers] = table[numbers].map(lambda v: "" if np.isnan(v) else f"{v:.3f}")
+    table = table.astype(str)
+    write_text(path, table.to_csv(index=False, lineterminator="\n"))
+    title = "search for classes per segment"
+    print(heading(config.task.title, title, source.package.synthetic))
+    best = []
+    for target, own in table.groupby("target", sort=False):
+        own = own.drop(columns="target")
+        more = f"\n({len(own) - SHOWN} more in search.csv)" if len(own) > SHOWN else ""
+        rows = [own.columns.tolist(), *own.head(SHOWN).to_numpy().tolist()]
+        print(f"\n{target}\n{in_columns(rows)}{more}")
+        first = own.iloc[0]
+        words = " ".join(f"{key}={first[key]}" for key in ("algorithm", "classes", "components"))
+        best.append(
+            f"{target}: no recipe meets smallest={config.smallest:g}"
+            if first["remark"]
+            else f"target={target} {words}"
+        )
+    print(f"\n{path} has all of them. No package is written; the settings of the best:")
+    print(*(f"  {line}" for line in best), sep="\n")
 
 
-def _without_labels(config: ClassesConfig, package: Package) -> list[str]:
-    return [
-        f"{target}: no labels, so no classes, of {count} recordings of test"
-        for target in config.targets
-        if (count := sum(r.labels[target] is None for r in package.partitions["test"]))
-    ]
-
-
-def _refuse(config: ClassesConfig, made: dict[str, Made]) -> None:
-    small = [target for target, found in made.items() if found.smallest < config.smallest]
+def _refuse_small(config: ClassesConfig, results: dict[str, ClassResult]) -> None:
+    small = [target for target, found in results.items() if found.smallest < config.smallest]
     if small and config.too_small == "refuse":
         raise MuseError(
             f"{', '.join(small)}: a class is smaller than smallest={config.smallest:g} of the "
@@ -102,55 +88,19 @@ def _refuse(config: ClassesConfig, made: dict[str, Made]) -> None:
         )
 
 
-def _write(
-    config: ClassesConfig,
-    folder: Path,
-    package: Package,
-    sets: list[str],
-    segments: dict[str, list[Segment]],
-    described: dict[str, Described],
-    made: dict[str, Made],
-) -> None:
-    """The package, and in its folder `classes` what was done."""
-    with new_package(folder) as draft:
-        write_metadata(draft, package)
-        for target, found in described.items():
-            own = made[target]
-            home = draft / "label_segments" / target
-            write_classes(home, found.recordings, found.segments, own.found)
-            write_text(draft / f"classes/{target}_segments.csv", segment_rows(found, own))
-            name = heading(f"{target}, {own.recipe.algorithm}", "most distinctive features",
-                           package.synthetic)  # fmt: skip
-            plot_class_features(draft / f"classes/{target}.png", name,
-                                [found.names[k] for k in own.shown], own.means[:, own.shown],
-                                own.sizes["train"])  # fmt: skip
-        shares = {
-            t: {p: own.found[described[t].partitions == p] for p in own.sizes}
-            for t, own in made.items()
-        }
-        title = heading(config.to.title, "classes of the segments", package.synthetic)
-        count = max(m.recipe.classes for m in made.values())
-        save_figure(draw_distributions(title, shares, count), draft / "classes/labels.png")
-        write_json(draft / "classes/report.json", report(config, package, described, made))
-        if config.segments:
-            cut_features(draft, package, sets, segments)
-        elif sets:
-            bring_features(draft, package, sets, config.link)
-
-
-def _tell(
-    config: ClassesConfig, folder: Path, package: Package, sets: list[str], made: dict[str, Made]
+def _print_summary(
+    config: ClassesConfig, folder: Path, source: Source, results: dict[str, ClassResult]
 ) -> None:
     """Where everything is, and the command that trains on it."""
     print(f"\n{folder}{os.sep}")
-    print("  in classes/ the report, pictures, and every segment with its features")
-    if not sets:
+    print("  in classes/ the report, figures, and every segment with its features")
+    if not source.feature_sets:
         print("There are no features in the package that could be taken along: put feature_segments"
               f" with the column segment_id into {folder}.")  # fmt: skip
         return
     words = ["muse", "train", f"task={config.to.name}"]
-    count = made[config.targets[0]].recipe.classes
-    step = frame_step(package)
+    count = results[config.targets[0]].recipe.classes
+    step = frame_step(source.package)
     if count != config.to.classes:
         words.append(f"task.classes={count}")
     if step and not np.isclose(step, config.to.step):
@@ -158,6 +108,6 @@ def _tell(
     if set(config.targets) != set(config.to.targets):
         words += [f"target={target}" for target in config.targets]
     typed = shlex.split(config.job.command)
-    own = [word for before, word in pairwise(typed) if before in WITH_A_FOLDER]
-    words += [f"features={sets[0]}", f"data.root={config.out}"]
+    own = [word for before, word in pairwise(typed) if before in CONFIG_DIR_FLAGS]
+    words += [f"features={source.feature_sets[0]}", f"data.root={config.out}"]
     print(shlex.join([*words, *(w for folder in own for w in ("--config-dir", folder))]))

@@ -28,7 +28,7 @@ from muse.gold.report import (
     weights_table,
     write_tables,
 )
-from muse.plots import save
+from muse.plots import save_figure
 from muse.terminal import counted, heading
 
 log = logging.getLogger(__name__)
@@ -94,7 +94,8 @@ def _write(
     with terminal.bar(total=len(drawn), desc="figures") as bar:
         for gold in drawn:
             title = heading(f"{labels.name}, recording {gold.id}", describe(config), synthetic)
-            save(draw_gold(title, labels.name, gold, signal), report / f"figures/{gold.id}.png")
+            figure = draw_gold(title, labels.name, gold, signal)
+            save_figure(figure, report / "figures" / f"{gold.id}.png")
             bar.update()
     write_json(report / "report.json", report_of(labels.name, golds, agreement, synthetic))
     for gold in golds:

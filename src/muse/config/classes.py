@@ -46,6 +46,7 @@ class ClassesConfig:
     components: Any = setting("Principal components; null: as the recipe; a list: search.")
     segment_features: Any = setting("Segment features; null: as the recipe.")
     peak_support: int = setting("Frames on each side that a peak exceeds.")
+    rescale: str = setting("Components to [-1, 1] on train before clustering: minmax, or none.")
     assign: str = setting("Class of devel and test: centre (nearest), or probability (of gmm).")
     smallest: float = setting("Smallest class allowed, as a share of the chance level.")
     too_small: str = setting("A smaller class: warn, or refuse.")
@@ -56,7 +57,7 @@ class ClassesConfig:
     out: str = setting("Folder for the new package, which becomes a folder of it.")
     recipes: dict[str, Recipe] = setting("How classes are made: per target, `other` for the rest.")
     data: DataConfig = setting("The packages and the cache.")
-    feature_sets: dict[str, FeatureSet] = setting("What is known of the public feature sets.")
+    feature_sets: dict[str, FeatureSet] = setting("Metadata of the public feature sets.")
     job: JobInfo | None = None
 
     def __post_init__(self):
@@ -76,7 +77,8 @@ class ClassesConfig:
                 )
         if "other" not in self.recipes:
             raise MuseError("recipes: expected one for each target, or `other` for all the rest.")
-        self.algorithm = _listed(self.algorithm)
+        if self.algorithm is not None:
+            self.algorithm = names_of("algorithm", self.algorithm)
         classes = self.to.classes if self.classes is None else self.classes
         self.classes = _numbers("classes", classes, 2)
         if self.components is not None:
@@ -85,6 +87,7 @@ class ClassesConfig:
             self.segment_features = names_of("segment_features", self.segment_features)
         if self.features is not None:
             self.features = names_of("features", self.features)
+        one_of("rescale", self.rescale, ("minmax", "none"))
         one_of("assign", self.assign, ("centre", "probability"))
         one_of("too_small", self.too_small, ("warn", "refuse"))
         at_least("peak_support", self.peak_support, 1)
@@ -97,6 +100,11 @@ class ClassesConfig:
             raise MuseError("data.root=null: expected the folder of the packages.")
         for target in self.targets:
             self.candidates(target)
+
+    @property
+    def signals(self) -> TaskConfig:
+        """The task of the signals; with other segments, all frames are kept for them."""
+        return replace(self.task, outside_segments="keep") if self.segments else self.task
 
     @property
     def targets(self) -> list[str]:
@@ -121,10 +129,6 @@ class ClassesConfig:
                 self.components or [recipe.components],
             )
         ]  # fmt: skip
-
-
-def _listed(value: Any) -> list[str] | None:
-    return None if value is None else names_of("algorithm", value)
 
 
 def _numbers(key: str, value: Any, low: int) -> list[int]:

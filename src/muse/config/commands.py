@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 from muse.config.classes import ClassesConfig
 from muse.config.gold import GoldConfig
+from muse.config.importing import ImportConfig
 from muse.config.package import CheckConfig, SynthConfig
 from muse.config.table import SummaryConfig, TableConfig
 from muse.config.train import FuseConfig, TrainConfig
@@ -16,6 +17,7 @@ class Command(NamedTuple):
     summary: str
     example: str
     bare_word: str | None  # the key that a word without `=` after the command stands for
+    more: str | None = None  # the key of a list, of all further words without `=`
 
 
 COMMANDS = {
@@ -69,6 +71,12 @@ COMMANDS = {
         "muse classes task=stress data.root=data out=data",
         "task",
     ),
+    "import": Command(
+        "Make a package out of CEAP-360VR, or of CSV files of your own.",
+        "muse import ceap CEAP-360VR out=data",
+        "dataset",
+        "source",
+    ),
     "synth": Command(
         "Write a synthetic package in the layout of the official one.",
         "muse synth task=stress out=data scale=0.2",
@@ -88,5 +96,6 @@ SCHEMAS = {
     "table": TableConfig,
     "gold": GoldConfig,
     "classes": ClassesConfig,
+    "import": ImportConfig,
     "synth": SynthConfig,
 }

@@ -2,20 +2,24 @@
 
 import secrets
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import fields
 from pathlib import Path
 
 import hydra
+import yaml
 from hydra.errors import MissingConfigException, OverrideParseException
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from muse.config.commands import COMMANDS, SCHEMAS
-from muse.config.overrides import name_of, own_model, quote_texts
-from muse.config.shared import JobInfo
-from muse.config.shipped import config_folder, known_keys, shipped
+from muse.config.overrides import config_dirs, name_of, own_model, quote_texts
+from muse.config.shared import JobInfo, published_settings
+from muse.config.shipped import config_folder, group_files, known_keys, shipped
 from muse.errors import MuseError, did_you_mean
+
+# settings of config.yaml of runs made before -> the name of today
+RENAMED = {"jobs": "workers"}
 
 
 def register_resolvers(words: list[str]) -> None:
@@ -23,6 +27,23 @@ def register_resolvers(words: list[str]) -> None:
     name = name_of(words)
     for resolver, answer in (("unique", lambda: secrets.token_hex(3)), ("sweep", lambda: name)):
         OmegaConf.register_new_resolver(resolver, answer, use_cache=True, replace=True)
+
+
+def _published(name: str, default: object, *, _root_: DictConfig) -> object:
+    """${published:lr,0.002}: as published for the task, target and features of a config."""
+    section, _, name = name.rpartition(".")
+    source = OmegaConf.select(_root_, f"task.{section or 'published'}")
+    target, names = (OmegaConf.select(_root_, key) for key in ("target", "features"))
+    known = published_settings(
+        OmegaConf.to_container(source) if source else None,
+        [target] if target else list(OmegaConf.select(_root_, "task.targets") or []),
+        list(names) if isinstance(names, ListConfig) else [names],
+    )
+    return known.get(name, default)
+
+
+# at import, since the jobs of a sweep resolve their settings in processes of their own
+OmegaConf.register_new_resolver("published", _published, replace=True)
 
 
 def load_config(command: str, overrides: list[str], folder: str = "."):
@@ -77,6 +98,9 @@ def from_data(command: str, data: object, where: Path, info: JobInfo):
     for text in _texts(data):
         if "${" in text or text == "???":
             raise MuseError(f"{where}: {text!r}: expected plain values, nothing to be filled in.")
+    data = {RENAMED.get(key, key): value for key, value in data.items()}
+    if isinstance(data.get("workers"), int) and data["workers"] < 1:
+        data["workers"] = -1  # jobs=0 and jobs=-5 were one per core as well
     known = {field.name for field in fields(SCHEMAS[command])}
     later = {key: value for key, value in shipped(command).items()
              if key in known and not isinstance(value, dict) and "$" not in str(value)
@@ -100,8 +124,12 @@ def command_line(command: str, overrides: list[str]) -> str:
     return f"muse {command} {shlex.join(overrides)}".rstrip()
 
 
-def explain_error(command: str, error: Exception) -> str:
-    """What Hydra or OmegaConf found wrong, with the known names where a name was unknown."""
+def explain_error(command: str, error: Exception, words: Sequence[str] = ()) -> str:
+    """What Hydra or OmegaConf found wrong, with the known names where a name was unknown.
+
+    Args:
+        words: the command line, whose --config-dir may have models and tasks of the user's own.
+    """
     example = f"For example: {COMMANDS[command].example}"
     cause = error
     while cause.__cause__ is not None and not isinstance(cause, OmegaConfBaseException):
@@ -112,16 +140,29 @@ def explain_error(command: str, error: Exception) -> str:
         return f"{group}={name}: expected one of {known}.{did_you_mean(name, error.options)}"
     if isinstance(error, OverrideParseException):
         return f"{error}\nIn a shell a list needs quotes: 'features=[egemaps,vggface]'. {example}"
-    key = getattr(cause, "full_key", None)
+    key = str(getattr(cause, "full_key", None) or "")
     if not isinstance(cause, OmegaConfBaseException) or not key:
         return f"{str(error).strip()}\n{example}"
-    inner = known_keys(command, str(key))
+    folders = config_dirs(words)
+    inner = known_keys(command, key, folders)
     if inner and "not a subclass" in str(cause):
         return f"{key} is several settings: {', '.join(f'{key}.{name}' for name in inner)}."
     if "not in" not in str(cause):
         return f"{key}: {str(cause).splitlines()[0]}"
-    parent, _, name = str(key).rpartition(".")
-    known = known_keys(command, parent)
+    return _unknown(command, key, words, folders)
+
+
+def _unknown(command: str, key: str, words: Sequence[str], folders: list[Path]) -> str:
+    """What to give instead of a setting that there is not."""
+    parent, _, name = key.rpartition(".")
+    if key in RENAMED:
+        return f"there is no setting '{key}' any more: it is called {RENAMED[key]}."
+    known = known_keys(command, parent, folders)
+    if parent == "model" and name in known:
+        chosen = next((w[6:] for w in words if w.startswith("model=")), "lstm")
+        models = {f.stem: yaml.safe_load(f.read_text()) for f in group_files("model", folders)}
+        having = [f"model={model}" for model, values in models.items() if name in (values or {})]
+        return f"model={chosen} has no setting '{key}'; {', '.join(having)} has."
     where = f" of {parent}" if parent else ""
     return (
         f"there is no setting '{key}'.{did_you_mean(name, known)}\n"

@@ -6,19 +6,24 @@ import types
 import typing
 from collections.abc import Iterable
 from dataclasses import fields, is_dataclass
+from itertools import pairwise
+from pathlib import Path
 
 from muse.config.commands import SCHEMAS
+from muse.config.fields import changes_no_number
 
 MULTIRUN = ("-m", "--multirun")
-
-
 SWEPT = ("train", "fuse")  # the commands whose jobs leave run folders
-
-
 LAUNCHER = ("hydra/launcher=", "hydra.launcher.n_jobs=")
+CONFIG_DIR_FLAGS = ("--config-dir", "-cd")  # the word after them is a folder
 
 
-WITH_A_FOLDER = ("--config-dir", "-cd")
+def config_dirs(words: list[str]) -> list[Path]:
+    """The folders of the user's own configs that a command line names with --config-dir."""
+    pairs = pairwise(words)
+    named = [folder for flag, folder in pairs if flag in CONFIG_DIR_FLAGS]
+    named += [word.split("=", 1)[1] for word in words if word.startswith("--config-dir=")]
+    return [Path(folder) for folder in named]
 
 
 def own_model(words: list[str]) -> list[str]:
@@ -83,14 +88,16 @@ def _is_text(schema: type, path: list[str]) -> bool:
     return str in options and set(options) <= {str, type(None)}
 
 
-NO_AXES = ("hydra", "jobs", "rerun", "device", "threads", "tensorboard", "show_test")
-
-
 def name_of(words: list[str]) -> str:
     """The folder of a sweep, from the words of its command: the same words, the same folder."""
-    words = sorted(word for word in words if word.lstrip("+~").split("=")[0].split(".")[0]
-                   not in NO_AXES and word[:1] != "-")  # fmt: skip
+    words = sorted(word for word in words if _names_sweep(word))
     values = dict(word.lstrip("+").split("=", 1) for word in words if "=" in word)
     name = values.get("experiment") or values.get("task") or "sweep"
     digest = hashlib.blake2b(" ".join(words).encode(), digest_size=4).hexdigest()
     return f"{name.replace('/', '_').replace(',', '-')}_{digest}"
+
+
+def _names_sweep(word: str) -> bool:
+    """Whether a word of the command may change what the jobs of a sweep are."""
+    path = word.lstrip("+~").split("=")[0].split(".")
+    return word[:1] != "-" and path[0] != "hydra" and not changes_no_number(SCHEMAS["fuse"], path)

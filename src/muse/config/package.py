@@ -3,30 +3,28 @@
 from dataclasses import dataclass
 from typing import Any
 
-from muse.config.fields import at_least, names_of, setting
+from muse.config.fields import Settings, setting
 from muse.config.shared import DataConfig, FeatureSet, JobInfo, TaskConfig
 from muse.errors import MuseError
 
 
 @dataclass
-class SynthConfig:
+class SynthConfig(Settings):
     """Settings of `muse synth`."""
 
     task: TaskConfig = setting("The sub-challenge.")
     out: str = setting("Folder to write into; the package becomes a folder of it.")
-    scale: float = setting("Share of the published number of recordings (at least 2 a partition).")
-    features: Any = setting("Feature sets to write: null (all of the package), a name or a list.")
-    seed: int = setting("Seed: the same seed writes the same files.")
+    scale: float = setting("Share of the published number of recordings (at least 2 a partition).",
+                           above=0)  # fmt: skip
+    features: Any = setting("Feature sets to write: null (all of the package), a name or a list.",
+                            names=True, null=True)  # fmt: skip
+    seed: int = setting("Seed: the same seed writes the same files.", low=0)
     overwrite: bool = setting("Replace a synthetic package that is there already.")
-    feature_sets: dict[str, FeatureSet] = setting("What is known of the public feature sets.")
+    feature_sets: dict[str, FeatureSet] = setting("Metadata of the public feature sets.")
     job: JobInfo | None = None
 
     def __post_init__(self):
-        if self.features is not None:
-            self.features = names_of("features", self.features)
-        if not self.scale > 0:
-            raise MuseError(f"scale={self.scale}: expected a number above 0; 1 is published size.")
-        at_least("seed", self.seed, 0)
+        super().__post_init__()
         if self.task.size is None:
             raise MuseError(
                 f"task {self.task.name} has no `size` in its YAML, so there is nothing to make a "
@@ -35,16 +33,13 @@ class SynthConfig:
 
 
 @dataclass
-class CheckConfig:
+class CheckConfig(Settings):
     """Settings of `muse check`."""
 
     task: TaskConfig = setting("The sub-challenge.")
-    features: Any = setting("Feature sets to check: null (all of the package), a name or a list.")
+    features: Any = setting("Feature sets to check: null (all of the package), a name or a list.",
+                            names=True, null=True)  # fmt: skip
     out: str = setting("Folder of the report; a new one for each call.")
     data: DataConfig = setting("The packages and the cache.")
-    feature_sets: dict[str, FeatureSet] = setting("What is known of the public feature sets.")
+    feature_sets: dict[str, FeatureSet] = setting("Metadata of the public feature sets.")
     job: JobInfo | None = None
-
-    def __post_init__(self):
-        if self.features is not None:
-            self.features = names_of("features", self.features)

@@ -6,7 +6,7 @@ The values stand in configs/*.yaml. Units are part of the help. Nothing heavy is
 from dataclasses import dataclass, field
 from typing import Any
 
-from muse.config.fields import at_least, one_of, setting
+from muse.config.fields import Settings, one_of, setting
 from muse.errors import MuseError
 
 PARTITIONS = ("train", "devel", "test")
@@ -24,13 +24,44 @@ METRICS = {
 
 
 @dataclass
-class Published:
-    """Settings of a model that the challenge's paper gives for a task."""
+class PublishedModel:
+    """Settings of a model as published; null: the paper does not say."""
 
-    layers: int = setting("Recurrent layers.")
-    hidden: int = setting("Hidden size of each layer and direction.")
-    bidirectional: bool = setting("Read each recording in both directions.")
-    lr: float = setting("Initial learning rate of Adam.")
+    layers: int | None = setting("Recurrent layers.", default=None)
+    hidden: int | None = setting("Hidden size of each layer and direction.", default=None)
+    bidirectional: bool | None = setting("Read each recording in both directions.", default=None)
+    lr: float | None = setting("Initial learning rate of Adam.", default=None)
+
+
+@dataclass
+class PublishedFor(PublishedModel):
+    """What is published for one target or one feature set; null: for each."""
+
+    target: str | None = setting("Target.", default=None)
+    features: str | None = setting("Feature set.", default=None)
+
+
+@dataclass
+class Published(PublishedModel):
+    """Settings that the challenge's paper gives for a task, and what differs from them."""
+
+    by: list[PublishedFor] = field(default_factory=list)
+
+
+def published_settings(published: dict | None, targets: list[str], features: list[str]) -> dict:
+    """The published settings for a training on these targets and feature sets.
+
+    Entries of `by` replace the settings of the task where the training has their target alone and
+    their feature set alone: a run over two targets has one learning rate.
+    """
+    if not published:
+        return {}
+    given = {"target": targets, "features": features}
+    taken = {key: value for key, value in published.items() if key != "by"}
+    for entry in published.get("by") or []:
+        if all(entry.get(key) is None or [entry[key]] == given[key] for key in given):
+            taken |= {k: v for k, v in entry.items() if k not in given and v is not None}
+    return {key: value for key, value in taken.items() if value is not None}
 
 
 @dataclass
@@ -45,32 +76,37 @@ class PackageSize:
 
 
 @dataclass
-class TaskConfig:
+class TaskConfig(Settings):
     """A sub-challenge: all that distinguishes one task from another is in here."""
 
+    KEY = "task."
+
     name: str = setting("Name of the task.")
-    title: str = setting("Name as published.")
-    corpus: str = setting("Corpus; the dimension of a feature set may depend on it.")
-    folder: str = setting("Folder of the package below data.root.")
-    targets: list[str] = setting("Targets, each a folder of label_segments.")
-    classes: int = setting("Number of classes per target; 0 for regression.")
-    step: float = setting("Frame step in seconds.")
-    window: int = setting("Window length in frames.")
-    hop: int = setting("Frames from one window's start to the next.")
-    outside_segments: str = setting("Frames of train and devel outside any segment: keep or drop.")
-    loss: str = setting("Loss: ccc, mse, l1 or cross_entropy.")
-    metric: Any = setting(
-        "Score: ccc or pearson; f1 (macro), micro_f1, uar or auc; or weights: {f1: 0.5, uar: 0.5}."
-    )
-    published: Published = setting("Best settings of the paper, defaults of model and lr.")
-    fusion: Published = setting("Published settings of the late fusion, defaults of `muse fuse`.")
-    size: PackageSize | None = None
+    title: str = setting("Name as published.", identity=False)
+    corpus: str = setting("Corpus; the dimension of a feature set may depend on it.",
+                          identity=False)  # fmt: skip
+    folder: str = setting("Folder of the package below data.root.", identity="indirect")
+    targets: list[str] = setting("Targets, each a folder of label_segments.", identity="indirect")
+    classes: int = setting("Number of classes per target; 0 for regression.", low=0)
+    step: float = setting("Frame step in seconds.", above=0, identity="indirect")
+    window: int = setting("Window length in frames.", low=1)
+    hop: int = setting("Frames from one window's start to the next.", low=1)
+    outside_segments: str = setting("Frames of train and devel outside any segment.",
+                                    choices=("keep", "drop"))  # fmt: skip
+    loss: str = setting("Training loss.", choices=LOSSES)
+    metric: Any = setting("Score: ccc or pearson; f1 (macro), micro_f1, uar or auc; or weights: "
+                          "{f1: 0.5, uar: 0.5}.")  # fmt: skip
+    published: Published | None = setting("Published settings, defaults of the model and of lr.",
+                                          identity="indirect", default=None)  # fmt: skip
+    fusion: Published | None = setting("Published settings of the late fusion, defaults of `muse "
+                                       "fuse`.", identity="indirect", default=None)  # fmt: skip
+    size: PackageSize | None = setting("Published size, for `muse synth`.", identity=False,
+                                       default=None)  # fmt: skip
 
     def __post_init__(self):
-        one_of("task.loss", self.loss, LOSSES)
-        one_of("task.outside_segments", self.outside_segments, ("keep", "drop"))
-        if self.classes < 0 or self.classes == 1:
-            raise MuseError(f"task.classes={self.classes}: expected 0 (regression), or 2 or more.")
+        super().__post_init__()
+        if self.classes == 1:
+            raise MuseError("task.classes=1: expected 0 (regression), or 2 or more.")
         weights = self.metric if isinstance(self.metric, dict) else {self.metric: 1}
         for name, weight in weights.items():
             one_of("task.metric", name, METRICS)
@@ -93,7 +129,7 @@ class TaskConfig:
 
 @dataclass
 class FeatureSet:
-    """What is known of a public feature set; an unknown folder needs no entry."""
+    """Metadata of a public feature set; a folder without an entry needs none."""
 
     modality: str = setting("audio, video, text or bio.")
     dimension: dict[str, int] = field(default_factory=dict)  # corpus -> columns
@@ -113,16 +149,17 @@ class FeatureSet:
 
 
 @dataclass
-class DataConfig:
+class DataConfig(Settings):
     """Where the data are and how they are read."""
 
-    root: str | None = setting("Folder of the packages (environment: MUSE_DATA).")
-    cache: str = setting("Folder of the float32 copies of the CSV files (environment: MUSE_CACHE).")
-    readers: int | None = setting("CSV files read side by side; null: one per core.")
+    KEY = "data."
 
-    def __post_init__(self):
-        if self.readers is not None:
-            at_least("data.readers", self.readers, 1)
+    root: str | None = setting("Folder of the packages (environment: MUSE_DATA).",
+                               identity="indirect")  # fmt: skip
+    cache: str = setting("Folder of the float32 copies of the CSV files (environment: MUSE_CACHE).",
+                         identity=False)  # fmt: skip
+    readers: int | None = setting("CSV files read in parallel; null: one per core.", low=1,
+                                  identity=False)  # fmt: skip
 
 
 @dataclass

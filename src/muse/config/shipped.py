@@ -1,6 +1,6 @@
 """The shipped YAML: where it is, and which names it knows."""
 
-import sys
+from collections.abc import Iterable
 from dataclasses import fields
 from pathlib import Path
 
@@ -19,25 +19,22 @@ def config_folder() -> Path:
     return inside if inside.is_dir() else package.parents[1] / "configs"
 
 
-def group_files(group: str) -> list[Path]:
-    """The YAML files of a group: those shipped, then those of --config-dir on the command line."""
-    words = sys.argv[1:]
-    own = [words[k + 1] for k in range(len(words) - 1) if words[k] in ("--config-dir", "-cd")]
-    own += [word.split("=", 1)[1] for word in words if word.startswith("--config-dir=")]
+def group_files(group: str, folders: Iterable[Path] = ()) -> list[Path]:
+    """The YAML files of a group: those shipped, then those in the user's own ``folders``."""
     return [
         file
-        for folder in (config_folder(), *map(Path, own))
+        for folder in (config_folder(), *folders)
         for file in sorted(folder.glob(f"{group}/*.yaml"))
     ]
 
 
-def known_keys(command: str, parent: str) -> list[str]:
+def known_keys(command: str, parent: str, folders: Iterable[Path] = ()) -> list[str]:
     """Names of the settings below ``parent`` ('' is the top), from the command's YAML files."""
     node = shipped(command)
     for part in filter(None, parent.split(".")):
         node = node.get(part)
         if part in GROUPS and node is None:
-            contents = [yaml.safe_load(file.read_text()) for file in group_files(part)]
+            contents = [yaml.safe_load(file.read_text()) for file in group_files(part, folders)]
             node = {key: None for content in contents for key in content or {}}
         if not isinstance(node, dict):
             return []
@@ -48,6 +45,17 @@ def known_keys(command: str, parent: str) -> list[str]:
 def shipped(command: str) -> dict:
     """The command's YAML as it is shipped and what it builds on; no group is composed."""
     content = yaml.safe_load((config_folder() / f"{command}.yaml").read_text())
-    for base in [shipped(name) for name in content["defaults"] if name in ("use", "train")]:
-        content = base | content | {"defaults": base["defaults"] + content["defaults"]}
-    return content
+    own = content.pop("defaults", [])
+    bases = [shipped(name) for name in own if isinstance(name, str) and _is_base(name)]
+    merged = {"defaults": [*(entry for base in bases for entry in base["defaults"]), *own]}
+    for part in [*bases, content]:
+        for key, value in part.items():
+            if key != "defaults":
+                nested = isinstance(value, dict) and isinstance(merged.get(key), dict)
+                merged[key] = merged[key] | value if nested else value
+    return merged
+
+
+def _is_base(name: str) -> bool:
+    """Whether an entry of a defaults list is a file whose settings become the command's."""
+    return "@" not in name and (config_folder() / f"{name}.yaml").is_file()

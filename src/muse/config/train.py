@@ -1,91 +1,95 @@
 """Settings of `muse train` and `muse fuse`."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, ClassVar
 
-from muse.config.fields import at_least, names_of, one_of, setting
-from muse.config.shared import LOSSES, DataConfig, FeatureSet, JobInfo, TaskConfig
+from muse.config.fields import Settings, names_of, one_of, setting, within
+from muse.config.shared import (
+    LOSSES,
+    DataConfig,
+    FeatureSet,
+    JobInfo,
+    Published,
+    TaskConfig,
+    published_settings,
+)
 from muse.errors import MuseError
 
 
 @dataclass
-class TrainConfig:
+class TrainConfig(Settings):
     """Settings of `muse train`."""
 
     task: TaskConfig = setting("The sub-challenge.")
     model: Any = setting("The model: `_target_`, its class, and the class's keyword arguments.")
-    features: Any = setting("Feature set, or several for early fusion: [egemaps,vggface].")
+    features: Any = setting("Feature set, or several for early fusion: [egemaps,vggface].",
+                            names=True)  # fmt: skip
     target: str | None = setting("One target of the task; null trains each in turn.")
     joint: bool = setting("One model with one output per target instead of one model each.")
-    standardise: Any = setting(
-        "To zero mean, unit variance: null (as published), true, false, [names]."
-    )
-    missing: str = setting("NaN features: zero (after standardisation) or error.")
-    storage: str = setting("Features in the cache: float32, or float16 (half the size).")
-    recordings: int | None = setting("Only the first recordings of each partition; null: all.")
-    best_on: str = setting("Partition whose score picks epoch and seed: devel, or train to debug.")
-    window: int = setting("Window length in frames, for training.")
-    hop: int = setting("Frames from one window's start to the next.")
-    loss: str = setting("Training loss: ccc, mse, l1 or cross_entropy.")
-    ccc: str = setting("Variance of the CCC score: sample (n - 1, 2021) or biased (n, 2023).")
-    lr: float = setting("Initial learning rate of Adam.")
-    weight_decay: float = setting("L2 penalty of Adam.")
-    batch_size: int = setting("Windows per training step.")
-    epochs: int = setting("Epochs at most.")
-    patience: int = setting("Epochs without a better devel score before training stops.")
-    lr_patience: int = setting("Epochs without a better devel score before lr is reduced.")
-    lr_factor: float = setting("What lr is multiplied with then.")
-    lr_floor: float = setting("Lowest learning rate.")
+    standardise: Any = setting("To zero mean, unit variance: null (as published), true, false, "
+                               "[names].")  # fmt: skip
+    missing: str = setting("NaN features: zero (after standardisation) or error.",
+                           choices=("zero", "error"))  # fmt: skip
+    storage: str = setting("Features in the cache: float32, or float16 (half the size).",
+                           choices=("float32", "float16"))  # fmt: skip
+    recordings: int | None = setting("Only the first recordings of each partition; null: all.",
+                                     low=1)  # fmt: skip
+    best_on: str = setting("Partition whose score picks epoch and seed: devel, or train to debug.",
+                           choices=("devel", "train"))  # fmt: skip
+    window: int = setting("Window length in frames, for training.", low=1)
+    hop: int = setting("Frames from one window's start to the next.", low=1)
+    loss: str = setting("Training loss.", choices=LOSSES)
+    ccc: str = setting("Variance of the CCC score: sample (n - 1, 2021) or biased (n, 2023).",
+                       choices=("sample", "biased"))  # fmt: skip
+    lr: float = setting("Initial learning rate of Adam.", above=0, high=10)
+    weight_decay: float = setting("L2 penalty of Adam.", low=0)
+    batch_size: int = setting("Windows per training step.", low=1)
+    epochs: int = setting("Epochs at most.", low=1)
+    patience: int = setting("Epochs without a better devel score before training stops.", low=1)
+    lr_patience: int = setting("Epochs without a better devel score before lr is reduced.", low=0)
+    lr_factor: float = setting("Factor of that reduction.", above=0, below=1)
+    lr_floor: float = setting("Lowest learning rate.", low=0)
     seeds: Any = setting("Number of seeds (101, 102, ...), or a list of them: [101,107].")
-    device: str = setting("auto (a GPU where there is one), cpu, cuda or cuda:1.")
-    precision: str = setting("Of the model's arithmetic: float32, or bf16 (faster, rounds more).")
-    threads: int = setting("Threads of PyTorch on the CPU; one is fastest.")
-    crossfit: int = setting("Folds for out-of-fold predictions of train, for `muse fuse`; 0: none.")
-    bootstrap: int = setting("Resamples of recordings for the 95 % confidence interval; 0: none.")
-    tensorboard: bool = setting("Write TensorBoard events beside metrics.jsonl.")
-    jobs: int = setting("Seeds, or jobs of a sweep, side by side; -1: one per core, never more.")
-    rerun: str = setting("Which jobs a sweep trains again: failed (and missing), all or none.")
-    show_test: bool = setting("Test scores of all jobs in the leaderboard, not of the best alone.")
-    data: DataConfig = setting("The packages and the cache.")
-    feature_sets: dict[str, FeatureSet] = setting("What is known of the public feature sets.")
-    job: JobInfo | None = None
+    device: str = setting("auto (a GPU where there is one), cpu, cuda or cuda:1.", identity=False)
+    precision: str = setting("Of the model's arithmetic: float32, or bf16 (faster, rounds more).",
+                             choices=("float32", "bf16"))  # fmt: skip
+    threads: int = setting("Threads of PyTorch on the CPU; one is fastest.", low=1, identity=False)
+    crossfit: int = setting("Folds for out-of-fold predictions of train, for `muse fuse`; 0: none.",
+                            low=0)  # fmt: skip
+    bootstrap: int = setting("Resamples of recordings for the 95 % confidence interval; 0: none.",
+                             low=0, high=1_000_000)  # fmt: skip
+    tensorboard: bool = setting("Write TensorBoard events beside metrics.jsonl.", identity=False)
+    workers: int = setting("Seeds, or jobs of a sweep, trained in parallel; -1: one per core, never"
+                           " more.", identity=False)  # fmt: skip
+    rerun: str = setting("Which jobs a sweep trains again: failed (and missing), all or none.",
+                         choices=("failed", "all", "none"), identity=False)  # fmt: skip
+    show_test: bool = setting("Test scores of all jobs in the leaderboard, not of the best alone.",
+                              identity=False)  # fmt: skip
+    data: DataConfig = setting("The packages and the cache.", identity="indirect")
+    feature_sets: dict[str, FeatureSet] = setting("Metadata of the public feature sets.",
+                                                  identity="indirect")  # fmt: skip
+    job: JobInfo | None = setting("Filled in by muse.", identity=False, default=None)
     fusion: ClassVar[bool] = False  # whether members are fused: the one place that knows
 
     def __post_init__(self):
-        if self.features is not None or not self.fusion:
-            self.features = names_of("features", self.features)
+        super().__post_init__()
         if self.standardise is not None and not isinstance(self.standardise, bool):
             self.standardise = names_of("standardise", self.standardise)
         self.seeds = _seeds(self.seeds)
         if self.target is not None:
             one_of("target", self.target, self.task.targets)
-        one_of("missing", self.missing, ("zero", "error"))
-        one_of("storage", self.storage, ("float32", "float16"))
-        one_of("precision", self.precision, ("float32", "bf16"))
-        one_of("best_on", self.best_on, ("devel", "train"))
-        one_of("rerun", self.rerun, ("failed", "all", "none"))
-        one_of("loss", self.loss, LOSSES)
-        one_of("ccc", self.ccc, ("sample", "biased"))
         if LOSSES[self.loss] != self.task.head:
             known = ", ".join(loss for loss, head in LOSSES.items() if head == self.task.head)
             raise MuseError(
                 f"loss={self.loss} does not go with task={self.task.name} ({self.task.head}): "
                 f"expected one of {known}."
             )
-        for name in ("window", "hop", "batch_size", "epochs", "patience", "threads"):
-            at_least(name, getattr(self, name), 1)
-        for name in ("weight_decay", "lr_patience", "lr_floor", "bootstrap", "crossfit"):
-            at_least(name, getattr(self, name), 0)
+        if self.workers < 1 and self.workers != -1:
+            raise MuseError(f"workers={self.workers}: expected 1 or more, or -1 for one per core.")
         if self.crossfit == 1:
             raise MuseError("crossfit=1: expected two folds or more, or 0 for none.")
-        if self.recordings is not None:
-            at_least("recordings", self.recordings, 1)
         if self.data.root is None:
             raise MuseError("data.root=null: expected the folder of the packages.")
-        if not self.lr > 0:
-            raise MuseError(f"lr={self.lr}: the learning rate must be above 0.")
-        if not 0 < self.lr_factor < 1:
-            raise MuseError(f"lr_factor={self.lr_factor}: expected a value between 0 and 1.")
         if self.loss == "ccc" and self.window < 2:
             raise MuseError("window=1 with loss=ccc: a CCC needs two frames or more.")
         if self.hop > self.window:
@@ -105,17 +109,28 @@ class TrainConfig:
         """What the model reads, in words; ``features`` without aliases."""
         return " + ".join(features)
 
+    def published(self) -> Published | None:
+        """Where the defaults of the model and of lr come from."""
+        return self.task.published
+
+    def as_published(self) -> dict[str, Any]:
+        """The settings that are as published for these targets and features: name -> value."""
+        source = self.published()
+        known = published_settings(source and asdict(source), self.targets, self.features or [])
+        own = {"lr": self.lr} | {f"model.{name}": value for name, value in self.model.items()}
+        names = {name: "lr" if name == "lr" else f"model.{name}" for name in known}
+        return {names[k]: v for k, v in known.items() if own.get(names[k]) == v}
+
 
 @dataclass
-class SelectConfig:
+class SelectConfig(Settings):
     """Which runs to fuse if they are not named."""
 
-    features: Any = setting("Feature sets; for each the run that is best on devel.")
-    root: str = setting("Folder below which runs are looked for.")
+    KEY = "select."
 
-    def __post_init__(self):
-        if self.features is not None:
-            self.features = names_of("select.features", self.features)
+    features: Any = setting("Feature sets; for each the run that is best on devel.",
+                            names=True, null=True)  # fmt: skip
+    root: str = setting("Folder below which runs are looked for.")
 
 
 @dataclass(kw_only=True)
@@ -125,25 +140,25 @@ class FuseConfig(TrainConfig):
     ``features`` are the names of the members once they are chosen, null before.
     """
 
-    runs: Any = setting("Run folders, or folders of predictions made elsewhere: [RUN,RUN].")
-    select: SelectConfig = setting("Choose the runs instead of naming them.")
-    method: str = setting("lstm (trained), mean, or weighted (mean by devel score).")
+    features: Any = setting("Filled in by muse: the names of the members.", names=True, null=True)
+    runs: Any = setting("Run folders, or folders of predictions made elsewhere: [RUN,RUN].",
+                        names=True, null=True, identity="indirect")  # fmt: skip
+    select: SelectConfig = setting("Choose the runs instead of naming them.", identity="indirect")
+    method: str = setting("lstm (trained), mean, or weighted (mean by devel score).",
+                          choices=("lstm", "mean", "weighted"))  # fmt: skip
     out_of_fold: bool = setting("Fit on out-of-fold predictions of train (runs with crossfit=5).")
     fusion: ClassVar[bool] = True
 
     def __post_init__(self):
-        one_of("method", self.method, ("lstm", "mean", "weighted"))
         if (self.runs is None) == (self.select.features is None):
             raise MuseError(
                 "expected either runs=[RUN,RUN], folders of finished runs, or "
                 "select.features=[egemaps,vggface], for each of which the best run is taken."
             )
-        if self.runs is not None:
-            self.runs = names_of("runs", self.runs)
         members = self.runs or self.select.features
-        if len(members) < 2:
-            raise MuseError(f"{members[0]}: a fusion needs two runs or more.")
-        if self.features and (not self.runs or len(self.features) != len(self.runs)):
+        if _count(members) < 2:
+            raise MuseError(f"{members}: a fusion needs two runs or more.")
+        if self.features and (not self.runs or _count(self.features) != _count(self.runs)):
             raise MuseError("features: the feature sets to fuse are select.features.")
         super().__post_init__()
         if self.target is None:
@@ -152,6 +167,13 @@ class FuseConfig(TrainConfig):
     def describe(self, features: list[str]) -> str:
         how = {"lstm": "late fusion", "mean": "mean", "weighted": "weighted mean"}[self.method]
         return f"{how} of {super().describe(features)}"
+
+    def published(self) -> Published | None:
+        return self.task.fusion
+
+
+def _count(names: Any) -> int:
+    return len(names) if isinstance(names, list) else 1
 
 
 def _seeds(value: Any) -> list[int]:
@@ -163,7 +185,5 @@ def _seeds(value: Any) -> list[int]:
         if len(set(value)) < len(value):
             raise MuseError(f"seeds={value}: a seed is named twice; name each once.")
         return value
-    at_least("seeds", value, 1)
-    if value > 1000:
-        raise MuseError(f"seeds={value}: expected at most 1000.")
+    within("seeds", value, low=1, high=1000)
     return list(range(101, 101 + value))

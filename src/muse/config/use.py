@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from muse.config.fields import at_least, names_of, one_of, setting
+from muse.config.fields import Settings, names_of, setting
 from muse.config.shared import PARTITIONS, DataConfig
 
 
@@ -15,18 +15,17 @@ class DataOfUse(DataConfig):
 
 
 @dataclass
-class UseConfig:
+class UseConfig(Settings):
     """What the commands share that use a run folder."""
 
     device: str | None = setting("auto, cpu, cuda or cuda:1; null: as the run.")
-    threads: int | None = setting("Threads of PyTorch on the CPU; null: as the run.")
+    threads: int | None = setting("Threads of PyTorch on the CPU; null: as the run.", low=1)
     trust: Any = setting("Model classes outside muse that may be built: [my_package.MyModel].")
     data: DataOfUse = setting("The packages and the cache.")
 
     def __post_init__(self):
+        super().__post_init__()
         self.trust = names_of("trust", self.trust) if self.trust else []
-        if self.threads is not None:
-            at_least("threads", self.threads, 1)
 
 
 @dataclass
@@ -41,12 +40,9 @@ class EvaluateConfig(UseConfig):
     """Settings of `muse evaluate`."""
 
     run: str = setting("The run folder.")
-    partition: Any = setting("Partitions to score: null (all), a name or a list.")
+    partition: Any = setting("Partitions to score: null (all), a name or a list.",
+                             choices=PARTITIONS, names=True, null=True)  # fmt: skip
     out: str | None = setting("JSON file for the scores; null: they are only printed.")
-
-    def __post_init__(self):
-        super().__post_init__()
-        self.partition = _partitions(self.partition)
 
 
 @dataclass
@@ -55,19 +51,7 @@ class PredictConfig(UseConfig):
 
     run: str = setting("The run folder.")
     out: str = setting("Folder for the predictions; new or empty, unless overwrite=true.")
-    partition: Any = setting("Partitions to predict: null (all of the package), a name or a list.")
+    partition: Any = setting("Partitions to predict: null (all of the package), a name or a list.",
+                             choices=PARTITIONS, names=True, null=True)  # fmt: skip
     zip: bool = setting("Also write OUT.zip with TARGET/ID.csv of one partition (test).")
     overwrite: bool = setting("Replace files of earlier predictions in out.")
-
-    def __post_init__(self):
-        super().__post_init__()
-        self.partition = _partitions(self.partition)
-
-
-def _partitions(value: Any) -> list[str] | None:
-    if value is None:
-        return None
-    names = names_of("partition", value)
-    for name in names:
-        one_of("partition", name, PARTITIONS)
-    return names

@@ -35,8 +35,8 @@ def parse_table(path: Path, data: bytes) -> Table:
     values. Raises MuseError, with file and row and all faults of the file, for anything that is
     not a table of finite numbers with rising timestamps.
     """
-    frame = _parse(path, data)
-    faults = _row_length_faults(path, data, frame)
+    frame = parse_frame(path, data)
+    faults = row_length_faults(path, data, frame)
     names = frame.columns.tolist()
     twice = sorted(name for name, count in Counter(names).items() if count > 1)
     if twice:
@@ -47,7 +47,7 @@ def parse_table(path: Path, data: bytes) -> Table:
         faults.append(f"{path}: no column beside timestamp and segment_id; expected values.")
     values = _values(frame, columns)
     looked_at = names if values is None else [name for name in names if name not in columns]
-    wide = {name: _numbers(path, frame, name, faults) for name in looked_at}
+    wide = {name: column_numbers(path, frame, name, faults) for name in looked_at}
     if values is None:  # a fault is in a column: look at each
         values = _float32(path, columns, wide, len(frame), faults)
     missing = np.full(len(frame), np.nan)
@@ -66,11 +66,20 @@ def rows_in_words(rows: np.ndarray) -> str:
     return f"rows {first}" + (f" and {more} more" if more > 0 else "")
 
 
-def _parse(path: Path, data: bytes) -> pd.DataFrame:
+def parse_frame(path: Path, data: bytes, text: str | None = None) -> pd.DataFrame:
+    """The columns of a CSV file as pandas reads them, ``text`` as the text that it is.
+
+    Raises MuseError for an empty file and for what is no table.
+    """
     if not data.strip():
         raise MuseError(f"{path}: the file is empty. Copy it again from its source.")
     try:
-        frame = pd.read_csv(io.BytesIO(data), low_memory=False, skip_blank_lines=False)
+        frame = pd.read_csv(
+            io.BytesIO(data),
+            low_memory=False,
+            skip_blank_lines=False,
+            dtype={text: str} if text else None,
+        )
     except (ValueError, UnicodeError, OverflowError) as error:  # ParserError is a ValueError
         reason = str(error).replace("Error tokenizing data. C error: ", "").strip()
         raise MuseError(
@@ -89,7 +98,7 @@ def _parse(path: Path, data: bytes) -> pd.DataFrame:
     return frame
 
 
-def _row_length_faults(path: Path, data: bytes, frame: pd.DataFrame) -> list[str]:
+def row_length_faults(path: Path, data: bytes, frame: pd.DataFrame) -> list[str]:
     """Rows shorter than the header (pandas fills them up), and a last line that is cut."""
     faults = []
     suspects = np.flatnonzero(frame.iloc[:, -1].isna().to_numpy())
@@ -118,7 +127,7 @@ def _row_length_faults(path: Path, data: bytes, frame: pd.DataFrame) -> list[str
     return faults
 
 
-def _numbers(path: Path, frame: pd.DataFrame, name: str, faults: list[str]) -> np.ndarray:
+def column_numbers(path: Path, frame: pd.DataFrame, name: str, faults: list[str]) -> np.ndarray:
     """One column as float64, NaN where it is no number; texts and infinite values are faults."""
     column = frame[name]
     if column.dtype.kind not in "iuf":

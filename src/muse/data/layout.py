@@ -33,7 +33,11 @@ def read_partitions(folder: Path, faults: Faults = STOP) -> dict[str, list[str]]
     The first column is the id, the last train, devel or test. Raises MuseError for a missing file,
     an unknown partition, an id that is named twice or could lead out of the package.
     """
-    path = folder / "metadata" / "partition.csv"
+    return read_partition_file(folder / "metadata" / "partition.csv", faults)
+
+
+def read_partition_file(path: Path, faults: Faults = STOP) -> dict[str, list[str]]:
+    """As `read_partitions`, of a file anywhere."""
     try:
         rows = list(csv.reader(path.read_text(encoding="utf-8-sig").splitlines()))
     except FileNotFoundError:

@@ -2,23 +2,11 @@
 
 import hashlib
 import json
-from dataclasses import asdict
 
+from muse.config.fields import numbers_of
 from muse.config.train import TrainConfig
 
 FORMAT = 2
-
-
-# settings that change no number: where things are, how fast, what is written beside the numbers
-NO_NUMBERS = (
-    *("job", "data", "device", "threads", "tensorboard", "feature_sets", "runs", "select"),
-    *("jobs", "rerun", "show_test"),
-)
-
-
-NO_NUMBERS_OF_TASK = (
-    *("title", "folder", "corpus", "size", "published", "fusion", "step", "targets"),
-)
 
 
 def run_id(
@@ -40,14 +28,8 @@ def run_id(
 
 def settings_key(config: TrainConfig) -> str:
     """A name for the settings alone: equal settings that change numbers give an equal key."""
-    members = (config.runs or config.select.features) if config.fusion else None
-    more = [config.features or members, config.targets, config.runs if config.fusion else None]
-    text = json.dumps([numbers_of(config), *more], sort_keys=True)
+    runs = config.runs if config.fusion else None
+    features = config.features or runs or config.select.features
+    settings = numbers_of(config) | {"features": features}
+    text = json.dumps([settings, features, config.targets, runs], sort_keys=True)
     return hashlib.blake2b(text.encode(), digest_size=5).hexdigest()
-
-
-def numbers_of(config: TrainConfig) -> dict:
-    """The settings that change numbers."""
-    settings = {k: v for k, v in asdict(config).items() if k not in NO_NUMBERS}
-    settings["task"] = {k: v for k, v in settings["task"].items() if k not in NO_NUMBERS_OF_TASK}
-    return settings

@@ -68,12 +68,12 @@ def run_sweep(command: str, words: list[str], root: Path) -> list[Path]:
 def _compose_and_run(command: str, words: list[str], root: Path, beside: int) -> Path:
     with terminal.quietly():
         config = load_config(command, words)
-        run_job(replace(config, jobs=workers_of_job(config.jobs, beside)), root)
+        run_job(replace(config, workers=workers_of_job(config.workers, beside)), root)
     return root / settings_key(config)
 
 
 def workers_of_job(workers: int, jobs: int) -> int:
-    """The setting `jobs` for the seeds of one of ``jobs`` that run at once: what these leave."""
+    """The setting `workers` for the seeds of one of ``jobs`` that run at once: what these leave."""
     if jobs == 1:
         return workers
     count = cores(workers)

@@ -13,7 +13,7 @@ import numpy as np
 
 from muse.errors import MuseError
 from muse.files import read_regular, write_text
-from muse.runs.identity import NO_NUMBERS, numbers_of
+from muse.runs.identity import numbers_of
 from muse.runs.read import read_result, read_settings, read_status
 from muse.scoring import metric_title
 from muse.sweep.state import LINK_FILE, job_folders, state_of
@@ -22,7 +22,6 @@ from muse.terminal import in_columns
 log = logging.getLogger(__name__)
 
 SHOWN = 20  # failures on the terminal
-NOT_COMPARED = {*NO_NUMBERS, "target"}
 
 
 @dataclass(frozen=True)
@@ -152,7 +151,7 @@ def _axes(rows: list[Row]) -> list[str]:
     varying = [n for n in names if len({row.settings.get(n, "") for row in rows}) > 1]
     for row in rows:
         row.settings.update({name: row.settings.get(name, "") for name in varying})
-    return [name for name in varying if name not in NOT_COMPARED]
+    return [name for name in varying if name != "target"]
 
 
 def _cells(row: Row, axes: list[str], test: float | None) -> list[str]:

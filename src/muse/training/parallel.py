@@ -90,7 +90,7 @@ def trainer(run: Run, count: int, on_epoch: Callable[[dict], None]) -> Iterator[
 def processes(config: TrainConfig, device: torch.device, units: int, plan: ModelPlan) -> int:
     """Models to train side by side: one per core, unless the user has other plans for them.
 
-    With jobs=-1 no more than the free memory is good for.
+    With workers=-1 no more than the free memory is good for.
 
     Args:
         units: models to train.
@@ -98,8 +98,8 @@ def processes(config: TrainConfig, device: torch.device, units: int, plan: Model
     """
     if device.type != "cpu" or config.threads > 1:
         return 1
-    count = min(cores(config.jobs), units)
-    if config.jobs > 0 or count == 1:
+    count = min(cores(config.workers), units)
+    if config.workers > 0 or count == 1:
         return count
     with torch.random.fork_rng(devices=[]):
         model = new_model(config, plan.frames["train"])
@@ -152,7 +152,7 @@ def _raise_failure(future: Future) -> None:
     except BrokenProcessPool:
         raise MuseError(
             "a training process was killed from outside, perhaps for want of memory. `muse "
-            "resume` goes on where each seed stood; jobs=1 trains one at a time."
+            "resume` goes on where each seed stood; workers=1 trains one at a time."
         ) from None
 
 

@@ -104,6 +104,9 @@ def _train(config: TrainConfig, folder: Path, package: Package | None) -> dict:
     id_ = id_of(config, package)
     log.info(heading(config.task.title, config.describe(package.features), package.synthetic))
     log.info("%s, on %s, run %s", _sizes(package), device, id_)
+    published = ", ".join(f"{name}={value}" for name, value in config.as_published().items())
+    if published:
+        log.info("as published: %s", published)
     targets: dict[str, dict] = {}
     units = [Unit(number, seed) for number in range(len(jobs)) for seed in config.seeds]
     count = processes(config, device, len(units), jobs[0])
