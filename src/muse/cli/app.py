@@ -62,7 +62,10 @@ def run(command: str) -> None:
         _remove_unused(folder)
         return None
 
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a cluster's stop is a Ctrl-C
+    for name in ("SIGTERM", "SIGHUP"):  # a cluster's stop and a closed terminal are a Ctrl-C
+        number = getattr(signal, name, None)
+        if number and signal.getsignal(number) != signal.SIG_IGN:  # as `nohup` wants it
+            signal.signal(number, signal.default_int_handler)
     try:
         job()
         if watch.current:
