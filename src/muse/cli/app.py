@@ -78,7 +78,7 @@ def run(command: str) -> None:
             "the others with it. The same command goes on where the sweep stood."
         )
     except (HydraException, OmegaConfBaseException) as error:
-        sys.exit(f"muse {command}: {explain_error(command, error, words)}")
+        sys.exit(terminal.printable(f"muse {command}: {explain_error(command, error, words)}"))
     except OSError as error:
         failed.append(_refused(error))
     except KeyboardInterrupt:
@@ -91,7 +91,7 @@ def run(command: str) -> None:
     if failed and isinstance(failed[0], BrokenPipeError):
         raise failed[0]
     if failed:
-        sys.exit(f"muse {command}: {failed[0]}")
+        sys.exit(terminal.printable(f"muse {command}: {failed[0]}"))
 
 
 def _refused(error: OSError) -> MuseError:
