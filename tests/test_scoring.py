@@ -167,3 +167,9 @@ def test_a_weighted_sum_of_metrics_has_a_name_and_an_interval_of_its_own():
     assert scores[name] == pytest.approx(0.66 * 0.75 + 0.34 * 5 / 6)
     # a quarter of the resamples is the first recording twice (half of it right), another the second
     assert scores["interval"] == pytest.approx([0.5, 1])
+
+
+def test_one_recording_has_no_interval():
+    one = [np.array([0.1, 0.2, 0.4])]
+    assert regression_scores(one, one, bootstrap=50)["interval"] is None
+    assert regression_scores(one * 2, one * 2, bootstrap=50)["interval"] == [1, 1]

@@ -284,3 +284,33 @@ def test_a_class_of_others_is_built_only_for_whom_the_user_trusts(
     scores, _ = evaluate(folder, "trust=[mine.Model]")
     sys.modules.pop("mine")
     assert scores["valence"]["devel"] == read_run(str(folder)).result["targets"]["valence"]["devel"]
+
+
+def test_overwriting_leaves_what_is_not_ours(finished, predict):
+    folder = finished(stress_package, "task=stress")
+    out = predict(folder)
+    note = out / "predictions/valence/devel/notes.csv"
+    note.write_text("mine")
+    with pytest.raises(MuseError, match=r"has not written, such as .*notes\.csv"):
+        predict(folder, "overwrite=true")
+    assert note.read_text() == "mine" and (out / "predictions/valence/devel/4.csv").exists()
+
+
+def test_predictions_that_are_not_finite_are_no_predictions(finished, predict, tmp_path):
+    """Of test: the run ends with its devel scores. Of another package: an error."""
+
+    def unusual(root: Path) -> Path:
+        folder = stress_package(root)
+        edit(folder / "feature_segments/a/2.csv", 2, "0,1,3e38,-3e38")
+        return folder
+
+    folder = finished(unusual, "task=stress", "target=valence", "standardise=true")
+    part = json.loads((folder / "result.json").read_text())["targets"]["valence"]
+    assert (
+        part["test"] is None
+        and part["devel"]["ccc"] == part["seeds"][part["best_seed"] - 101]["devel"]
+    )
+    assert "recording 2, frame 1" in (folder / "train.log").read_text()
+    assert not (folder / "predictions/valence/test").exists()
+    with pytest.raises(MuseError, match=r"valence, test, recording 2, frame 1"):
+        predict(folder)

@@ -1,12 +1,15 @@
-"""What this process may use of the machine: cores and memory."""
+"""What this process may use of the machine, cores and memory, and for how long."""
 
 import logging
 import os
 import sys
+import threading
+import time
 from pathlib import Path
 
 log = logging.getLogger(__name__)
 
+WATCH_SECONDS = 0.5
 STEP_BYTES = 2**30  # what a training step may take for the frames that go through a model at once
 PROCESS_BYTES = 400 * 2**20  # an interpreter with PyTorch, at its start
 JOB_BYTES = PROCESS_BYTES + STEP_BYTES  # a job of a sweep before its data are known
@@ -23,6 +26,30 @@ def cores(jobs: int) -> int:
 def start_method() -> str:
     """How processes start: a fork where only this program decides on threads, which is on Linux."""
     return "fork" if sys.platform == "linux" else "spawn"
+
+
+_watched: set[int] = set()  # the processes whose parent is watched; a fork inherits the set
+
+
+def end_with(parent: int) -> None:
+    """End this process soon after the one that has started it.
+
+    One that was killed cannot end its workers, and no pipe to it closes while they share both ends.
+    The kernel's death signal (prctl) is no way: it comes when the starting thread ends.
+
+    Args:
+        parent: id of the process that has started this one.
+    """
+    if os.getpid() in _watched:
+        return
+    _watched.add(os.getpid())
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(WATCH_SECONDS)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def within_memory(count: int, expected: int, warn: bool = True) -> int:

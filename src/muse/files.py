@@ -1,15 +1,29 @@
-"""Files: one reader, one atomic writer, checksums, CSV rows of predictions and labels."""
+"""Files: careful readers, one atomic writer, checksums, CSV rows of predictions and labels.
 
+A run folder may come from a stranger. Nothing is written through a link in it, and nothing is read
+but regular files.
+"""
+
+import errno
 import hashlib
 import json
+import os
+import secrets
 import stat
+import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 import pandas as pd
 
 from muse.errors import MuseError
+
+DEAD_SECONDS = 60.0  # a draft that was not written to for so long is of a process that was killed
+NO_LINK = getattr(os, "O_NOFOLLOW", 0)  # Windows has neither
+NO_WAIT = getattr(os, "O_NONBLOCK", 0)  # for the other end of a FIFO
 
 
 def checksum(data: bytes) -> str:
@@ -48,14 +62,76 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_file(path: Path, write: Callable[[Path], object]) -> None:
-    """Let ``write`` fill a draft, then move it to ``path``; MuseError if the system refuses."""
-    draft = path.with_name(f".{path.name}.draft")
+    """Let ``write`` fill a draft, then move it to ``path``; MuseError if the system refuses.
+
+    The name of the draft cannot be known before, and is short enough wherever that of ``path`` is.
+    A link at ``path`` is replaced, not followed.
+    """
+    draft = path.with_name(f".{secrets.token_hex(8)}.draft")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        with draft.open("x") as file:
+            mode = stat.S_IMODE(os.fstat(file.fileno()).st_mode)
         write(draft)
+        draft.chmod(mode)  # safetensors puts a file of its own there
         draft.replace(path)
     except OSError as error:
-        raise MuseError(f"{path}: cannot be written ({error.strerror}).") from None
+        raise MuseError(f"{path}: cannot be written ({error.strerror or error}).") from None
+    finally:
+        with suppress(OSError):  # there is a draft only after an error
+            draft.unlink(missing_ok=True)
+
+
+def remove_drafts(folder: Path) -> None:
+    """Remove what `write_file` has left below a folder in processes that were killed."""
+    for draft in folder.rglob(".*.draft"):
+        with suppress(OSError):
+            if time.time() - draft.lstat().st_mtime > DEAD_SECONDS:
+                draft.unlink()
+
+
+def open_regular(path: Path, mode: str = "rb") -> IO:
+    """Open a regular file.
+
+    Raises OSError for a link, which might lead anywhere, and for a FIFO or device, which might
+    never end.
+    """
+
+    def opener(name: str, flags: int) -> int:
+        try:
+            number = os.open(name, flags | NO_LINK | NO_WAIT, 0o666)
+        except OSError as error:
+            if error.errno in (errno.ELOOP, errno.ENXIO):  # a link, a FIFO that nobody reads
+                raise OSError(error.errno, "not a regular file", name) from None
+            raise
+        if not stat.S_ISREG(os.fstat(number).st_mode):
+            os.close(number)
+            raise OSError(errno.EINVAL, "not a regular file", name)
+        return number
+
+    return open(path, mode, encoding=None if "b" in mode else "utf-8", opener=opener)
+
+
+def read_regular(path: Path) -> bytes:
+    """All bytes of a regular file; raises as `open_regular`."""
+    with open_regular(path) as file:
+        return file.read()
+
+
+def check_plain(folder: Path) -> None:
+    """Raise MuseError if a run folder is a link, or has links or special files anywhere in it.
+
+    muse makes none in a run folder; what is written through one ends up outside.
+    """
+    for path in (folder, *folder.rglob("*")):
+        with suppress(FileNotFoundError):  # a draft, moved meanwhile
+            kind = stat.S_IFMT(path.lstat().st_mode)
+            if kind not in (stat.S_IFDIR, stat.S_IFREG):
+                what = "a link" if kind == stat.S_IFLNK else "neither a file nor a folder"
+                raise MuseError(
+                    f"{path}: {what}; a run folder has regular files and folders only. Nothing was "
+                    "written. Give the run folder itself, or remove what does not belong to it."
+                )
 
 
 def csv_text(table: pd.DataFrame) -> str:

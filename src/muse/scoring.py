@@ -161,7 +161,7 @@ def _scores(
 
     scores = {name: float(measure(name, None)[0]) for name in dict.fromkeys([*names, *weights])}
     scores[metric_name(metric)] = float(weighted(None)[0])
-    if not bootstrap:
+    if not bootstrap or recordings < 2:  # one recording says nothing of how recordings differ
         return scores | {"interval": None}
     picked = np.random.default_rng(SEED).integers(recordings, size=(bootstrap, recordings))
     draws = np.stack([np.bincount(row, minlength=recordings) for row in picked])

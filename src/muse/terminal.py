@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TextIO
 
 from tqdm import tqdm
 
@@ -32,6 +32,27 @@ def interval_in_words(scores: dict | None) -> str:
 def heading(title: str, inputs: str, synthetic: bool) -> str:
     """Task and inputs; a synthetic package is never without its mark."""
     return f"{title}, {inputs}{', SYNTHETIC data' if synthetic else ''}"
+
+
+def printable(text: str) -> str:
+    """Text in which a terminal finds no commands: control characters as they stand in Python.
+
+    Lines and tabs stay. Text of files, such as a title or an id, may come from a stranger.
+    """
+    return "".join(c if c.isprintable() or c in "\n\t" else repr(c)[1:-1] for c in text)
+
+
+class PrintableStream:
+    """A stream of text to which everything is written as `printable`."""
+
+    def __init__(self, stream: TextIO):
+        self.stream = stream
+
+    def write(self, text: str) -> int:
+        return self.stream.write(printable(text))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.stream, name)
 
 
 quiet = False  # of this process, see `quietly`

@@ -91,6 +91,55 @@ def test_a_damaged_memory_of_digests_is_no_harm(files, tmp_path):
     assert values(cache.load_tables(files, home, 1, "a")) == whole
 
 
+def test_a_copy_that_keeps_size_time_and_inode_is_read(files, tmp_path):
+    before = cache.load_tables(files, tmp_path / "cache", 1, "a")[0].values[0, 0]
+    files[0].write_text(files[0].read_text().replace("0,1,10,", "0,1,77,", 1))
+    os.utime(files[0], (1e9, 1e9))  # as cp -p and rsync do
+    assert before == 10
+    assert cache.load_tables(files, tmp_path / "cache", 1, "a")[0].values[0, 0] == 77
+
+
+@pytest.mark.parametrize("pattern", ["??/*[0-9a-f].npy", "??/*.rows.npy", "??/*.json"])
+@pytest.mark.parametrize("swap", [False, True], ids=["bit", "swap"])
+def test_a_changed_bit_and_swapped_files_are_noticed(files, tmp_path, monkeypatch, pattern, swap):
+    long = stress_package(tmp_path / "same") / "feature_segments/a"
+    for path, number in zip(files, "2345", strict=True):  # equal shapes
+        path.write_text((long / "1.csv").read_text().replace(",1,1", f",1,{number}"))
+    home = tmp_path / "cache"
+    whole = values(cache.load_tables(files, home, 1, "a"))
+    one, two = sorted(home.glob(f"v1/{pattern}"))[:2]
+    data = bytearray(one.read_bytes())
+    if swap:
+        one.write_bytes(two.read_bytes())
+        two.write_bytes(data)
+    else:
+        data[-9] ^= 1
+        one.write_bytes(data)
+    monkeypatch.setattr(cache, "_verified", set())  # as in a new process
+    assert values(cache.load_tables(files, home, 1, "a")) == whole
+
+
+def test_a_warm_cache_may_be_read_only(files, tmp_path, monkeypatch):
+    home = tmp_path / "cache"
+    whole = values(cache.load_tables(files, home, 1, "a"))
+    moved = [path.rename(path.with_name(f"x{path.name}")) for path in files]  # unknown names
+
+    def refuse(*_):
+        raise MuseError("read-only")
+
+    monkeypatch.setattr(cache, "write_in_cache", refuse)
+    assert values(cache.load_tables(moved, home, 1, "a")) == whole
+
+
+def test_drafts_of_a_killed_process_go(files, tmp_path):
+    draft = tmp_path / "cache/v1/ab/.abc.npy.12.0f"
+    draft.parent.mkdir(parents=True)
+    draft.write_text("half")
+    os.utime(draft, (1e9, 1e9))
+    cache.load_tables(files, tmp_path / "cache", 1, "a")
+    assert not draft.exists()
+
+
 def _load(files: list[Path], home: Path) -> list[list]:
     return values(cache.load_tables(files, home, 2, "a"))
 

@@ -62,3 +62,14 @@ def test_damaged_ones_are_made_again(table):
         assert moments_of(table.values, rows).mean.tolist() == [3, 6]
     np.save(kept, np.zeros((3, 5)))
     assert moments_of(table.values, rows).mean.tolist() == [3, 6]
+
+
+def test_damaged_moments_are_made_again(table):
+    rows = np.arange(3)
+    exact = moments_of(table.values, rows)
+    (kept,) = table.path.parent.rglob("*.moments_*.npy")
+    data = bytearray(kept.read_bytes())
+    data[-30] ^= 1
+    kept.write_bytes(data)
+    again = moments_of(table.values, rows)
+    np.testing.assert_array_equal(again.squares, exact.squares)

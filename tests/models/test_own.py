@@ -13,7 +13,7 @@ import yaml
 
 import muse.commands.train
 from muse.errors import MuseError
-from muse.models import build_model, find_class
+from muse.models import build_model, find_class, source_of
 from muse.runs.weights import load_model_file
 from tests.conftest import stress_package
 
@@ -207,3 +207,25 @@ def test_other_code_is_another_run(train, module, tmp_path):
     linecache.clearcache()
     other = train(f"model._target_={name}.Model")
     assert one["run_id"] == same["run_id"] != other["run_id"]
+
+
+def test_a_helper_of_an_own_model_is_part_of_its_code(module, tmp_path):
+    helper = tmp_path / "own_helper_of_model.py"
+    helper.write_text("import json\nSCALE = 1\n")
+    name = module("from own_helper_of_model import SCALE\n" + LINEAR.replace("RESULT", "SCALE"))
+    before = source_of(f"{name}.Model")
+    assert "SCALE = 1" in before and "JSONDecoder" not in before
+    helper.write_text("import json\nSCALE = 2\n")
+    assert source_of(f"{name}.Model") != before
+
+
+def test_modules_of_a_package_are_found_by_relative_imports(module, tmp_path):
+    package = tmp_path / "own_package_of_model"
+    package.mkdir()
+    (package / "__init__.py").write_text("")
+    (package / "parts.py").write_text("from . import deep\n")
+    (package / "deep.py").write_text("DEEP = 1\n")
+    (package / "net.py").write_text("from .parts import deep" + LINEAR.replace("RESULT", "deep"))
+    module("")  # the folder is one in which modules are found
+    assert "DEEP = 1" in source_of("own_package_of_model.net.Model")
+    assert source_of("muse.models.recurrent.Recurrent") is None

@@ -3,7 +3,10 @@
 import json
 import os
 import signal
+import subprocess
+import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -76,9 +79,19 @@ def test_nor_on_how_they_are_started(train, method, monkeypatch):
     assert epochs(spawned) == epochs(forked)
 
 
-def test_a_fault_in_one_stops_the_others(train):
+def test_a_fault_in_one_stops_the_others(train, monkeypatch):
+    def fails(*_):
+        raise MuseError("seed 101 has diverged")
+
+    monkeypatch.setattr(parallel, "train_one", fails)
+    with pytest.raises(MuseError, match="seed 101 has diverged"):
+        train(2)
+
+
+def test_more_folds_than_recordings_are_refused_before_training(train, monkeypatch):
+    monkeypatch.setattr(parallel, "train_one", None)  # never called
     with pytest.raises(MuseError, match=r"crossfit=5: train has 2 recordings"):
-        train(2, "crossfit=5")
+        train(1, "crossfit=5")
 
 
 def test_a_process_that_is_killed_is_told(train, monkeypatch):
@@ -170,3 +183,47 @@ def test_processes_are_as_many_as_fit_into_the_free_memory_and_say_so(count, mon
     monkeypatch.setattr(cores, "free_memory", lambda: small)
     assert count(10) == min(4, small // each)
     assert count(10, "model.hidden=2048", "batch_size=256") == 1
+
+
+def descendants(parent: int) -> set[int]:
+    """Ids of the processes that a process has started, and of those that these have."""
+    started: dict[int, set[int]] = {}
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):
+            above = int(path.read_text().rpartition(")")[2].split()[1])
+            started.setdefault(above, set()).add(int(path.parent.name))
+    found = started.get(parent, set())
+    return found.union(*(descendants(child) for child in found))
+
+
+def runs(process: int) -> bool:
+    with suppress(OSError):
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    return False
+
+
+@pytest.mark.skipif(cores.cores(-1) < 2 or not Path("/proc/self/stat").exists(), reason="Linux")
+@pytest.mark.parametrize("words", [["workers=2"], ["-m", "workers=2", "lr=0.1,0.2"]])
+def test_no_process_outlives_a_run_that_was_killed(tmp_path, words):
+    stress_package(tmp_path)
+    settings = [w for w in SETTINGS if not w.startswith("epochs")]
+    settings += ["target=valence", "epochs=100000", "patience=100000", f"data.root={tmp_path}"]
+    command = [sys.executable, "-m", "muse", "train", *words, *settings]
+    process = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.DEVNULL)
+    children: set[int] = set()
+    try:
+        deadline = time.time() + 120
+        while len(list(tmp_path.rglob("seed_10?.safetensors"))) < 2:  # two are being trained
+            assert process.poll() is None and time.time() < deadline
+            time.sleep(0.05)
+        children = descendants(process.pid)
+        process.kill()
+        process.wait()
+        deadline = time.time() + 60
+        while any(map(runs, children)):
+            assert time.time() < deadline
+            time.sleep(0.05)
+        assert len(children) >= 2
+    finally:
+        for one in filter(runs, {process.pid, *children}):
+            os.kill(one, signal.SIGKILL)

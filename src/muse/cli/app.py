@@ -66,7 +66,10 @@ def run(command: str) -> None:
         _remove_unused(folder)
         return None
 
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a cluster's stop is a Ctrl-C
+    for name in ("SIGTERM", "SIGHUP"):  # a cluster's stop and a closed terminal are a Ctrl-C
+        number = getattr(signal, name, None)
+        if number and signal.getsignal(number) != signal.SIG_IGN:  # as `nohup` wants it
+            signal.signal(number, signal.default_int_handler)
     try:
         job()
         if watch.current:
@@ -79,7 +82,7 @@ def run(command: str) -> None:
             "the others with it. The same command goes on where the sweep stood."
         )
     except (HydraException, OmegaConfBaseException) as error:
-        sys.exit(f"muse {command}: {explain_error(command, error, words)}")
+        sys.exit(terminal.printable(f"muse {command}: {explain_error(command, error, words)}"))
     except OSError as error:
         failed.append(_refused(error))
     except KeyboardInterrupt:
@@ -92,7 +95,7 @@ def run(command: str) -> None:
     if failed and isinstance(failed[0], BrokenPipeError):
         raise failed[0]
     if failed:
-        sys.exit(f"muse {command}: {failed[0]}")
+        sys.exit(terminal.printable(f"muse {command}: {failed[0]}"))
 
 
 def _refused(error: OSError) -> MuseError:

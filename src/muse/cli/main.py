@@ -1,7 +1,10 @@
 """`muse <command>`: find the command, hand over to Hydra. Nothing heavy is imported here."""
 
+import logging
 import os
 import sys
+from contextlib import redirect_stdout
+from pathlib import Path
 
 from muse import __version__
 from muse.config.commands import COMMANDS
@@ -21,18 +24,34 @@ def main() -> None:
         complete(sys.argv[1:])
     elif word in COMMANDS:
         del sys.argv[1]
-        from muse.cli.app import run
-
-        try:
-            run(word)
-            sys.stdout.flush()
-        except BrokenPipeError:  # `muse ... | head` has read enough
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            sys.exit(1)
+        _run(word)
     else:
         hint = did_you_mean(word, list(COMMANDS))
         print(f"muse: no command '{word}'.{hint}\n\n{usage()}", file=sys.stderr)
         sys.exit(2)
+
+
+def _run(word: str) -> None:
+    """Run a command; nothing that is printed commands the terminal.
+
+    A command that is finished does not fail because nobody reads what it says.
+    """
+    from muse.cli.app import run
+    from muse.terminal import PrintableStream
+
+    logging.raiseExceptions = False  # no traceback for a line that cannot be printed
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed before the start
+            setattr(sys, name, Path(os.devnull).open("w"))  # noqa: SIM115
+    finished = False
+    try:
+        with redirect_stdout(PrintableStream(sys.stdout)):
+            run(word)
+        finished = True
+        sys.stdout.flush()
+    except BrokenPipeError:  # `muse ... | head` has read enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0 if finished else 1)
 
 
 def usage() -> str:

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import shutil
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -33,6 +34,8 @@ from muse.terminal import counted, heading
 
 log = logging.getLogger(__name__)
 
+UNFINISHED = ".unfinished"  # in the report's folder while there is more to write
+
 
 def run(config: GoldConfig) -> None:
     """Write labels, tables and figures, then print agreement, weights and where they are.
@@ -51,6 +54,10 @@ def run(config: GoldConfig) -> None:
         raise MuseError(
             f"out={out}: a package of real data; {simulated[0]} is synthetic. Give another folder."
         )
+    unfinished = report / UNFINISHED
+    if unfinished.is_file():  # both folders were empty when it was written
+        shutil.rmtree(labels, ignore_errors=True)
+        shutil.rmtree(report)
     for folder in (labels, report):
         if folder.is_dir() and any(folder.iterdir()):
             raise MuseError(
@@ -66,7 +73,9 @@ def run(config: GoldConfig) -> None:
     agreement = agreement_of(golds)
     if simulated:  # before there is anything that would need the mark
         write_text(out / SYNTHETIC_MARK, "Simulated, not recorded.\n")
+    write_text(unfinished, "muse gold was stopped here; the next one begins again.\n")
     _write(config, golds, agreement, labels, report, bool(simulated))
+    unfinished.unlink()
     _print_summary(config, golds, agreement, labels, report, bool(simulated))
 
 

@@ -1,6 +1,7 @@
 """`muse predict`: the predictions of a finished run for a package, with or without labels."""
 
-import shutil
+import json
+import re
 import zipfile
 from pathlib import Path
 
@@ -9,11 +10,12 @@ from muse.config.use import PredictConfig
 from muse.data.heads import head_of
 from muse.data.layout import find_package, recordings_in
 from muse.errors import MuseError
-from muse.files import write_file, write_json
+from muse.files import check_plain, read_regular, write_file, write_json
 from muse.inference.apply import LoadedRun, load_run
 from muse.training.save import save_predictions
+from muse.training.scores import not_finite
 
-WRITTEN = ("predictions", "logits", "predictions.json")  # all that the command puts into `out`
+ABOUT = "predictions.json"  # names all files that the command puts into `out`
 
 
 def run(config: PredictConfig) -> None:
@@ -37,19 +39,10 @@ def run(config: PredictConfig) -> None:
     ids = _recordings(used, config)
     zipped = _partition_of_archive(list(ids)) if config.zip else None
     package = used.package([], ids)
-    for name in WRITTEN[:2]:
-        shutil.rmtree(out / name, ignore_errors=True)
+    for name in _written(out):
+        (out / name).unlink(missing_ok=True)
     head = head_of(used.config.task)
-    files: dict[str, Path] = {}  # name in the archive -> file
-    count = 0
-    for applied in used.apply(package):
-        recordings = package.partitions[applied.partition]
-        paths = save_predictions(
-            head, out, recordings, applied.target, applied.partition, applied.values
-        )
-        count += len(paths)
-        if applied.partition == zipped:
-            files |= {f"{applied.target}/{path.name}": path for path in paths}
+    targets = [target for model in used.models for target in model.targets]
     about = {
         "muse": muse.__version__,
         "run": str(used.saved.folder),
@@ -58,8 +51,28 @@ def run(config: PredictConfig) -> None:
         "features": used.features,
         "synthetic": package.synthetic,
         "data": {"folder": str(package.folder), "partitions": package.digests},
+        "files": [
+            f"{kind}/{target}/{partition}/{recording.id}.csv"
+            for kind in sorted({"predictions", head.folder})
+            for target in targets
+            for partition, recordings in package.partitions.items()
+            for recording in recordings
+        ],
     }
-    write_json(out / "predictions.json", about)
+    write_json(out / ABOUT, about)  # first: whatever ends here, its files can be replaced
+    files: dict[str, Path] = {}  # name in the archive -> file
+    count = 0
+    for applied in used.apply(package):
+        recordings = package.partitions[applied.partition]
+        wrong = not_finite(recordings, applied.values)
+        if wrong:
+            raise MuseError(f"{package.folder}: {applied.target}, {applied.partition}, {wrong}.")
+        paths = save_predictions(
+            head, out, recordings, applied.target, applied.partition, applied.values
+        )
+        count += len(paths)
+        if applied.partition == zipped:
+            files |= {f"{applied.target}/{path.name}": path for path in paths}
     mark = ", SYNTHETIC data" if package.synthetic else ""
     print(f"{count} files of {', '.join(ids)}{mark}: {out / 'predictions'}")
     if zipped:
@@ -81,8 +94,9 @@ def _check_free(out: Path, archive: Path, config: PredictConfig) -> None:
     """Raise MuseError rather than replace a file that is not ours, or ours without being asked."""
     if out.exists() and not out.is_dir():
         raise MuseError(f"out={out}: is a file; expected a new or empty folder.")
-    there = sorted(path.name for path in out.iterdir()) if out.is_dir() else []
-    foreign = [name for name in there if name not in WRITTEN]
+    check_plain(out) if out.is_dir() else None
+    there = sorted(p.relative_to(out).as_posix() for p in out.rglob("*") if p.is_file())
+    foreign = sorted({*there} - {ABOUT, *_written(out)})
     if foreign:
         raise MuseError(
             f"out={out}: has files that `muse predict` has not written, such as {foreign[0]}. Give "
@@ -94,6 +108,18 @@ def _check_free(out: Path, archive: Path, config: PredictConfig) -> None:
             f"{taken[0]}: predictions are there already. Give another out, or replace them with "
             "overwrite=true."
         )
+
+
+def _written(out: Path) -> list[str]:
+    """The files of earlier predictions in ``out``; none if nothing says which they are."""
+    try:
+        names = json.loads(read_regular(out / ABOUT))["files"]
+        inside = [
+            n for n in names if re.fullmatch(r"(predictions|logits)(/[^/]+){2}/[^/]+\.csv", n)
+        ]
+        return [name for name in inside if ".." not in name.split("/")]
+    except (OSError, ValueError, KeyError, TypeError):
+        return []
 
 
 def _partition_of_archive(partitions: list[str]) -> str:

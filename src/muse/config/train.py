@@ -53,7 +53,7 @@ class TrainConfig(Settings):
     device: str = setting("auto (a GPU where there is one), cpu, cuda or cuda:1.", identity=False)
     precision: str = setting("Of the model's arithmetic: float32, or bf16 (faster, rounds more).",
                              choices=("float32", "bf16"))  # fmt: skip
-    threads: int = setting("Threads of PyTorch on the CPU; one is fastest.", low=1, identity=False)
+    threads: int = setting("Threads of PyTorch on the CPU; one is fastest.", low=1, implied=1)
     crossfit: int = setting("Folds for out-of-fold predictions of train, for `muse fuse`; 0: none.",
                             low=0)  # fmt: skip
     bootstrap: int = setting("Resamples of recordings for the 95 % confidence interval; 0: none.",

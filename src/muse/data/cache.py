@@ -3,12 +3,16 @@
 <cache>/v2/ab/abcdef….npy        values: (rows, columns) float32, read as a memory map
                     ….half.npy   the same as float16, if that was asked for, instead
                     ….rows.npy   timestamps and segments: (2, rows) float64
-                    ….json       column names and the missing values; written last (….half.json)
+                    ….json       column names, missing values, checksums; written last (….half.json)
                     ….moments_….npy  of the rows that training uses, see muse.data.moments
-<cache>/v2/digests/<folder>.json size, time and inode of each file when its digest was taken
+<cache>/v2/digests/<folder>.json size, times and inode of each file when its digest was taken
 
 Every file is written under another name and moved into place, so two runs that build the cache at
 once write the same bytes twice and never see half a file.
+
+What is verified: when a process opens an entry for the first time, the checksums of its rows and,
+up to CHECKED_BYTES, of its values; that of its description and of moments whenever they are read.
+What is damaged is made again from the CSV file. Of larger values type and shape alone are verified.
 """
 
 import hashlib
@@ -18,6 +22,7 @@ import os
 import secrets
 import signal
 import time
+import zlib
 from collections.abc import Callable, Iterable
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -29,16 +34,18 @@ import numpy as np
 
 from muse import terminal
 from muse.config.fields import path_of
-from muse.cores import start_method
+from muse.cores import end_with, start_method
 from muse.data.csv_table import Table, parse_table
 from muse.errors import STOP, Faults, MuseError
-from muse.files import read_bytes
+from muse.files import digest_of, read_bytes, read_regular
 
 FORMAT = "v2"  # raise it when the same file gives another table, or is refused
 KINDS = {"float32": "", "float16": ".half"}  # how values are stored, in the names of the files
 MEMORY = 2 * 2**30  # bytes that parsing may take
 MEMORY_PER_BYTE = 6  # of text: the text itself, and its numbers in three places
 WORTH_PROCESSES = 2**25  # bytes of text that are worth starting processes
+CHECKED_BYTES = 2**25  # values larger than this are not read for their checksum
+DEAD_SECONDS = 3600.0  # a draft that was not written to for so long is of a process that was killed
 RACY_SECONDS = 2.0  # a file this young may change again within the same time stamp
 
 
@@ -82,6 +89,7 @@ def load_tables(
             if tables[path] is None:
                 unread.append(path)
     if unread:
+        _remove_drafts(home)
         pool = _pool(unread, readers)
         try:
             reading = [pool.submit(_read, home, path, kind) for path in unread]
@@ -101,8 +109,9 @@ def load_tables(
             ) from None
         finally:
             pool.shutdown(cancel_futures=True)  # a fault is told at once, not after the last file
-        for folder in {path.parent for path in unread}:
-            _remember(home, folder, memory[folder])
+        with suppress(MuseError):  # a cache that may only be read costs time, nothing else
+            for folder in {path.parent for path in unread}:
+                _remember(home, folder, memory[folder])
     return [tables[path] for path in paths]
 
 
@@ -113,14 +122,19 @@ def _pool(paths: list[Path], readers: int) -> Executor:
     readers = max(1, min(readers, fit, len(paths)))
     if readers > 1 and sum(sizes) > WORTH_PROCESSES and start_method() == "fork":
         context = multiprocessing.get_context("fork")
-        return ProcessPoolExecutor(readers, context, signal.signal, (signal.SIGINT, signal.SIG_IGN))
+        return ProcessPoolExecutor(readers, context, _begin, (os.getpid(),))
     return ThreadPoolExecutor(readers)
+
+
+def _begin(parent: int) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the one who asks stops this process
+    end_with(parent)
 
 
 def _read(home: Path, path: Path, kind: str) -> tuple[str, list | None]:
     """Read a CSV file, store it if the cache lacks its content; return its digest.
 
-    Also size, time, inode and digest to be remembered, None if the file is too young for that.
+    Also size, times, inode and digest to be remembered, None if the file is too young for that.
     """
     try:
         before = path.stat()
@@ -131,11 +145,16 @@ def _read(home: Path, path: Path, kind: str) -> tuple[str, list | None]:
     if _open(home, path, digest, kind) is None:
         _store(home, digest, parse_table(path, data), kind)
     old = time.time() - before.st_mtime > RACY_SECONDS
-    return digest, [before.st_size, before.st_mtime_ns, before.st_ino, digest] if old else None
+    return digest, [*_stamp(before), digest] if old else None
+
+
+def _stamp(now: os.stat_result) -> list[int]:
+    """What changes with the content of a file: a copy may keep size and st_mtime, not st_ctime."""
+    return [now.st_size, now.st_mtime_ns, now.st_ctime_ns, now.st_ino]
 
 
 def _known_digest(path: Path, memory: dict) -> str | None:
-    """The digest taken when the file had the size, time and inode that it has now."""
+    """The digest taken when the file had the size, times and inode that it has now."""
     try:
         now = path.stat()
     except FileNotFoundError:
@@ -143,14 +162,17 @@ def _known_digest(path: Path, memory: dict) -> str | None:
     except OSError as error:
         raise MuseError(f"{path}: cannot be read ({error.strerror}).") from None
     entry = memory.get(path.name)
-    return entry[3] if entry and entry[:3] == [now.st_size, now.st_mtime_ns, now.st_ino] else None
+    known = isinstance(entry, list) and entry[:-1] == _stamp(now)
+    return entry[-1] if known else None
 
 
 def _open(home: Path, path: Path, digest: str, kind: str) -> CachedTable | None:
     """The cached content ``digest``; None if it is absent or damaged."""
     stem = home / digest[:2] / digest
     try:
-        about = json.loads(stem.with_suffix(f"{kind}.json").read_text())
+        about = json.loads(read_regular(stem.with_suffix(f"{kind}.json")))
+        if about.pop("digest") != digest_of(about) or about["content"] != digest:
+            return None
         rows = np.load(stem.with_suffix(".rows.npy"), allow_pickle=False)
         half = kind == KINDS["float16"] and not about.get("float32")
         stored = stem.with_suffix(f"{kind}.npy" if half else ".npy")
@@ -160,11 +182,25 @@ def _open(home: Path, path: Path, digest: str, kind: str) -> CachedTable | None:
             return None
         if values.dtype != (np.float16 if half else np.float32):
             return None
+        if stored not in _verified and not _is_whole(about, rows, values):
+            return None
+        _verified.add(stored)
         return CachedTable(
             about["columns"], values, rows[0], rows[1], path, digest, about["missing"], first
         )
     except (OSError, EOFError, ValueError, KeyError, TypeError, IndexError):
         return None
+
+
+_verified: set[Path] = set()  # the values that this process has compared with their checksums
+
+
+def _is_whole(about: dict, rows: np.ndarray, values: np.ndarray) -> bool:
+    """Whether rows and values are those that were stored."""
+    small = values.nbytes <= CHECKED_BYTES
+    return about["rows"] == zlib.crc32(rows) and (
+        not small or about["values"] == zlib.crc32(values)
+    )
 
 
 def _store(home: Path, digest: str, table: Table, kind: str) -> None:
@@ -180,12 +216,22 @@ def _store(home: Path, digest: str, table: Table, kind: str) -> None:
         else:
             values = values.astype(np.float16)
     stem = home / digest[:2] / digest
-    rows = np.stack([table.timestamps, table.segments])
+    rows, values = np.stack([table.timestamps, table.segments]), np.ascontiguousarray(values)
+    about |= {"content": digest, "rows": zlib.crc32(rows), "values": zlib.crc32(values)}
+    about["digest"] = digest_of(about)
     stored = stem.with_suffix(".npy" if about.get("float32") else f"{kind}.npy")
     write_in_cache(stored, lambda file: np.save(file, values))
     write_in_cache(stem.with_suffix(".rows.npy"), lambda file: np.save(file, rows))
     about = json.dumps(about).encode()
     write_in_cache(stem.with_suffix(f"{kind}.json"), lambda file: file.write(about))
+
+
+def _remove_drafts(home: Path) -> None:
+    """Remove what processes that were killed have left."""
+    for draft in home.glob("*/.*"):
+        with suppress(OSError):
+            if time.time() - draft.stat().st_mtime > DEAD_SECONDS:
+                draft.unlink()
 
 
 def write_in_cache(path: Path, write: Callable) -> None:

@@ -1,6 +1,7 @@
 """Mean and deviation of columns, kept in the cache: a second start reads no feature for them."""
 
 import hashlib
+import io
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +10,9 @@ import numpy as np
 
 from muse.data.cache import write_in_cache
 from muse.errors import MuseError
+from muse.files import checksum, read_regular
+
+MARK = 16  # bytes of a checksum
 
 
 @dataclass(frozen=True)
@@ -35,10 +39,10 @@ def moments_of(values: np.ndarray, rows: np.ndarray) -> Moments:
     """
     kept = _file(values, rows)
     if kept and kept.exists():
-        with suppress(OSError, ValueError, EOFError):  # damaged: they are made again
-            stored = np.load(kept, allow_pickle=False)
-            if stored.shape == (3, values.shape[1]):
-                return Moments(*stored)
+        with suppress(OSError, ValueError, EOFError):
+            data = read_regular(kept)
+            if data[-MARK:] == _mark(kept, data[:-MARK]):  # else damaged: they are made again
+                return Moments(*np.load(io.BytesIO(data), allow_pickle=False))
     chosen = np.asarray(values[rows] if len(rows) < len(values) else values, dtype=np.float64)
     count = (~np.isnan(chosen)).sum(axis=0).astype(float)
     mean = np.nansum(chosen, axis=0) / np.maximum(count, 1)
@@ -46,9 +50,16 @@ def moments_of(values: np.ndarray, rows: np.ndarray) -> Moments:
     moments = Moments(count, mean, np.nansum(np.square(chosen, out=chosen), axis=0))
     if kept:
         with suppress(MuseError):  # a cache that may only be read costs time, nothing else
-            together = np.stack([moments.count, moments.mean, moments.squares])
-            write_in_cache(kept, lambda file: np.save(file, together))
+            data = io.BytesIO()
+            np.save(data, np.stack([moments.count, moments.mean, moments.squares]))
+            marked = data.getvalue() + _mark(kept, data.getvalue())
+            write_in_cache(kept, lambda file: file.write(marked))
     return moments
+
+
+def _mark(kept: Path, data: bytes) -> bytes:
+    """The checksum at the end of a file of moments; with its name, since files may be swapped."""
+    return checksum(kept.name.encode() + data).encode()
 
 
 def _file(values: np.ndarray, rows: np.ndarray) -> Path | None:

@@ -1,15 +1,21 @@
 """Models: (batch, frames, features) and lengths -> (batch, frames, outputs)."""
 
-import importlib
+import ast
+import importlib.util
 import inspect
+import json
 import pkgutil
 import sys
 import traceback
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from torch import nn
 
 from muse.errors import MuseError
+
+INSTALLED = "site-packages", "dist-packages"  # what lies in there is no folder of the user's
 
 
 def build_model(settings: dict, inputs: dict[str, int], outputs: int) -> nn.Module:
@@ -83,13 +89,52 @@ def is_of_muse(target: str) -> bool:
 
 
 def source_of(target: str) -> str | None:
-    """The source of the module of a class that is not muse's: its code changes the numbers."""
+    """The code of a class that is not muse's, since it changes the numbers.
+
+    That is the source of its module, and of all that this one imports, at any depth, from its own
+    package, or from its own folder if it is in none.
+    """
     if is_of_muse(target):
         return None
+    module = sys.modules[find_class(target).__module__]
     try:
-        return inspect.getsource(sys.modules[find_class(target).__module__])
+        source = inspect.getsource(module)
     except (OSError, TypeError):
         return None
+    found = {module.__name__: source}
+    _add_imported(module.__name__, found)
+    return source if len(found) == 1 else json.dumps(found, sort_keys=True)
+
+
+def _add_imported(name: str, found: dict[str, str]) -> None:
+    """Add the sources of what a module imports from its own package or folder to ``found``."""
+    top = sys.modules[name.partition(".")[0]]
+    in_package = hasattr(top, "__path__")
+    home = Path(top.__path__[0]).parent if in_package else Path(top.__file__).parent
+    if not in_package and home.name in INSTALLED:
+        return
+    for full in _imported(name, found[name]):
+        path = home.joinpath(*full.split("."))
+        own = not in_package or full.partition(".")[0] == top.__name__
+        for file in (path.with_suffix(".py"), path / "__init__.py"):
+            if own and full not in found and file.is_file():
+                found[full] = file.read_text(encoding="utf-8")
+                with suppress(ImportError):
+                    importlib.import_module(full)
+                    _add_imported(full, found)
+
+
+def _imported(name: str, source: str) -> Iterator[str]:
+    """Names that a module imports, some of which may be no modules but what is in them."""
+    package = name if hasattr(sys.modules[name], "__path__") else name.rpartition(".")[0]
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            with suppress(ImportError, ValueError):  # above the package
+                start = "." * node.level + (node.module or "")
+                start = importlib.util.resolve_name(start, package)
+                yield from (start, *(f"{start}.{alias.name}" for alias in node.names))
 
 
 def check_trusted(path: Path, target: str, trust: list[str]) -> None:

@@ -39,7 +39,15 @@ import muse
 from muse.config.fields import path_of
 from muse.config.train import TrainConfig
 from muse.errors import MuseError
-from muse.files import checksum, digest_of, write_json, write_text
+from muse.files import (
+    checksum,
+    digest_of,
+    open_regular,
+    read_regular,
+    remove_drafts,
+    write_json,
+    write_text,
+)
 from muse.runs.identity import FORMAT
 
 READ_LATER = ("config.yaml", "weights", "predictions", "logits", "labels", "crossfit")
@@ -72,10 +80,11 @@ def log_file(folder: Path) -> Iterator[None]:
     """Append what is logged to train.log of a run."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        handler = logging.FileHandler(folder / "train.log")
+        stream = open_regular(folder / "train.log", "a")
     except OSError as error:
         path = folder / "train.log"
         raise MuseError(f"{path}: cannot be written ({error.strerror}).") from None
+    handler = logging.StreamHandler(stream)
     root, level = logging.getLogger(), logging.getLogger().level
     root.addHandler(handler)
     root.setLevel(min(level, logging.INFO) if level else logging.INFO)
@@ -84,7 +93,7 @@ def log_file(folder: Path) -> Iterator[None]:
     finally:
         root.setLevel(level)
         root.removeHandler(handler)
-        handler.close()
+        stream.close()
 
 
 @contextmanager
@@ -103,6 +112,7 @@ def locked(folder: Path) -> Iterator[None]:
         pass
     except OSError as error:
         raise MuseError(f"{folder}: cannot be written ({error.strerror}).") from None
+    remove_drafts(folder)
     try:
         yield
     finally:
@@ -115,7 +125,7 @@ def set_status(folder: Path, state: str, reason: str = "") -> None:
     Beside it stands a checksum of the settings: `resume` goes on with no others.
     """
     try:
-        config = checksum((folder / "config.yaml").read_bytes())
+        config = checksum(read_regular(folder / "config.yaml"))
     except OSError as error:
         path = folder / "config.yaml"
         raise MuseError(f"{path}: cannot be read ({error.strerror}). Train anew.") from None
@@ -129,7 +139,7 @@ def write_result(folder: Path, result: dict) -> dict:
     """
     content = {"format": FORMAT, "muse": muse.__version__, **result}
     content["files"] = {
-        path.relative_to(folder).as_posix(): checksum(path.read_bytes())
+        path.relative_to(folder).as_posix(): checksum(read_regular(path))
         for name in READ_LATER
         for path in sorted([folder / name, *(folder / name).rglob("*")])
         if path.is_file() and not path.name.endswith(".draft")

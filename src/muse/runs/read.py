@@ -1,7 +1,7 @@
 """Finished and interrupted runs, read back: every file is checked before it is used.
 
-A run folder is data. Nothing in it is executed, unpickled or interpolated, and no path in it leads
-out of it.
+A run folder is data. Nothing in it is executed, unpickled or interpolated, no path or name in it
+leads out of it, and only regular files are read.
 """
 
 import json
@@ -17,12 +17,14 @@ from muse.config.compose import from_data
 from muse.config.shared import PARTITIONS, JobInfo
 from muse.config.train import TrainConfig
 from muse.config.use import UseConfig
+from muse.data.layout import is_name
 from muse.errors import MuseError
-from muse.files import checksum, digest_of
+from muse.files import check_plain, checksum, digest_of, read_regular
 from muse.runs.identity import FORMAT
 
 log = logging.getLogger(__name__)
 
+SEED_KEYS = "best_seed", "best_epoch"
 AGAIN = "Copy the run folder again, or train anew."
 
 
@@ -139,8 +141,9 @@ def read_result(home: Path) -> dict:
 def read_unfinished(home: Path) -> TrainConfig:
     """The settings of a run that is to be continued.
 
-    Raises MuseError as `read_run`.
+    Raises MuseError as `read_run`, and for links in the folder: it is written to.
     """
+    check_plain(home)
     settings, status = read_settings(home), home / "status.json"
     try:
         known = json.loads(_bytes(status))["config"]
@@ -166,9 +169,22 @@ def read_settings(home: Path) -> TrainConfig:
         reason = " ".join(str(error).split())
         raise MuseError(f"{path}: damaged, not valid YAML ({reason}). {AGAIN}") from None
     command = text.splitlines()[0].removeprefix("# ") if text.startswith("# ") else ""
-    return from_data(
+    settings = from_data(
         "fuse" if is_fusion(data) else "train", data, path, JobInfo(str(home), command)
     )
+    for name in [settings.task.name, *settings.task.targets, *(settings.features or [])]:
+        if not is_name(name):  # they become the names of files
+            raise MuseError(f"{path}: {name!r}: expected a name, not a path. {AGAIN}")
+    return settings
+
+
+def read_status(home: Path) -> dict[str, str]:
+    """The content of status.json as text; empty if there is none or it is damaged."""
+    try:
+        status = json.loads(read_regular(home / "status.json"))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return {k: str(v) for k, v in status.items()} if isinstance(status, dict) else {}
 
 
 def settings_here(settings: TrainConfig, use: UseConfig) -> TrainConfig:
@@ -192,11 +208,11 @@ class _PlainLoader(yaml.SafeLoader):
 
 def _bytes(path: Path) -> bytes:
     try:
-        return path.read_bytes()
+        return read_regular(path)
     except FileNotFoundError:
         raise MuseError(f"{path}: the file is missing. {AGAIN}") from None
     except OSError as error:
-        raise MuseError(f"{path}: cannot be read ({error.strerror}).") from None
+        raise MuseError(f"{path}: cannot be read ({error.strerror}). {AGAIN}") from None
 
 
 def _is_sound(result: dict) -> bool:
@@ -215,21 +231,26 @@ def _is_sound(result: dict) -> bool:
             and all(isinstance(result[key], str) for key in ("run_id", "task", "metric"))
             and all(isinstance(result[key], bool) for key in ("synthetic", "debug"))
             and isinstance(result["data"]["folder"], str)
-            and isinstance(result["features"], list)
+            and all(map(is_name, [*targets, *result["features"], *result.get("members", [])]))
+            and all(isinstance(t[key], int) for t in targets.values() for key in SEED_KEYS)
+            and all(_is_spread(t["over_seeds"]["devel"]) for t in targets.values())
         )
     except (KeyError, TypeError, AttributeError):
         return False
+
+
+def _is_spread(over: dict) -> bool:
+    """Whether it has a mean over seeds, and a deviation or None."""
+    return isinstance(over["mean"], float) and isinstance(over["deviation"], float | None)
 
 
 def _no_result(home: Path) -> str:
     """Why there is no result.json, in words."""
     if not (home / "config.yaml").is_file():
         return _no_run(home)
-    try:
-        status = json.loads((home / "status.json").read_text(encoding="utf-8"))
-        state = f"{status['status']}: {status['reason']}" if status["reason"] else status["status"]
-    except (OSError, ValueError, KeyError, TypeError):
-        state = "unknown"
+    status = read_status(home)
+    state, reason = status.get("status", "unknown"), status.get("reason")
+    state += f": {reason}" if reason else ""
     return f"{home}: the run is not finished (status {state}). Continue it with: muse resume {home}"
 
 

@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from muse.errors import MuseError
-from muse.files import write_file
+from muse.files import open_regular, write_file
 
 
 def write_tensors(path: Path, tensors: dict[str, Tensor], about: dict) -> None:
@@ -24,7 +24,14 @@ def write_tensors(path: Path, tensors: dict[str, Tensor], about: dict) -> None:
     text = json.dumps(about)
     # one entry: safetensors writes several in random order, and equal runs have equal files
     metadata = {"muse": json.dumps({"digest": _digest(tensors, text), "about": text})}
-    write_file(path, lambda draft: save_file(tensors, draft, metadata))
+
+    def write(draft: Path) -> None:
+        try:
+            save_file(tensors, draft, metadata)
+        except SafetensorError as error:  # a full disk
+            raise OSError(str(error)) from None
+
+    write_file(path, write)
 
 
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict]:
@@ -33,6 +40,7 @@ def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict]:
     Raises MuseError if the file is missing, damaged, or not written by muse.
     """
     try:
+        open_regular(path).close()  # safetensors would wait for a FIFO
         with safe_open(path, "pt") as file:
             metadata = file.metadata() or {}
             tensors = {name: file.get_tensor(name) for name in sorted(file.keys())}

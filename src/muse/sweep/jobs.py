@@ -4,6 +4,8 @@ Each job has its folder below the sweep's, named after its settings, so the same
 it has done before. A job whose numbers are in another finished run below outputs/ refers to it.
 """
 
+import multiprocessing
+import os
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
@@ -14,7 +16,7 @@ from joblib import Parallel, delayed
 from muse import terminal
 from muse.config.compose import load_config, sweep_params
 from muse.config.train import TrainConfig
-from muse.cores import JOB_BYTES, cores, within_memory
+from muse.cores import JOB_BYTES, cores, end_with, within_memory
 from muse.data.layout import expand_features, find_package
 from muse.data.recordings import Package
 from muse.files import write_json
@@ -89,6 +91,8 @@ def run_job(config: TrainConfig, root: Path) -> float | None:
     Returns:
         The devel score, averaged over targets, for whoever optimises it; None if there is none.
     """
+    if multiprocessing.current_process().name != "MainProcess":
+        end_with(os.getppid())  # a job of a sweep in a worker
     folder = root / settings_key(config)
     if config.rerun == "none" and state_of(folder) == "failed":
         return None

@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from muse.errors import MuseError
-from muse.files import csv_text, write_text
+from muse.files import csv_text, read_regular, write_text
 from muse.runs.identity import numbers_of
 from muse.runs.read import read_result, read_settings
 from muse.scoring import metric_title
@@ -65,8 +65,8 @@ def _rows(folder: Path) -> Iterator[tuple[tuple, dict[str, str]]]:
     run = folder
     if not (folder / "result.json").exists():
         try:
-            run = Path(json.loads((folder / LINK_FILE).read_text())["run"])
-        except (OSError, ValueError, KeyError, TypeError):
+            run = Path(json.loads(read_regular(folder / LINK_FILE))["run"])
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
             path = folder / LINK_FILE
             raise MuseError(f"{path}: damaged. Delete it; the sweep writes it again.") from None
     result, config = read_result(run), read_settings(run)

@@ -3,13 +3,15 @@
 import json
 import logging
 import shutil
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 
+from muse.data.layout import is_name
 from muse.errors import MuseError
-from muse.files import write_json, write_text
+from muse.files import check_plain, read_regular, write_json, write_text
 from muse.runs.folder import log_file
-from muse.runs.read import read_result, run_folders
+from muse.runs.read import read_result, read_status, run_folders
 
 log = logging.getLogger(__name__)
 
@@ -21,7 +23,8 @@ def keep_failure(folder: Path, error: Exception, command: str) -> None:
     reason = str(error) if isinstance(error, MuseError) else f"{type(error).__name__}: {error}"
     status = {"status": "failed", "reason": reason, "command": command}
     try:
-        write_json(folder / "status.json", _status(folder) | status)
+        check_plain(folder)
+        write_json(folder / "status.json", read_status(folder) | status)
         if not isinstance(error, MuseError):
             with log_file(folder):
                 log.error("%s", reason, exc_info=error)
@@ -33,28 +36,22 @@ def state_of(folder: Path) -> str:
     """finished, failed, running, interrupted, or missing."""
     if (folder / "result.json").exists() or (folder / LINK_FILE).exists():
         return "finished"
-    return _status(folder).get("status", "missing")
+    return read_status(folder).get("status", "missing")
 
 
 def reason_of(folder: Path) -> str:
     """Why a job has failed, in the words of its status.json."""
-    return str(_status(folder).get("reason", ""))
+    return read_status(folder).get("reason", "")
 
 
 def command_of(folder: Path) -> str:
     """The command of a job, from its status.json or the first line of its config.yaml."""
-    command, config = _status(folder).get("command"), folder / "config.yaml"
-    if not command and config.exists():
-        command = config.read_text(errors="replace").split("\n")[0].removeprefix("# ")
-    return str(command or "")
-
-
-def _status(folder: Path) -> dict:
-    try:
-        status = json.loads((folder / "status.json").read_text())
-        return status if isinstance(status, dict) else {}
-    except (OSError, ValueError):
-        return {}
+    command = read_status(folder).get("command", "")
+    if not command:
+        with suppress(OSError):
+            first, _, _ = read_regular(folder / "config.yaml").partition(b"\n")
+            command = first.decode(errors="replace").removeprefix("# ")
+    return command
 
 
 @lru_cache(maxsize=8)
@@ -69,8 +66,8 @@ def finished_ids(root: Path) -> dict[str, Path]:
     found = {}
     for folder in run_folders(root):
         try:
-            found.setdefault(json.loads((folder / "result.json").read_bytes())["run_id"], folder)
-        except (OSError, ValueError, KeyError, TypeError):
+            found.setdefault(json.loads(read_regular(folder / "result.json"))["run_id"], folder)
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
             continue  # whoever shows the run will say that it is damaged
     return found
 
@@ -88,14 +85,19 @@ def find_finished(roots: list[Path], run_id: str) -> Path | None:
 
 
 def make_room(folder: Path, run_id: str) -> None:
-    """Keep a finished run of other data under another name; drop checkpoints of other data."""
+    """Keep a finished run of other data under another name; drop checkpoints of other data.
+
+    Raises MuseError for a folder with links in it.
+    """
+    check_plain(folder)
     (folder / LINK_FILE).unlink(missing_ok=True)
     result = folder / "result.json"
     if result.exists():
         try:
-            old = str(json.loads(result.read_text())["run_id"])
-        except (ValueError, KeyError, TypeError):
+            old = str(json.loads(read_regular(result))["run_id"])
+        except (ValueError, KeyError, TypeError, RecursionError):
             old = "damaged"
+        old = old if is_name(old) else "damaged"
         if old == run_id:
             result.unlink()
         else:

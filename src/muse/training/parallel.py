@@ -21,7 +21,7 @@ import torch
 
 from muse import terminal
 from muse.config.train import TrainConfig
-from muse.cores import cores, start_method, within_memory
+from muse.cores import cores, end_with, start_method, within_memory
 from muse.errors import MuseError
 from muse.training.device import give_back_memory, prepare
 from muse.training.loop import new_model
@@ -128,9 +128,11 @@ def _outcomes(
 def _interrupted_later() -> Iterator[None]:
     """While processes start a Ctrl-C would leave some of them behind: it waits for that."""
     caught: list = []
-    numbers = (signal.SIGINT, signal.SIGTERM)
+    numbers = [signal.SIGINT, signal.SIGTERM]
+    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
+        numbers.append(signal.SIGHUP)
     if threading.current_thread() is not threading.main_thread():
-        numbers = ()  # only the main thread gets signals
+        numbers = []  # only the main thread gets signals
     handlers = {n: signal.signal(n, lambda number, _: caught.append(number)) for n in numbers}
     try:
         yield
@@ -156,23 +158,20 @@ def _raise_failure(future: Future) -> None:
         ) from None
 
 
-here: list = []  # in a process of the pool: the run, where to tell of epochs, and who asks
+here: list = []  # in a process of the pool: the run, and where to tell of epochs
 
 
 def _begin(run: Run, records: Any, parent: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the one who asks stops this process
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    if hasattr(signal, "SIGHUP"):  # a closed terminal tells every process
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    end_with(parent)
     prepare("cpu", 1)
     terminal.quiet = True
-    here[:] = run, records, parent
+    here[:] = run, records
 
 
 def _train(unit: Unit) -> SeedOutcome:
-    run, records, parent = here
-
-    def on_epoch(record: dict) -> None:
-        if os.getppid() != parent:  # killed: nobody waits for the result
-            os._exit(1)
-        records.put(record)
-
-    return run.train(unit, on_epoch)
+    run, records = here
+    return run.train(unit, records.put)

@@ -73,8 +73,14 @@ def id_of(config: TrainConfig, package: Package) -> str:
 def plan_models(config: TrainConfig, package: Package, device: torch.device) -> list[ModelPlan]:
     """The models to train, with their data on the device (shared where the scaling is the same).
 
-    Raises MuseError as `standardised_sets`.
+    Raises MuseError as `standardised_sets`, and for more folds of crossfit than recordings.
     """
+    count = len(package.partitions["train"])
+    if config.crossfit > count:
+        raise MuseError(
+            f"crossfit={config.crossfit}: train has {count} recordings; expected at most one fold "
+            "for each."
+        )
     standardised = standardised_sets(config, package)
     shared: dict[tuple, tuple] = {}
     plans = []

@@ -13,7 +13,7 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 
 from muse import terminal
 from muse.config.train import TrainConfig
-from muse.files import write_text
+from muse.files import open_regular, write_text
 from muse.training.prepare import ModelPlan
 from muse.training.seeds import SeedOutcome
 
@@ -30,7 +30,7 @@ class Recorder:
         self.seconds = 0.0  # in epochs
         self.records: list[dict] = []
         # a resumed run tells its epochs again, from the checkpoints
-        self.metrics = (folder / "metrics.jsonl").open("w", encoding="utf-8")
+        self.metrics = open_regular(folder / "metrics.jsonl", "w")
         shutil.rmtree(folder / "tensorboard", ignore_errors=True)
 
     def of(self, job: ModelPlan) -> None:

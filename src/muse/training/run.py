@@ -1,6 +1,7 @@
 """From a package to a scored model and its run folder."""
 
 import logging
+from contextlib import suppress
 from itertools import islice, zip_longest
 from pathlib import Path
 
@@ -87,14 +88,20 @@ def _train_locked(config: TrainConfig, folder: Path, package: Package | None) ->
         log.error("Interrupted. Continue where it stood: muse resume %s", folder)
         raise
     except MuseError as error:
-        set_status(folder, "failed", str(error))
+        _failed(folder, str(error))
         raise
     except OSError as error:  # a full disk, a file that may not be written
-        set_status(folder, "failed", str(error))
+        _failed(folder, str(error))
         raise MuseError(f"{error.filename or folder}: {error.strerror or error}.") from None
     except Exception as error:
-        set_status(folder, "failed", f"{type(error).__name__}: {error}")
+        _failed(folder, f"{type(error).__name__}: {error}")
         raise
+
+
+def _failed(folder: Path, reason: str) -> None:
+    """Keep the reason; where even that cannot be written, the error itself has to do."""
+    with suppress(MuseError):
+        set_status(folder, "failed", reason)
 
 
 def _train(config: TrainConfig, folder: Path, package: Package | None) -> dict:

@@ -1,5 +1,6 @@
 """What a trained model leaves in the run folder: weights, predictions, labels, pictures, scores."""
 
+import logging
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +15,10 @@ from muse.plots import draw_confusion, draw_signals, save_figure
 from muse.runs.weights import save_model_file
 from muse.scoring import metric_name, metric_title
 from muse.training.prepare import ModelPlan
-from muse.training.scores import score_target
+from muse.training.scores import not_finite, score_target
 from muse.training.seeds import ModelResult
+
+log = logging.getLogger(__name__)
 
 
 def save_job(
@@ -34,18 +37,23 @@ def save_job(
     }
     save_model_file(folder / weights, done.best.weights, plan.scaling, about)
     head = head_of(config.task)
+    finite = {
+        p: _all_finite(f"{plan.name}, {p}", package.partitions[p], done.outputs[p])
+        for p in PARTITIONS
+    }
     result = {}
     for k, target in enumerate(plan.targets):
         for partition in PARTITIONS:
             recordings = package.partitions[partition]
             values = head.values(done.outputs[partition], k)
-            save_predictions(head, folder, recordings, target, partition, values)
+            if finite[partition]:
+                save_predictions(head, folder, recordings, target, partition, values)
             _save_labels(head, folder, recordings, target, partition)
         scores = {
             partition: score_target(
                 config, plan.frames[partition], done.outputs[partition], k, config.bootstrap
             )
-            if partition in plan.labelled[target]
+            if partition in plan.labelled[target] and finite[partition]
             else None
             for partition in PARTITIONS
         }
@@ -72,7 +80,16 @@ def save_out_of_fold(
     for k, target in enumerate(plan.targets):
         values = head.values(output, k)
         recordings = package.partitions["train"]
-        save_predictions(head, folder / "crossfit", recordings, target, "train", values)
+        if _all_finite(f"{plan.name}, crossfit", recordings, values):
+            save_predictions(head, folder / "crossfit", recordings, target, "train", values)
+
+
+def _all_finite(what: str, recordings: list[Recording], values: np.ndarray) -> bool:
+    """Whether all predictions are finite; if not, the log has why there are none, and no score."""
+    wrong = not_finite(recordings, values)
+    if wrong:
+        log.error("%s, %s: no score, and no predictions of them are written.", what, wrong)
+    return wrong is None
 
 
 def _save_labels(

@@ -7,6 +7,7 @@ import numpy as np
 
 from muse.config.train import TrainConfig
 from muse.data.heads import head_of
+from muse.data.recordings import Recording
 from muse.data.windows import Frames
 from muse.scoring import metric_name
 
@@ -24,6 +25,23 @@ def score_target(
         np.split(gold, starts[1:]),
         [samples - [start, 0] for samples, start in zip(of_recordings, starts, strict=True)],
         bootstrap,
+    )
+
+
+def not_finite(recordings: list[Recording], values: np.ndarray) -> str | None:
+    """The first recording with a prediction that is not finite, in words; None if all are.
+
+    Args:
+        values: (frames, ...) of all recordings in turn.
+    """
+    starts = np.cumsum([0, *(len(recording.rows) for recording in recordings)])
+    wrong = np.argwhere(~np.isfinite(values))
+    if not len(wrong):
+        return None
+    k = int(np.searchsorted(starts, wrong[0, 0], side="right")) - 1
+    return (
+        f"recording {recordings[k].id}, frame {int(wrong[0, 0] - starts[k]) + 1}: the prediction "
+        f"is {values[tuple(wrong[0])]:g}. Its features may hold values far outside those of train"
     )
 
 

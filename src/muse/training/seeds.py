@@ -9,7 +9,6 @@ import numpy as np
 from muse.config.shared import PARTITIONS
 from muse.config.train import TrainConfig
 from muse.data.windows import Frames
-from muse.errors import MuseError
 from muse.scoring import metric_name
 from muse.training.checkpoint import Checkpoint
 from muse.training.loop import SeedResult, new_model, predict, train_seed
@@ -61,7 +60,7 @@ def train_one(
     for partition in ("devel", "test"):
         row[partition] = {
             target: score_target(config, frames[partition], outputs[partition], k)[metric]
-            if partition in plan.labelled[target]
+            if partition in plan.labelled[target] and np.isfinite(outputs[partition]).all()
             else None
             for k, target in enumerate(plan.targets)
         }
@@ -96,16 +95,8 @@ def train_fold(
         fold: from 1.
 
     Returns an outcome with the outputs of train only, 0 where the recording is in another fold.
-
-    Raises MuseError if there are more folds than recordings.
     """
     train, watched = plan.frames["train"], plan.frames[config.best_on]
-    count = len(train.recordings)
-    if config.crossfit > count:
-        raise MuseError(
-            f"crossfit={config.crossfit}: train has {count} recordings; expected at most one fold "
-            "for each."
-        )
     starts = [start for _, start, _ in train.recordings]
     recording_of = np.searchsorted(starts, train.samples[:, 0], side="right") - 1
     held_out = recording_of % config.crossfit == fold - 1
