@@ -215,6 +215,7 @@ def _is_sound(result: dict) -> bool:
             and all(isinstance(result[key], str) for key in ("run_id", "task", "metric"))
             and all(isinstance(result[key], bool) for key in ("synthetic", "debug"))
             and isinstance(result["data"]["folder"], str)
+            and isinstance(result["model"], dict)
             and isinstance(result["features"], list)
         )
     except (KeyError, TypeError, AttributeError):

@@ -18,6 +18,7 @@ class Block:
     lines: list[Line]
     synthetic: bool
     decimals: int
+    notes: tuple[str, ...] = ()  # which runs may stand in it
 
 
 def _title(block: Block) -> str:
@@ -27,6 +28,7 @@ def _title(block: Block) -> str:
 
 
 def _note(table: Table, blocks: list[Block]) -> str:
+    notes = dict.fromkeys(note for block in blocks for note in block.notes)
     text = "The preprint calls the published numbers preliminary."
     quoted = [
         f"{block.task} {target} {partition} {value:.4f} ({paper})"
@@ -35,7 +37,8 @@ def _note(table: Table, blocks: list[Block]) -> str:
         if task == block.task
         for paper, value in papers.items()
     ]
-    return f"{text} Later papers quote higher baselines: {', '.join(quoted)}." if quoted else text
+    later = [f"Later papers quote higher baselines: {', '.join(quoted)}."] if quoted else []
+    return " ".join([text, *later, *notes])
 
 
 def _pair(devel: float | None, test: float | None, decimals: int, sign: bool = False) -> str:
