@@ -7,17 +7,29 @@ import shutil
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 import muse.commands.fuse
 import muse.commands.table
 import muse.commands.train
+import muse.tables.published
 from muse.errors import MuseError
-from muse.tables.cells import Cell, Line
+from muse.runs.read import FinishedRun
+from muse.tables.cells import (
+    Cell,
+    Line,
+    Runs,
+    feature_lines,
+    published_fusions,
+    unnamed_members,
+)
 from muse.tables.published import read_table
 from muse.tables.render import Block, _csv, _latex
+from muse.tables.systems import read_systems
 from tests.conftest import stress_package
 
+PUBLISHED = Path(__file__).parents[2] / "shared" / "data" / "published"
 SMALL = ["epochs=2", "seeds=1", "model.hidden=4", "model.head=4", "batch_size=4", "bootstrap=0",
          "tensorboard=false", "lr=0.01"]  # fmt: skip
 
@@ -78,6 +90,87 @@ def test_published_numbers_are_those_of_the_paper():
     assert published.is_percent("sent") and not published.is_percent("physio")
     assert list(published.targets) == ["wilder", "sent", "stress", "physio"]
     assert [len(rows) for rows in published.rows.values()] == [11, 11, 11, 11]
+
+
+@pytest.mark.skipif(not PUBLISHED.is_dir(), reason="needs ../shared/data/published")
+def test_all_published_numbers_are_those_that_were_read_off_the_papers():
+    key = ["paper", "table", "task", "target", "system", "features", "partition", "modality"]
+
+    def numbers(path: Path) -> pd.Series:
+        frame = pd.read_csv(path, dtype=str, keep_default_na=False)
+        assert not frame.duplicated(key).any()
+        return frame.set_index([*key, "metric"])["value"].astype(float)
+
+    theirs = pd.concat(numbers(path) for path in PUBLISHED.glob("*.csv"))
+    for path in (Path(muse.tables.published.__file__).parent / "numbers").glob("*.csv"):
+        ours = numbers(path)
+        assert ours.to_dict().items() <= theirs.to_dict().items()
+        own = ours.index.get_level_values("paper") == path.stem
+        assert own.sum() == len(numbers(PUBLISHED / path.name))  # none is left out
+
+
+def run_of(name: str, features: str, devel: dict, cell: str = "lstm") -> FinishedRun:
+    """A finished run with devel scores: target -> score."""
+    targets = {t: {"devel": {"ccc": v}, "test": {"ccc": v / 2}} for t, v in devel.items()}
+    model = {"_target_": "muse.models.recurrent.Recurrent", "cell": cell, "hidden": 3}
+    return FinishedRun(
+        Path(name),
+        {"task": "wilder", "debug": False, "synthetic": False, "features": [features],
+         "metric": "ccc", "model": model, "targets": targets},
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(("members", "audio"), [("paper", "deepspectrum"), ("devel", "egemaps")])
+def test_fusions_are_of_the_feature_sets_that_the_paper_names(make_config, members, audio):
+    config = make_config("table")
+    table, systems = read_table("muse2021"), read_systems("muse2021", members)
+    both = {name: dict.fromkeys(["valence", "arousal"], devel) for name, devel in
+            {"egemaps": 0.5, "deepspectrum": 0.4, "vggface": 0.3, "bert": 0.2}.items()}  # fmt: skip
+    runs = Runs([run_of(name, name, devel) for name, devel in both.items()], "wilder", None)
+    names = [row.features for row in table.rows["wilder"] if len(row.modalities) == 1]
+    known = config.feature_sets
+    lines = feature_lines(names, table, "wilder", runs, known, systems)
+    fusions = published_fusions(table, "wilder", lines, known, systems)
+    found = {f.name: {t: {str(c.run) for c in cells} for t, cells in f.members.items()}
+             for f in fusions}  # fmt: skip
+    for target in ("valence", "arousal"):
+        assert found["late fusion: best A + V"][target] == {audio, "vggface"}
+        assert found["late fusion: best V + A + T"][target] == {audio, "vggface", "bert"}
+
+
+def test_named_members_are_feature_sets_of_their_modality_and_rows_of_the_table(make_config):
+    known, table = make_config("table").feature_sets, read_table("muse2021")
+    systems = read_systems("muse2021", "paper")
+    assert set(systems.members) == set(table.targets)
+    for task, targets in systems.members.items():
+        assert list(targets) == table.targets[task]
+        rows = {row.features: row.modalities for row in table.rows[task]}
+        for named in targets.values():
+            for letter, name in named.items():
+                assert rows[name] == (letter,)
+                assert known[name].modality == muse.tables.published.MODALITIES[letter]
+    # sections 4.2 and 4.3 of the paper leave these open
+    assert unnamed_members(table, "sent", systems) == ["sent valence audio"]
+    assert unnamed_members(table, "wilder", systems) == []
+    assert unnamed_members(table, "physio", systems) == []
+    everything = unnamed_members(table, "physio", read_systems("muse2021", "devel"))
+    assert len(everything) == 3
+
+
+def test_a_row_of_the_paper_takes_runs_of_its_model_alone(train, table):
+    train("gru", "features=egemaps", "model=gru")
+    found = cells(table("format=csv"))
+    assert not found["egemaps", "valence", "devel"]["muse"]
+    assert "only runs of its model" in table() and "model.cell=lstm" in table()
+    train("lstm", "features=egemaps")
+    assert cells(table("format=csv"))["egemaps", "valence", "devel"]["run"].endswith("/lstm")
+
+
+def test_a_row_of_ones_own_takes_any_model(train, table, home):
+    sets = home / "data/c3_muse_stress/feature_segments"
+    (sets / "vggface").rename(sets / "mine")
+    train("gru", "features=mine", "model=gru")
+    assert cells(table("features=[mine]", "format=csv"))["mine", "valence", "devel"]["muse"]
 
 
 def test_each_cell_is_the_best_run_on_devel(train, table):

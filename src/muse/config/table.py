@@ -27,6 +27,9 @@ class TableConfig(Settings):
     tasks: Any = setting("Sub-challenges; null: all of the table.", names=True, null=True)
     features: Any = setting("Rows, feature sets; null: those of the table.", names=True, null=True)
     fusions: Any = setting("Rows, late fusions: null (those of the table) or [[a,b],[a,b,c]].")
+    members: str = setting("What the table's late fusions fuse: paper (the feature sets that it "
+                           "names, else those best on devel), or devel.",
+                           choices=("paper", "devel"))  # fmt: skip
     root: str = setting("Folder below which runs are looked for.")
     train: str = setting("no, or missing: train and fuse what no run has done.",
                          choices=("no", "missing"))  # fmt: skip

@@ -234,6 +234,8 @@ def _is_sound(result: dict) -> bool:
             and all(map(is_name, [*targets, *result["features"], *result.get("members", [])]))
             and all(isinstance(t[key], int) for t in targets.values() for key in SEED_KEYS)
             and all(_is_spread(t["over_seeds"]["devel"]) for t in targets.values())
+            and isinstance(result["model"], dict)
+            and isinstance(result["features"], list)
         )
     except (KeyError, TypeError, AttributeError):
         return False

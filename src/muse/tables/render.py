@@ -27,6 +27,7 @@ class Block:
     lines: list[Line]
     synthetic: bool
     decimals: int
+    notes: tuple[str, ...] = ()  # which runs may stand in it
 
 
 def _title(block: Block) -> str:
@@ -36,6 +37,7 @@ def _title(block: Block) -> str:
 
 
 def _note(table: Table, blocks: list[Block]) -> str:
+    notes = dict.fromkeys(note for block in blocks for note in block.notes)
     text = "The preprint calls the published numbers preliminary."
     order = {block.task: place for place, block in enumerate(blocks)}
     rows = table.quoted[table.quoted["task"].isin(order)]
@@ -43,7 +45,8 @@ def _note(table: Table, blocks: list[Block]) -> str:
         f"{row.task} {row.target} {row.partition} {row.value:.4f} ({PAPERS[row.paper]})"
         for row in sorted(rows.itertuples(), key=lambda row: order[row.task])
     ]
-    return f"{text} Later papers quote higher baselines: {', '.join(quoted)}." if quoted else text
+    later = [f"Later papers quote higher baselines: {', '.join(quoted)}."] if quoted else []
+    return " ".join([text, *later, *notes])
 
 
 def _frame(table: Table, block: Block) -> pd.DataFrame:
