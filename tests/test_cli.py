@@ -1,5 +1,6 @@
 """The command line: help, the bare word, and words instead of tracebacks for a user's mistakes."""
 
+import io
 import json
 import shlex
 import subprocess
@@ -17,8 +18,10 @@ from muse.cli.arguments import (
     overrides_first,
 )
 from muse.cli.help import NOT_SETTINGS, help_text
+from muse.cli.main import main
 from muse.config.commands import SCHEMAS
 from muse.config.overrides import quote_texts
+from muse.terminal import PrintableStream
 from tests.conftest import stress_package, write
 
 
@@ -308,3 +311,25 @@ def test_import_from_the_command_line(monkeypatch, tmp_path, capsys):
     assert "data/c3_muse_stress is valid" in capsys.readouterr().out
     (folder,) = (tmp_path / "outputs" / "train").iterdir()
     assert list(json.loads((folder / "result.json").read_text())["targets"]) == ["valence"]
+
+
+@pytest.mark.parametrize("words", [["+experiment=1"], ["+experiment=[1]"], ["--resolve"]])
+def test_what_hydra_itself_cannot_read_gets_words(fails, words):
+    assert "For example: muse train" in fails("train", "task=stress", "features=a", *words)
+
+
+def test_nothing_that_is_printed_commands_the_terminal():
+    stream = io.StringIO()
+    title = "\x1b]0;owned\x07 \x9b2J \u202e\ud800 é 心\tx\n"
+    print(title, end="", file=PrintableStream(stream))
+    assert stream.getvalue() == "\\x1b]0;owned\\x07 \\x9b2J \\u202e\\ud800 é 心\tx\n"
+
+
+def test_so_it_is_with_what_commands_print(monkeypatch, tmp_path, capsys):
+    folder = tmp_path / "sweep/job"
+    folder.mkdir(parents=True)
+    (folder / "status.json").write_text(json.dumps({"status": "failed", "reason": "\x1b[2J"}))
+    monkeypatch.setattr(sys, "argv", ["muse", "summary", str(folder.parent)])
+    main()
+    printed = capsys.readouterr().out
+    assert "\\x1b[2J" in printed and "\x1b" not in printed

@@ -13,12 +13,15 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 
 from muse.commands.train import run
+from muse.config.fields import numbers_of
 from muse.errors import MuseError
 from muse.runs.read import read_run
 from muse.scoring import ccc
+from muse.training.prepare import id_of
+from muse.training.run import load_inputs
 from tests.conftest import edit, sent_package, stress_package
 
 SMALL = ["epochs=3", "seeds=2", "model.hidden=6", "model.head=5", "batch_size=4", "bootstrap=20"]
@@ -169,6 +172,52 @@ def test_the_same_run_gives_the_same_numbers_and_id(train, tmp_path):
     assert again["run_id"] == first["run_id"] and again["targets"] == first["targets"]
     _, other = train(*settings, "lr=0.01")
     assert other["run_id"] != first["run_id"]
+
+
+def test_threads_are_in_the_run_id_where_there_are_several(make_config, tmp_path):
+    """They change the order of sums; the ids of runs with one thread are as before."""
+    stress_package(tmp_path)
+    words = ["task=stress", "features=a", f"data.root={tmp_path}"]
+    one, two = (make_config("train", *words, f"threads={threads}") for threads in (1, 2))
+    package = load_inputs(one)
+    assert id_of(one, package) == id_of(make_config("train", *words), package)
+    assert id_of(one, package) != id_of(two, package)
+    assert "threads" not in numbers_of(one)
+
+
+def test_names_may_be_as_long_as_a_file_system_allows(train, tmp_path):
+    package, long = stress_package(tmp_path), "x" * 251
+    for path in [*package.rglob("4.csv")]:
+        path.rename(path.with_name(f"{long}.csv"))
+    metadata = package / "metadata/partition.csv"
+    metadata.write_text(metadata.read_text().replace("4,devel", f"{long},devel"))
+    folder, _ = train("task=stress", "features=a", "standardise=true", "target=valence")
+    assert (folder / f"predictions/valence/devel/{long}.csv").exists()
+
+
+def test_a_full_disk_at_a_checkpoint_is_no_traceback(train, tmp_path, monkeypatch):
+    def full(*_):
+        raise SafetensorError("No space left on device (os error 28)")
+
+    monkeypatch.setattr("muse.runs.tensors.save_file", full)
+    stress_package(tmp_path)
+    with pytest.raises(MuseError, match=r"seed_101\.safetensors: cannot be written \(No space"):
+        train("task=stress", "features=a")
+
+
+def test_nobody_needs_to_read_what_a_run_says(tmp_path):
+    """`muse train | true`, and both outputs closed: the run is finished all the same."""
+    stress_package(tmp_path)
+    words = " ".join(
+        ["task=stress", "features=a", "target=valence", f"data.root={tmp_path}", *SMALL]
+    )
+    line = f"{sys.executable} -m muse train {words} hydra.run.dir=run 2>&- >&-"
+    assert subprocess.run(line, shell=True, cwd=tmp_path).returncode == 0
+    line = f"set -o pipefail; {sys.executable} -m muse train {words} hydra.run.dir=again | true"
+    done = subprocess.run(["bash", "-c", line], cwd=tmp_path, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    for name in ("run", "again"):
+        assert json.loads((tmp_path / name / "status.json").read_text())["status"] == "finished"
 
 
 def test_published_standardisation_is_the_default(make_config, tmp_path):

@@ -271,6 +271,18 @@ def test_nothing_is_written_over(gold, ratings, tmp_path):
         gold(ratings, "target=a/b")
 
 
+def test_what_a_killed_one_has_left_is_replaced(gold, ratings, monkeypatch):
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr("muse.commands.gold.write_rows", killed)
+        gold(ratings, "gold=mean", "figures=0")
+    out = gold(ratings, "gold=ewe", "figures=0")
+    assert (out / "label_segments/arousal/1.csv").exists()
+    assert not list(out.rglob(".unfinished"))
+
+
 def test_synthetic_raters_make_synthetic_labels(gold, ratings, tmp_path, capsys):
     (ratings.parent / "SYNTHETIC.txt").touch()
     real = stress_package(tmp_path)

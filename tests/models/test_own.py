@@ -52,7 +52,7 @@ def module(tmp_path, monkeypatch):
 
     def make(source: str) -> str:
         folder = tmp_path / "own"
-        folder.mkdir()
+        folder.mkdir(exist_ok=True)
         name = f"own_{abs(hash(source))}"
         (folder / f"{name}.py").write_text(source)
         monkeypatch.syspath_prepend(folder)
@@ -210,7 +210,8 @@ def test_other_code_is_another_run(train, module, tmp_path):
 
 
 def test_a_helper_of_an_own_model_is_part_of_its_code(module, tmp_path):
-    helper = tmp_path / "own_helper_of_model.py"
+    helper = tmp_path / "own/own_helper_of_model.py"
+    helper.parent.mkdir()
     helper.write_text("import json\nSCALE = 1\n")
     name = module("from own_helper_of_model import SCALE\n" + LINEAR.replace("RESULT", "SCALE"))
     before = source_of(f"{name}.Model")
@@ -220,8 +221,8 @@ def test_a_helper_of_an_own_model_is_part_of_its_code(module, tmp_path):
 
 
 def test_modules_of_a_package_are_found_by_relative_imports(module, tmp_path):
-    package = tmp_path / "own_package_of_model"
-    package.mkdir()
+    package = tmp_path / "own/own_package_of_model"
+    package.mkdir(parents=True)
     (package / "__init__.py").write_text("")
     (package / "parts.py").write_text("from . import deep\n")
     (package / "deep.py").write_text("DEEP = 1\n")

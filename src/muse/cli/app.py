@@ -7,6 +7,7 @@ from dataclasses import replace
 from importlib import import_module
 from keyword import iskeyword
 from pathlib import Path
+from traceback import walk_tb
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
@@ -19,6 +20,7 @@ from omegaconf.errors import OmegaConfBaseException
 from muse import terminal
 from muse.cli.arguments import check_choices, for_hydra
 from muse.cli.help import help_text
+from muse.config.commands import COMMANDS
 from muse.config.compose import command_line, explain_error, register_resolvers, to_dataclass
 from muse.config.overrides import MULTIRUN, SWEPT, unquoted
 from muse.config.shared import JobInfo
@@ -83,6 +85,10 @@ def run(command: str) -> None:
         )
     except (HydraException, OmegaConfBaseException) as error:
         sys.exit(terminal.printable(f"muse {command}: {explain_error(command, error, words)}"))
+    except (ValueError, TypeError) as error:
+        if not _is_of_hydra(error):
+            raise
+        sys.exit(f"muse {command}: {error}\nFor example: {COMMANDS[command].example}")
     except OSError as error:
         failed.append(_refused(error))
     except KeyboardInterrupt:
@@ -96,6 +102,12 @@ def run(command: str) -> None:
         raise failed[0]
     if failed:
         sys.exit(terminal.printable(f"muse {command}: {failed[0]}"))
+
+
+def _is_of_hydra(error: Exception) -> bool:
+    """Whether Hydra itself, reading the command line, has raised an error that is none of its."""
+    frames = [frame.f_globals.get("__name__", "") for frame, _ in walk_tb(error.__traceback__)]
+    return frames[-1].startswith("hydra.") and "muse.config.compose" not in frames
 
 
 def _refused(error: OSError) -> MuseError:

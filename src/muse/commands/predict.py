@@ -1,8 +1,10 @@
 """`muse predict`: the predictions of a finished run for a package, with or without labels."""
 
 import json
+import os
 import re
 import zipfile
+from contextlib import suppress
 from pathlib import Path
 
 import muse
@@ -41,6 +43,8 @@ def run(config: PredictConfig) -> None:
     package = used.package([], ids)
     for name in _written(out):
         (out / name).unlink(missing_ok=True)
+        with suppress(OSError):  # a folder in which there is more
+            os.removedirs((out / name).parent)
     head = head_of(used.config.task)
     targets = [target for model in used.models for target in model.targets]
     about = {
