@@ -107,7 +107,7 @@ def test_a_changed_bit_and_swapped_files_are_noticed(files, tmp_path, monkeypatc
         path.write_text((long / "1.csv").read_text().replace(",1,1", f",1,{number}"))
     home = tmp_path / "cache"
     whole = values(cache.load_tables(files, home, 1, "a"))
-    one, two = sorted(home.glob(f"v1/{pattern}"))[:2]
+    one, two = sorted(home.glob(f"v2/{pattern}"))[:2]
     data = bytearray(one.read_bytes())
     if swap:
         one.write_bytes(two.read_bytes())
@@ -132,7 +132,7 @@ def test_a_warm_cache_may_be_read_only(files, tmp_path, monkeypatch):
 
 
 def test_drafts_of_a_killed_process_go(files, tmp_path):
-    draft = tmp_path / "cache/v1/ab/.abc.npy.12.0f"
+    draft = tmp_path / "cache/v2/ab/.abc.npy.12.0f"
     draft.parent.mkdir(parents=True)
     draft.write_text("half")
     os.utime(draft, (1e9, 1e9))
