@@ -70,6 +70,13 @@ def test_results_do_not_depend_on_the_number_of_processes(train):
     assert len(epochs(alone)) == 2 * (3 + 2) * 3  # targets, seeds and folds, epochs
 
 
+def test_memory_is_given_back_at_the_end_of_a_run(train, monkeypatch):
+    calls = []
+    monkeypatch.setattr(side_by_side, "give_back_memory", lambda: calls.append(True))
+    train(1, "seeds=2", "target=valence", "crossfit=0")
+    assert calls == [True]
+
+
 def test_nor_on_how_they_are_started(train, method, monkeypatch):
     monkeypatch.setattr("muse.data.windows.MAPPED", 0)  # features stay in their files
     method("spawn")
