@@ -1,30 +1,43 @@
-"""Damage packages and run folders at random: nothing but clear errors or correct results may come.
+"""Attack muse at random: nothing but clear errors or correct results may come.
 
     python scripts/fuzz.py [--cases 1000] [--seed 2021]
 
-Each case copies a sound package, a finished run or an interrupted one, changes its files (bytes,
-fields, lines, whole files, JSON and YAML values with their checksums made right again) and uses it:
+Each case copies a sound package, its cache, a finished run or an interrupted one, changes its files
+(bytes, fields, lines, whole files, JSON and YAML values with their checksums made right again) and
+uses it, or tries a command line or a kill:
 
 - a package is read; what is accepted must be what Python's csv module and float() find in it, and
   a search for all faults must find some exactly when the first reading refuses;
+- a number of a CSV file in any notation is read; it must be the float32 that float() gives;
+- a damaged cache is used; data and moments must be those without a cache;
 - a finished run is evaluated; scores must be those it was saved with;
 - a run with forged checksums is evaluated; any score may come, nothing else;
-- an interrupted run is continued; its scores must be those of the run that was not interrupted.
+- an interrupted run is continued; its scores must be those of the run that was not interrupted;
+- so is one in which a link leads outside; nothing may be written there;
+- a training process is killed at any time and continued; its scores must be those of one that was
+  not killed;
+- a command line has words that do not belong there; muse must end with a message.
 
 A refusal must be a MuseError that names a file. Warnings count as failures. A failing case is
-printed with its number, and repeated by `--only NUMBER`.
+printed with its number, and repeated by `--only NUMBER`; at the end stands a table of the tries and
+failures of each kind.
 """
 
 import argparse
 import collections
+import contextlib
 import csv
+import io
 import json
 import logging
 import math
+import multiprocessing
+import os
 import random
 import shutil
 import sys
 import tempfile
+import time
 import traceback
 import warnings
 from collections.abc import Callable
@@ -35,11 +48,16 @@ import numpy as np
 import yaml
 from tqdm import tqdm
 
+from muse.cli.main import main as muse_main
 from muse.commands import evaluate, resume
 from muse.commands.train import run
+from muse.config.commands import COMMANDS
 from muse.config.compose import load_config
 from muse.config.shared import PARTITIONS
+from muse.data import cache
+from muse.data.csv_table import parse_table
 from muse.data.recordings import load_package
+from muse.data.windows import fit_scaling
 from muse.errors import Faults, MuseError
 from muse.files import checksum, digest_of
 from muse.inference.apply import load_run
@@ -285,6 +303,108 @@ def resume_case(case: Path, rng: random.Random, expected: dict) -> str:
     return "continued"
 
 
+def value_case(case: Path, rng: random.Random, _) -> str:
+    """A file of one column, its numbers in any notation that float() reads."""
+    forms = (f".{rng.randrange(20)}e", f".{rng.randrange(60)}f", "r", f".{rng.randrange(1, 20)}g")
+    numbers = [rng.choice([-1, 1]) * 10 ** rng.uniform(-44, 38) for _ in range(20)]
+    texts = [f"{n!r}" if (form := rng.choice(forms)) == "r" else f"{n:{form}}" for n in numbers]
+    rows = "".join(f"{k},{text}\n" for k, text in enumerate(texts))
+    table = parse_table(case / "1.csv", f"timestamp,a\n{rows}".encode())
+    expected = np.array([float(text) for text in texts]).astype(np.float32)
+    if table.values[:, 0].tobytes() != expected.tobytes():
+        raise Wrong(f"{table.values[:, 0].tolist()} is not {texts}")
+    return "read"
+
+
+def cache_case(case: Path, rng: random.Random, config) -> str:
+    """Damaged or exchanged files of a warm cache: data as without it."""
+    files = sorted(p for p in (case / "cache").rglob("*") if p.is_file())
+    for path in rng.sample(files, rng.choice([1, 1, 2, 4])):
+        rng.choice([damage_bytes, damage_bytes, damage_files])(path, rng)
+    cache._verified.clear()  # as a new process
+    found, expected = (numbers_of(case, config, name) for name in ("cache", "fresh"))
+    if found != expected:
+        raise Wrong("other numbers than without the cache")
+    return "read"
+
+
+def numbers_of(case: Path, config, name: str) -> list[bytes]:
+    """All features and labels of a package, and what is standardised with, as bytes."""
+    data = replace(config.data, root=str(case), cache=str(case / name), readers=1)
+    package = load_package(config.task, config.task.targets, ["a", "b"], {}, data)
+    scaling = fit_scaling(package, ["a", "b"])
+    recordings = [r for partition in PARTITIONS for r in package.partitions[partition]]
+    arrays = [x for r in recordings for x in (*r.features, *r.labels.values(), r.timestamps)]
+    return [np.asarray(x).tobytes() for x in (*arrays, scaling.mean, scaling.scale)]
+
+
+def link_case(case: Path, rng: random.Random, _) -> str:
+    """An interrupted run with a link to a file or folder outside, continued."""
+    outside = case / "outside"
+    outside.mkdir()
+    (outside / "file").write_text("mine")
+    places = [p for p in sorted((case / "run").rglob("*")) if p.name != "config.yaml"]
+    place = rng.choice([*places, *(case / "run" / n for n in ("result.json.draft", "plots"))])
+    target = outside if place.is_dir() or not place.suffix else outside / "file"
+    if place.exists():
+        place.rename(case / "moved")
+    place.symlink_to(target)
+    outcome = "continued"
+    try:
+        resume.run(replace(RESUME, resume=str(case / "run")))
+    except MuseError as error:
+        outcome = refusal(error, case)
+    if [p.name for p in outside.iterdir()] != ["file"] or (outside / "file").read_text() != "mine":
+        raise Wrong(f"written through {place}")
+    return outcome
+
+
+def kill_case(case: Path, rng: random.Random, expected: dict) -> str:
+    """A training process killed at any time, and continued if it has begun a run."""
+    config = load_config("train", [*RUN, f"data.cache={case / 'cache'}"], str(case / "killed"))
+    process = multiprocessing.get_context("fork").Process(target=run, args=(config,))
+    process.start()
+    while process.is_alive() and not (case / "killed/config.yaml").exists():
+        time.sleep(0.001)
+    time.sleep(rng.uniform(0, 0.8))
+    process.kill()
+    process.join()
+    ended = (case / "killed/result.json").exists()
+    resume.run(replace(RESUME, resume=str(case / "killed")))
+    if scores_of(case / "killed") != expected:
+        raise Wrong(f"scores {scores_of(case / 'killed')}, never killed {expected}")
+    return "finished" if ended else "continued"
+
+
+WORDS = ["task=", "features=", "model=", "model.hidden=", "data.root=", "seeds=", "lr=", "+x=",
+         "~lr", "hydra.run.dir=", "task.targets=", "task.metric=", "resume=", "run=", "runs=", "-m",
+         "--cfg", "--resolve", "--help", "=", "[", "'", "a", "+experiment=", "hydra.mode=", "out=",
+         "raters=", "unit=", "partition=", "sweep=", "select.features=", "trust="]  # fmt: skip
+
+
+def line_case(case: Path, rng: random.Random, _) -> str:
+    """A command with words at random; there is no data, so that nothing can be begun."""
+    words = ["task=stress", "features=a", "epochs=1"] if rng.random() < 0.5 else []
+    for word in rng.choices(WORDS, k=rng.randint(1, 3)):
+        value = rng.choice([*FIELDS, *map(str, VALUES), "stress", "[1,2]", "{a: 1}", "${x}"])
+        words.append((word + value if word.endswith("=") else word).replace("\x00", ""))
+    commands = sorted({*COMMANDS} - {"synth", "import"})  # these need no data
+    before, sys.argv = Path.cwd(), ["muse", rng.choice(commands), *words]
+    os.environ["MUSE_DATA"] = str(case / "nothing")
+    (case / "here").mkdir()
+    os.chdir(case / "here")
+    try:
+        with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+            muse_main()
+    except SystemExit as end:
+        return "refused" if end.code else "done"
+    except BaseException as error:
+        raise Wrong(f"{sys.argv}") from error
+    finally:
+        os.chdir(before)
+    return "done"
+
+
 def scores_of(run: Path) -> dict:
     targets = json.loads((run / "result.json").read_text())["targets"]
     return {t: {p: part[p]["ccc"] for p in PARTITIONS} for t, part in targets.items()}
@@ -294,12 +414,15 @@ def run_id_of(run: Path) -> str:
     return json.loads((run / "result.json").read_text())["run_id"]
 
 
-def make_runs(home: Path) -> None:
-    """home/finished and home/interrupted: the same run, whole and stopped in its second epoch."""
+def make_runs(home: Path) -> list[str]:
+    """home/finished and home/interrupted: the same run, whole and stopped in its second target.
+
+    Returns the words of its command line.
+    """
     write_package(home / "package")
-    words = ["task=stress", "features=[a,b]", "standardise=true", "window=8", "hop=4", "epochs=3",
-             "seeds=2", "batch_size=4", "bootstrap=0", "tensorboard=false", "model.hidden=4",
-             "model.head=4", "model.layers=1", "model.dropout=0.2",
+    words = ["workers=1", "task=stress", "features=[a,b]", "standardise=true", "window=8",
+             "hop=4", "epochs=3", "seeds=2", "batch_size=4", "bootstrap=0", "tensorboard=false",
+             "model.hidden=4", "model.head=4", "model.layers=1", "model.dropout=0.2",
              f"data.root={home / 'package'}", f"data.cache={home / 'cache'}"]  # fmt: skip
     for name in ("finished", "interrupted"):
         config = load_config("train", words, str(home / name / "run"))
@@ -320,6 +443,18 @@ def make_runs(home: Path) -> None:
                 raise
         finally:
             training_run.save_job = original
+    return words
+
+
+def report(counts: collections.Counter, failures: collections.Counter) -> None:
+    """A line per kind: tries, failures, and how often it ended in which way."""
+    kinds = sorted({kind for kind, _ in counts} | {*failures})
+    print(f"\n{'kind':16} tries failures")
+    for kind in kinds:
+        ended = {outcome: n for (of, outcome), n in sorted(counts.items()) if of == kind}
+        tries = sum(ended.values()) + failures[kind]
+        ways = ", ".join(f"{n} {outcome}" for outcome, n in ended.items())
+        print(f"{kind:16} {tries:5} {failures[kind]:8}  {ways}")
 
 
 def main() -> int:
@@ -330,13 +465,13 @@ def main() -> int:
     options = parser.parse_args()
     logging.disable()
     warnings.simplefilter("error")
-    global TEMPLATES, EVALUATE, RESUME
+    global TEMPLATES, EVALUATE, RESUME, RUN
     with tempfile.TemporaryDirectory() as folder:
         TEMPLATES = Path(folder) / "templates"
-        make_runs(TEMPLATES)
-        cache = f"data.cache={TEMPLATES / 'cache'}"
-        EVALUATE = load_config("evaluate", ["run=x", cache])
-        RESUME = load_config("resume", ["resume=x", cache])
+        RUN = make_runs(TEMPLATES)
+        where = f"data.cache={TEMPLATES / 'cache'}"
+        EVALUATE = load_config("evaluate", ["run=x", where])
+        RESUME = load_config("resume", ["resume=x", where])
         stress = load_config("train", ["task=stress", "features=a"])
         expected = scores_of(TEMPLATES / "finished/run")
         kinds: dict[str, tuple[str, Callable, object]] = {
@@ -344,27 +479,33 @@ def main() -> int:
             "finished run": ("finished", run_case, expected),
             "forged run": ("finished", forged_case, expected),
             "interrupted run": ("interrupted", resume_case, expected),
+            "planted link": ("interrupted", link_case, None),
+            "single value": ("empty", value_case, None),
+            "cache": ("warm", cache_case, stress),
+            "command line": ("empty", line_case, None),
+            "kill": ("empty", kill_case, expected),
         }
-        counts, failures = collections.Counter(), 0
+        (TEMPLATES / "empty").mkdir()
+        write_package(TEMPLATES / "warm")
+        numbers_of(TEMPLATES / "warm", stress, "cache")
+        counts, failures = collections.Counter(), collections.Counter()
         numbers = [options.only] if options.only is not None else range(options.cases)
         for number in tqdm(numbers, unit="case", disable=None):
             rng = random.Random(f"{options.seed} {number}")
-            kind = ["package", "package", "finished run", "forged run", "interrupted run"][
-                number % 5
-            ]
+            kind = ["package", *kinds][number % (len(kinds) + 1)]
             template, function, given = kinds[kind]
             case = Path(folder) / f"case{number}"
             shutil.copytree(TEMPLATES / template, case)
             try:
                 counts[kind, function(case, rng, given)] += 1
             except Exception:
-                failures += 1
+                failures[kind] += 1
                 print(f"\ncase {number} ({kind})\n{traceback.format_exc()}", file=sys.stderr)
             shutil.rmtree(case)
-    for (kind, outcome), count in sorted(counts.items()):
-        print(f"{kind:16} {outcome:15} {count:5}")
-    print(f"{sum(counts.values()) + failures} cases, seed {options.seed}: {failures} failures")
-    return int(failures > 0)
+    report(counts, failures)
+    failed = failures.total()
+    print(f"{counts.total() + failed} cases, seed {options.seed}: {failed} failures")
+    return int(failed > 0)
 
 
 if __name__ == "__main__":

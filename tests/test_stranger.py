@@ -160,6 +160,15 @@ def test_a_fusion_refuses_a_damaged_result(finished, make_config, tmp_path):
         members_of(make_config("fuse", *words), [str(finished)])
 
 
+def test_a_fusion_reads_nothing_through_a_link(finished, make_config, tmp_path):
+    path = finished / "predictions/valence/devel/4.csv"
+    path.rename(tmp_path / "4.csv")
+    path.symlink_to(tmp_path / "4.csv")
+    words = ["task=stress", "target=valence", f"runs=[{finished},{tmp_path}]"]
+    with pytest.raises(MuseError, match="a link"):
+        members_of(make_config("fuse", *words), [str(finished)])
+
+
 def test_weights_may_be_read_by_whoever_may_read_the_result(finished):
     modes = {path.stat().st_mode for path in finished.rglob("*") if path.is_file()}
     assert len(modes) == 1

@@ -11,6 +11,7 @@ from muse.config.train import FuseConfig
 from muse.data.heads import head_of
 from muse.data.recordings import Package
 from muse.errors import MuseError
+from muse.files import check_plain
 from muse.fusion.predictions import Member, load_predictions
 from muse.runs.read import finished_runs, read_run
 from muse.scoring import metric_name
@@ -71,6 +72,7 @@ def members_of(config: FuseConfig, chosen: list[str]) -> list[Member]:
 
 def _result(config: FuseConfig, folder: str) -> dict:
     """result.json of a member that can be fused."""
+    check_plain(Path(folder))  # what is read of a member is its own
     run = read_run(folder)
     if run.result["task"] != config.task.name:
         raise MuseError(
