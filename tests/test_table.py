@@ -15,6 +15,7 @@ import muse.commands.table
 import muse.commands.train
 import muse.tables.published
 from muse.errors import MuseError
+from muse.files import digest_of
 from muse.runs.read import FinishedRun
 from muse.tables.cells import (
     Cell,
@@ -261,6 +262,30 @@ def test_fusions_are_of_the_best_runs_of_each_modality(train, table, make_config
     shutil.move("outputs/train/a", "outputs/train/gone")  # the fusion is of another run
     row = cells(table("format=csv"))["late fusion: best A + V", "valence", "devel"]
     assert row["muse"] == ""
+
+
+def test_test_of_the_last_epoch(train, table):
+    targets = train("one", "features=egemaps", "epochs=5", "seeds=3")
+    last = cells(table("format=csv", "test=last"))
+    best = cells(table("format=csv"))
+    for target, part in targets.items():
+        row = last["egemaps", target, "test"]
+        assert float(row["muse"]) == part["test_last"]
+        assert float(row["difference"]) == part["test_last"] - float(row["published"])
+        key = "egemaps", target, "devel"
+        assert last[key] == best[key]  # the same run, whatever its test
+    both = np.mean([part["test_last"] for part in targets.values()])
+    assert float(last["egemaps", "combined", "test"]["muse"]) == pytest.approx(both)
+    assert any(part["test_last"] != part["test"]["ccc"] for part in targets.values())
+    assert "with the weights of the last epoch" in table("test=last")
+    path = Path("outputs/train/one/result.json")  # as version 0.1 wrote it
+    result = json.loads(path.read_text())
+    for part in result["targets"].values():
+        del part["test_last"]
+    del result["digest"]
+    path.write_text(json.dumps(result | {"digest": digest_of(result)}))
+    assert cells(table("format=csv", "test=last"))["egemaps", "valence", "test"]["muse"] == ""
+    assert cells(table("format=csv"))["egemaps", "valence", "test"]["muse"]
 
 
 def test_formats(train, table):

@@ -122,6 +122,25 @@ def test_the_run_folder_of_a_class_task(train, tmp_path):
     assert (folder / "plots/arousal.png").exists()
 
 
+def test_test_is_also_scored_with_the_weights_of_the_last_epoch(train, tmp_path, monkeypatch):
+    stress_package(tmp_path)
+    words = ["task=stress", "features=a", "target=valence", "standardise=true", "lr=0.01",
+             "lr_patience=9"]  # fmt: skip
+
+    def scored(direction: int, *more: str) -> dict:
+        epochs = iter(range(1, 99))
+        monkeypatch.setattr("muse.training.seeds.mean_score", lambda *_: direction * next(epochs))
+        return train(*words, "seeds=1", *more)[1]["targets"]["valence"]
+
+    falling, rising, one = scored(-1), scored(1), scored(1, "epochs=1")
+    assert (falling["best_epoch"], rising["best_epoch"]) == (1, 3)
+    assert falling["test"]["ccc"] == one["test"]["ccc"] != rising["test"]["ccc"]
+    assert falling["test_last"] == rising["test_last"] == rising["test"]["ccc"]
+    (seed,) = falling["seeds"]
+    assert (seed["test"], seed["test_last"]) == (falling["test"]["ccc"], falling["test_last"])
+    assert falling["over_seeds"]["test_last"]["mean"] == falling["test_last"]
+
+
 def test_joint_trains_one_model_with_an_output_per_target(train, tmp_path):
     stress_package(tmp_path)
     folder, result = train("task=stress", "features=a", "standardise=true", "joint=true")
@@ -140,6 +159,7 @@ def test_without_test_labels_there_are_predictions_and_no_score(train, tmp_path)
     folder, result = train("task=stress", "features=a", "standardise=true")
     assert result["targets"]["arousal"]["test"] is None
     assert result["targets"]["arousal"]["seeds"][0]["test"] is None
+    assert result["targets"]["arousal"]["test_last"] is None
     assert result["combined"]["test"] is None and result["targets"]["valence"]["test"]
     assert (folder / "predictions/arousal/test/2.csv").exists()
     assert not (folder / "labels/arousal/test").exists()

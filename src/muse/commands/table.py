@@ -78,7 +78,7 @@ def _block(config: TableConfig, table: Table, task: str, runs: list[FinishedRun]
     names = config.features or rows
 
     def lines_of() -> tuple[Runs, list[Line]]:
-        found = Runs(runs, task, config.synthetic)
+        found = Runs(runs, task, config.synthetic, config.test)
         return found, feature_lines(names, table, task, found, known, systems)
 
     def fusions() -> list[Fusion]:
@@ -116,6 +116,8 @@ def _notes(config: TableConfig, table: Table, task: str, systems: Systems) -> tu
     """Which runs stand in the cells of a task, in sentences."""
     model = ", ".join(f"model.{name}={value}" for name, value in systems.model.items())
     notes = [f"The rows of the paper show only runs of its model ({model})."]
+    if config.test == "last":
+        notes.append("Test is scored with the weights of the last epoch; runs are chosen on devel.")
     unnamed = unnamed_members(table, task, systems)
     if config.fusions is None and config.members == "devel":
         notes.append("Late fusions are of the feature sets that are best on devel here.")

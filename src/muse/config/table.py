@@ -30,6 +30,8 @@ class TableConfig(Settings):
     members: str = setting("What the table's late fusions fuse: paper (the feature sets that it "
                            "names, else those best on devel), or devel.",
                            choices=("paper", "devel"))  # fmt: skip
+    test: str = setting("Test scores with the weights of the best epoch on devel, or of the last "
+                        "epoch, as the published code.", choices=("best", "last"))  # fmt: skip
     root: str = setting("Folder below which runs are looked for.")
     train: str = setting("no, or missing: train and fuse what no run has done.",
                          choices=("no", "missing"))  # fmt: skip

@@ -19,8 +19,10 @@ partition), `seconds` (in epochs, over all sittings), `environment` (versions, d
 see muse.runs.environment), `targets` and, with two targets or more, `combined` (mean over targets;
 devel, test). Each target has
 `best_seed`, `best_epoch`, `weights`, `standardised` (feature sets), `train`, `devel` and `test`
-(scores of the best seed; null without labels), `seeds` (seed, best_epoch, epochs, devel, test) and
-`over_seeds` (mean and deviation, n - 1, of devel and test). F1 and UAR are between 0 and 1.
+(scores of the best seed; null without labels), `test_last` (the metric on test with the weights of
+that seed's last epoch, as the published baseline code scores it; runs of version 0.1 have none),
+`seeds` (seed, best_epoch, epochs, devel, test, test_last) and `over_seeds` (mean and deviation,
+n - 1, of devel, test and test_last). F1 and UAR are between 0 and 1.
 A weighted sum of metrics is called by its weights, as in `0.66*micro_f1+0.34*uar`.
 `files` has a checksum of every file that later stages read, `digest` one of result.json itself.
 """

@@ -225,6 +225,7 @@ def _is_sound(result: dict) -> bool:
         return (
             bool(targets)
             and all(isinstance(part[metric], float) for part in scores)
+            and all(isinstance(t.get("test_last"), float | None) for t in targets.values())
             and all(t["weights"] in result["files"] for t in targets.values())
             and not any(path.is_absolute() or ".." in path.parts for path in paths)
             and all(isinstance(part, dict) for part in (result["files"], partitions))

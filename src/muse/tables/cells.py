@@ -37,13 +37,17 @@ class Runs:
 
     Args:
         synthetic: whether they are on synthetic data; None: if there are no others.
+        test: weights that test is scored with: of the `best` epoch on devel, or of the `last`.
     """
 
-    def __init__(self, runs: list[FinishedRun], task: str, synthetic: bool | None):
+    def __init__(
+        self, runs: list[FinishedRun], task: str, synthetic: bool | None, test: str = "best"
+    ):
         runs = [r for r in runs if r.result["task"] == task and not r.result["debug"]]
         real = [r for r in runs if not r.result["synthetic"]]
         self.synthetic = bool(runs) and not real if synthetic is None else synthetic
         self.runs = [r for r in runs if r.result["synthetic"] == self.synthetic]
+        self.test = test
 
     def best(self, features: list[str], target: str, model: dict) -> Cell | None:
         """The run of these feature sets, fused early if several, that is best on devel.
@@ -69,7 +73,7 @@ class Runs:
 
     def _best(self, target: str, model: dict, fits) -> Cell | None:
         cells = [
-            _cell(r, target)
+            _cell(r, target, self.test)
             for r in self.runs
             if target in r.result["targets"]
             and model.items() <= r.result["model"].items()
@@ -78,10 +82,13 @@ class Runs:
         return max(cells, key=lambda cell: cell.devel, default=None)
 
 
-def _cell(run: FinishedRun, target: str) -> Cell:
+def _cell(run: FinishedRun, target: str, weights: str) -> Cell:
     metric, part = run.result["metric"], run.result["targets"][target]
     scale = 100 if metric == "f1" else 1  # the papers give F1 in per cent
-    test = part["test"] and scale * part["test"][metric]
+    score = part["test"] and part["test"][metric]
+    if weights == "last":
+        score = part.get("test_last")  # runs of version 0.1 have none
+    test = None if score is None else scale * score
     return Cell(scale * part["devel"][metric], test, run.folder)
 
 

@@ -20,6 +20,8 @@ from muse.training.seeds import ModelResult
 
 log = logging.getLogger(__name__)
 
+SCORED = ("devel", "test", "test_last")  # of each seed, see muse.training.seeds.train_one
+
 
 def save_job(
     config: TrainConfig, folder: Path, package: Package, plan: ModelPlan, done: ModelResult
@@ -58,16 +60,16 @@ def save_job(
             for partition in PARTITIONS
         }
         _plot(config, folder, package, plan, done, k, scores["devel"])
+        seeds = [row | {p: row[p][target] for p in SCORED} for row in done.seeds]
         result[target] = {
             "best_seed": done.best.seed,
             "best_epoch": done.best.best_epoch,
             "weights": str(weights),
             "standardised": plan.standardised,
             **scores,
-            "seeds": [row | {p: row[p][target] for p in ("devel", "test")} for row in done.seeds],
-            "over_seeds": {
-                p: _over_seeds([r[p][target] for r in done.seeds]) for p in ("devel", "test")
-            },
+            "test_last": next(r["test_last"] for r in seeds if r["seed"] == done.best.seed),
+            "seeds": seeds,
+            "over_seeds": {p: _over_seeds([row[p] for row in seeds]) for p in SCORED},
         }
     return result
 
