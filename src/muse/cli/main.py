@@ -1,6 +1,7 @@
 """`muse <command>`: find the command, hand over to Hydra. Nothing heavy is imported here."""
 
 import os
+import shlex
 import sys
 
 from muse import __version__
@@ -31,6 +32,12 @@ def main() -> None:
             sys.exit(1)
     else:
         hint = did_you_mean(word, list(COMMANDS))
+        command = next((given for given in sys.argv[1:] if given in COMMANDS), None)
+        if command and not hint:
+            words = [given for given in sys.argv[1:] if given != command]
+            line = shlex.join([command, *words])
+            print(f"muse: the command comes first. Type: muse {line}", file=sys.stderr)
+            sys.exit(2)
         print(f"muse: no command '{word}'.{hint}\n\n{usage()}", file=sys.stderr)
         sys.exit(2)
 

@@ -1,5 +1,6 @@
 """`muse synth`: write a synthetic package in the layout of the official one."""
 
+import shlex
 from pathlib import Path
 
 import numpy as np
@@ -30,7 +31,8 @@ def run(config: SynthConfig) -> None:
     print("\n".join(partition_table(config)))
     print("\nfeatures: " + ", ".join(f"{n} {s.dimension[task.corpus]}" for n, s in sets.items()))
     first = next(iter(config.features or sets))
-    print(f"\nmuse train task={task.name} features={first} data.root={config.out}")
+    words = [f"task={task.name}", f"features={first}", f"data.root={config.out}"]
+    print(f"\nmuse train {shlex.join(words)}")
 
 
 def partition_table(config: SynthConfig) -> list[str]:

@@ -7,6 +7,7 @@ out of it.
 import json
 import logging
 import os
+import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
@@ -221,16 +222,33 @@ def _is_sound(result: dict) -> bool:
         return False
 
 
+def status_of(home: Path) -> tuple[str, str]:
+    """State and reason from status.json; the state is `damaged` if the file cannot be read."""
+    try:
+        status = json.loads((home / "status.json").read_text(encoding="utf-8"))
+        return str(status["status"]), str(status.get("reason", ""))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return "damaged", ""
+
+
+def can_continue(home: Path) -> bool:
+    """Whether a run has stopped, and not for a reason that would stop it again at once."""
+    state, reason = status_of(home)
+    begun = any((home / "checkpoints").rglob("*.safetensors"))
+    return not (home / "result.json").exists() and (
+        state != "failed" or (begun and "diverged" not in reason)
+    )
+
+
 def _no_result(home: Path) -> str:
     """Why there is no result.json, in words."""
     if not (home / "config.yaml").is_file():
         return _no_run(home)
-    try:
-        status = json.loads((home / "status.json").read_text(encoding="utf-8"))
-        state = f"{status['status']}: {status['reason']}" if status["reason"] else status["status"]
-    except (OSError, ValueError, KeyError, TypeError):
-        state = "unknown"
-    return f"{home}: the run is not finished (status {state}). Continue it with: muse resume {home}"
+    state, reason = status_of(home)
+    text = f"{home}: the run is not finished (status {state}{': ' * bool(reason)}{reason})."
+    if can_continue(home):
+        return f"{text} Continue it with: muse resume {shlex.quote(str(home))}"
+    return f"{text} Remove the cause and train anew: to resume would fail again."
 
 
 def _no_run(home: Path) -> str:

@@ -3,6 +3,7 @@
 import logging
 from itertools import islice, zip_longest
 from pathlib import Path
+from shlex import quote
 
 import numpy as np
 
@@ -84,7 +85,7 @@ def _train_locked(config: TrainConfig, folder: Path, package: Package | None) ->
         return _train(config, folder, package)
     except KeyboardInterrupt:
         set_status(folder, "interrupted", "stopped by the user or the system")
-        log.error("Interrupted. Continue where it stood: muse resume %s", folder)
+        log.error("Interrupted. Continue where it stood: muse resume %s", quote(str(folder)))
         raise
     except MuseError as error:
         set_status(folder, "failed", str(error))
@@ -133,7 +134,7 @@ def _train(config: TrainConfig, folder: Path, package: Package | None) -> dict:
     log.info("\nRun folder: %s", folder)
     log.info("  scores result.json, curves metrics.jsonl, pictures plots/")
     if config.tensorboard:
-        log.info("  tensorboard --logdir %s", folder)
+        log.info("  tensorboard --logdir %s", quote(str(folder)))
     return result
 
 
