@@ -16,6 +16,7 @@ from muse.cli.arguments import (
     collect_bare_words,
     expand_bare_word,
     overrides_first,
+    without_dashes,
 )
 from muse.cli.help import NOT_SETTINGS, help_text
 from muse.cli.main import main
@@ -61,6 +62,21 @@ def test_an_unknown_command_is_wrong_usage():
     done = python("-m", "muse", "trian")
     assert done.returncode == 2
     assert "no command 'trian'. Did you mean 'train'?" in done.stderr
+
+
+@pytest.mark.parametrize("words", [["-m", "train", "stress"], ["task=stress", "train"]])
+def test_the_command_comes_first(words):
+    done = python("-m", "muse", *words)
+    rest = " ".join(word for word in words if word != "train")
+    assert done.returncode == 2
+    assert done.stderr == f"muse: the command comes first. Type: muse train {rest}\n"
+
+
+def test_options_of_hydra_are_no_settings():
+    assert without_dashes("train", ["-m", "stress", "--cfg", "job", "--config-dir=x"]) is None
+    assert without_dashes("synth", ["stress", "--config-dir", "task", "-sc", "query=bash"]) is None
+    assert without_dashes("evaluate", ["--run", "x"]) == "muse evaluate run=x"
+    assert without_dashes("train", ["--workers", "-1"]) == "muse train workers=-1"
 
 
 def test_help_of_a_command_tells_every_setting():
@@ -239,6 +255,18 @@ def fails(monkeypatch, tmp_path, capsys):
         (
             ["task=stress", "features=a", "model.attention_layers=2"],
             "no setting 'model.attention_layers'; models that have it: attention_lstm.",
+        ),
+        (
+            ["task=stress", "features=a", "model=gru", "model.cell=lstm"],
+            "model=gru model.cell=lstm contradict each other: type model=lstm alone",
+        ),
+        (
+            ["stress", "--epochs=3", "--batch-size", "8", "--joint"],
+            "without dashes. Type: muse train stress epochs=3 batch_size=8 joint=true",
+        ),
+        (
+            ["stress", "--features", "my set", "-m", "--seed=3", "--config-dir", "x"],
+            "Type: muse train stress 'features=my set' -m seed=3 --config-dir x",
         ),
         (["task=stress", "features=a"], "no package of MuSe-Stress 2021: looked for"),
         (["task=stress", "features=a", "device=gpu"], "device=gpu: expected auto, cpu, cuda or"),

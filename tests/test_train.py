@@ -89,6 +89,8 @@ def test_metrics_have_a_line_per_target_seed_and_epoch(train, tmp_path):
     best = max(line["devel"] for line in lines if line["target"] == "arousal")
     assert result["targets"]["arousal"]["devel"]["ccc"] == best
     assert list((folder / "tensorboard" / "arousal" / "seed_102").glob("events*"))
+    assert all(line["train"] == 1 - line["loss"] for line in lines)
+    assert (folder / "plots" / "curves.png").exists()
 
 
 def test_weights_hold_what_is_needed_to_use_them(train, tmp_path):

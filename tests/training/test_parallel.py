@@ -72,7 +72,7 @@ def test_results_do_not_depend_on_the_number_of_processes(train):
 
 def test_memory_is_given_back_at_the_end_of_a_run(train, monkeypatch):
     calls = []
-    monkeypatch.setattr(side_by_side, "give_back_memory", lambda: calls.append(True))
+    monkeypatch.setattr(parallel, "give_back_memory", lambda: calls.append(True))
     train(1, "seeds=2", "target=valence", "crossfit=0")
     assert calls == [True]
 

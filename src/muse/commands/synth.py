@@ -1,5 +1,6 @@
 """`muse synth`: write a synthetic package in the layout of the official one."""
 
+import shlex
 from pathlib import Path
 
 import numpy as np
@@ -31,7 +32,8 @@ def run(config: SynthConfig) -> None:
     print(in_columns(partition_rows(config)))
     print("\nfeatures: " + ", ".join(f"{n} {s.dimension[task.corpus]}" for n, s in sets.items()))
     first = next(iter(config.features or sets))
-    print(f"\nmuse train task={task.name} features={first} data.root={config.out}")
+    words = [f"task={task.name}", f"features={first}", f"data.root={config.out}"]
+    print(f"\nmuse train {shlex.join(words)}")
 
 
 def partition_rows(config: SynthConfig) -> list[list[str]]:

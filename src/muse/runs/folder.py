@@ -2,12 +2,14 @@
 
 status.json          running, finished, interrupted or failed (with the reason)
 config.yaml          every setting, with the command in its first line
-metrics.jsonl        one line per target, seed and epoch: the source of TensorBoard's curves
+metrics.jsonl        one line per target, seed and epoch: the source of TensorBoard's curves; with
+                     loss=ccc `train` is the mean CCC of the training windows (1 - loss)
 weights/TARGET.safetensors       weights of the best seed, scaling, and how to build the model
 predictions/TARGET/PARTITION/ID.csv   timestamp, segment_id, value; the challenge's format
 logits/…             with classes: one row per frame, c_0, c_1, …
 crossfit/…           predictions/ (logits/) of train by models that have not seen the recording
 labels/…             the gold standard in the shape of predictions/, where there is one
+plots/curves.png     devel score, training CCC and learning rate of every seed over epochs
 plots/TARGET.png     gold standard and prediction, or the confusion matrix
 result.json          scores; written last: without it a run is not finished
 checkpoints/…        what `resume` goes on from; only until the run is finished
