@@ -51,7 +51,7 @@ def test_the_wheel_has_all_that_the_commands_need(muse, tmp_path):
     assert ", equal" in call("evaluate", run)
     assert "files of train, devel, test" in call("predict", run, "out=predictions")
     assert "physio, sent, stress, wilder" in call("train", "--help")
-    assert "ewe, lag, mean, physio, raaw" in call("gold", "--help")
+    assert "ewe, gctw, lag, mean, physio, raaw" in call("gold", "--help")
     assert "task@to" in call("classes", "--help")
 
 
