@@ -143,6 +143,48 @@ def test_test_is_also_scored_with_the_weights_of_the_last_epoch(train, tmp_path,
     assert falling["over_seeds"]["test_last"]["mean"] == falling["test_last"]
 
 
+def test_what_missing_does_from_end_to_end(train, make_config, tmp_path):
+    package = stress_package(tmp_path)
+    words = ["task=stress", "target=valence", "features=a", "standardise=true"]
+    whole = train(*words, "missing=error")[1]
+    assert whole["targets"]["valence"]["devel"]["ccc"]
+    edit(package / "feature_segments/a/4.csv", 3, "500,1,,1")
+    config = make_config("train", f"data.root={tmp_path}", *SMALL, *words, "missing=error")
+    with pytest.raises(MuseError, match=r"a: 1 missing .*4\.csv, row 3, column a_0.*missing=zero"):
+        run(config)
+    counts = {}
+    for missing in ("zero", "drop"):
+        folder, result = train(*words, f"missing={missing}")
+        counts[missing] = len(column(folder / "predictions/valence/devel"))
+        assert len(column(folder / "labels/valence/devel")) == counts[missing]
+    assert counts == {"zero": 16, "drop": 15}
+    assert whole["run_id"] != result["run_id"]
+
+
+def test_float16_features_from_end_to_end(train, tmp_path):
+    stress_package(tmp_path)
+    words = ["task=stress", "target=valence", "features=b", "standardise=true"]
+    scores = {}
+    for storage in ("float32", "float16"):
+        folder, _ = train(*words, f"storage={storage}", f"data.cache={tmp_path / storage}")
+        scores[storage] = column(folder / "predictions/valence/test")
+        assert len(list((tmp_path / storage).rglob("*.half.npy"))) == 4 * (storage == "float16")
+    # eighths below 64 have few digits: float16 holds them exactly
+    np.testing.assert_array_equal(scores["float16"], scores["float32"])
+
+
+def test_standardisation_over_windows_is_a_run_of_its_own(train, tmp_path):
+    stress_package(tmp_path)
+    words = ["task=stress", "target=valence", "features=a", "standardise=true", "window=8", "hop=3"]
+    runs = [train(*words, *more) for more in ([], ["standardise_over=windows"])]
+    assert runs[0][1]["run_id"] != runs[1][1]["run_id"]
+    means = []
+    for folder, _ in runs:
+        with safe_open(folder / "weights/valence.safetensors", "np") as file:
+            means.append(file.get_tensor("input.mean"))
+    assert means[0][0] != means[1][0]
+
+
 def test_joint_trains_one_model_with_an_output_per_target(train, tmp_path):
     stress_package(tmp_path)
     folder, result = train("task=stress", "features=a", "standardise=true", "joint=true")

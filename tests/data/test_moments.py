@@ -31,6 +31,13 @@ def test_merged_they_are_those_of_all_frames(values):
     assert whole.mean[2:].tolist() == [0, 1e6] and whole.squares[2:].tolist() == [0, 0]
 
 
+def test_a_row_counts_as_often_as_it_is_named(values):
+    rows = np.r_[np.arange(49), 0]  # as many as there are, but not the same
+    mean = moments_of(values, rows).mean
+    np.testing.assert_allclose(mean[0], values[rows, 0].astype(float).mean(), rtol=1e-14)
+    assert mean[0] != moments_of(values, np.arange(50)).mean[0]
+
+
 @pytest.fixture
 def table(tmp_path):
     path = tmp_path / "1.csv"

@@ -108,6 +108,45 @@ def test_missing_values_are_reported_or_refused(load, tmp_path, caplog):
         load("stress", ["a"], missing="error")
 
 
+def test_frames_with_a_missing_value_are_dropped_in_train_and_devel(load, tmp_path, caplog):
+    folder = stress_package(tmp_path)
+    edit(folder / "feature_segments/a/3.csv", 5, "1500,1,,1")
+    edit(folder / "feature_segments/b/3.csv", 7, "2500,1,")
+    edit(folder / "feature_segments/a/2.csv", 4, "1000,1,,1")  # of test
+    edit(folder / "label_segments/valence/4.csv", 2, "0,1,")
+    with caplog.at_level(logging.WARNING):
+        package = load("stress", ["a", "b"], missing="drop")
+    assert "such frames of train and devel are left out" in caplog.text
+    train, devel = package.partitions["train"][0], package.partitions["devel"][0]
+    kept = [row for row in range(15) if row not in (3, 5)]
+    assert train.rows.tolist() == kept and train.samples.tolist() == [[0, 13]]
+    x = np.array(kept) + 30
+    np.testing.assert_array_equal(train.labels["valence"], np.sin(x / 4).round(4).astype("f4"))
+    assert devel.rows.tolist() == list(range(1, 16))
+    assert np.isfinite(devel.labels["valence"]).all()
+    assert len(package.partitions["test"][0].rows) == 14
+
+
+def test_a_segment_of_dropped_frames_alone_is_no_sample(load, tmp_path):
+    folder = sent_package(tmp_path)
+    for row in range(3, 9):  # segment 1 of a devel recording; of segment 2 a frame
+        edit(folder / "feature_segments/a/4.csv", row, f"{(row - 2) * 250},1,")
+    edit(folder / "feature_segments/a/4.csv", 11, "2250,2,")
+    recording = load("sent", ["a"], missing="drop").partitions["devel"][0]
+    assert recording.rows.tolist() == [10, 11, 12, 13]
+    assert (
+        recording.samples.tolist() == [[0, 4]] and recording.labels["valence"].tolist() == [1] * 4
+    )
+
+
+def test_a_recording_of_dropped_frames_alone_is_refused(load, tmp_path):
+    folder = stress_package(tmp_path)
+    for row in range(2, 18):
+        edit(folder / "feature_segments/b/4.csv", row, f"{(row - 2) * 500},1,")
+    with pytest.raises(MuseError, match="no frame of the recording has all features and labels"):
+        load("stress", ["b"], missing="drop")
+
+
 def test_another_frame_step_is_a_warning(load, tmp_path, caplog):
     stress_package(tmp_path)
     (tmp_path / "c3_muse_stress").rename(tmp_path / "c1_muse_wilder")

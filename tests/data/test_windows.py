@@ -66,6 +66,22 @@ def test_scaling_is_that_of_the_training_frames(package):
     np.testing.assert_allclose(devel[:16, 2], np.arange(40, 56) / 8)
 
 
+def test_scaling_may_count_frames_as_often_as_windows_hold_them(package):
+    scaling = fit_scaling(package, ["a"], (8, 3))
+    parts = []
+    for first, frames in ((30, 15), (10, 13)):  # recordings 3 and 1 of train
+        x = np.arange(frames) + first
+        parts += [x[start : start + 8] for start in range(0, frames - 8 + 3, 3)]
+    assert [len(part) for part in parts] == [8, 8, 8, 6, 8, 8, 7]
+    x = np.concatenate(parts)
+    np.testing.assert_allclose(scaling.mean, [x.mean(), -2 * x.mean(), 0], rtol=1e-6)
+    np.testing.assert_allclose(scaling.scale, [x.std(), 2 * x.std(), 1], rtol=1e-6)
+    again = fit_scaling(package, ["a"], (8, 3))  # from the cache
+    np.testing.assert_array_equal(again.mean, scaling.mean)
+    whole = fit_scaling(package, ["a"], (50, 50))  # a window for each recording
+    np.testing.assert_array_equal(whole.mean, fit_scaling(package, ["a"]).mean)
+
+
 def test_missing_values_are_zero_after_scaling_and_left_out_of_it(make_config, tmp_path):
     folder = stress_package(tmp_path)
     edit(folder / "feature_segments/a/3.csv", 2, "0,1,,-60")  # was 30

@@ -28,8 +28,12 @@ class TrainConfig(Settings):
     joint: bool = setting("One model with one output per target instead of one model each.")
     standardise: Any = setting("To zero mean, unit variance: null (as published), true, false, "
                                "[names].")  # fmt: skip
-    missing: str = setting("NaN features: zero (after standardisation) or error.",
-                           choices=("zero", "error"))  # fmt: skip
+    standardise_over: str = setting("Training frames: each once (frames), or once for each of the "
+                                    "overlapping windows that it is in (windows).",
+                                    choices=("frames", "windows"), implied="frames")  # fmt: skip
+    missing: str = setting("NaN features: zero (after standardisation), error, or drop (leave such "
+                           "frames of train and devel out, and those without a label).",
+                           choices=("zero", "error", "drop"))  # fmt: skip
     storage: str = setting("Features in the cache: float32, or float16 (half the size).",
                            choices=("float32", "float16"))  # fmt: skip
     recordings: int | None = setting("Only the first recordings of each partition; null: all.",

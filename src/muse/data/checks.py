@@ -71,7 +71,10 @@ def common_columns(tables: list[CachedTable]) -> list[str]:
 
 
 def report_missing(names: list[str], tables: list[CachedTable], missing: str) -> None:
-    """Log how many feature values are NaN if ``missing`` is `zero`; if `error`, raise MuseError."""
+    """Log how many feature values are NaN; if ``missing`` is `error`, raise MuseError.
+
+    With `keep` nothing is said.
+    """
     for name in names:
         gaps = [t for t in tables if t.missing and t.path.parent.name == name]
         if not gaps:
@@ -84,3 +87,5 @@ def report_missing(names: list[str], tables: list[CachedTable], missing: str) ->
             raise MuseError(f"{text}. Fill them in, or let missing=zero set them to zero.")
         if missing == "zero":
             log.warning("%s; zero is used (missing=error refuses them).", text)
+        if missing == "drop":
+            log.warning("%s; such frames of train and devel are left out, zero on test.", text)

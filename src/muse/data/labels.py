@@ -97,20 +97,20 @@ def segment_labels(
     class_of = dict(zip(table.segments.tolist(), values, strict=True))
     if len(class_of) < len(values):
         faults.append(f"{table.path}: a segment_id has more than one row; expected one each.")
-    segments = features.segments[rows]
-    for segment in sorted(set(segments.tolist()) ^ set(class_of)):
+    segments = features.segments  # of all rows: of a segment none may be used
+    for segment in sorted(set(segments[~np.isnan(segments)].tolist()) ^ set(class_of)):
         if segment in class_of:
             row = np.flatnonzero(table.segments == segment)[0] + 2
             faults.append(
                 f"{table.path}: row {row}: segment {segment:g} has no frames in {features.path}."
             )
         else:
-            row = rows[segments == segment][0] + 2
+            row = np.flatnonzero(segments == segment)[0] + 2
             faults.append(
                 f"{features.path}: row {row}: segment {segment:g} is not in {table.path}."
             )
     raise_faults(faults)
-    return np.array([class_of[segment] for segment in segments.tolist()], dtype=np.float32)
+    return np.array([class_of[segment] for segment in segments[rows].tolist()], dtype=np.float32)
 
 
 def _column(table: CachedTable, name: str) -> np.ndarray:

@@ -35,6 +35,7 @@ class Moments:
 def moments_of(values: np.ndarray, rows: np.ndarray) -> Moments:
     """Moments of ``rows`` (frames,) of values (all rows, columns), in two passes.
 
+    A row that is there several times counts as often.
     For a memory map of the cache they are stored beside it.
     """
     kept = _file(values, rows)
@@ -43,7 +44,8 @@ def moments_of(values: np.ndarray, rows: np.ndarray) -> Moments:
             data = read_regular(kept)
             if data[-MARK:] == _mark(kept, data[:-MARK]):  # else damaged: they are made again
                 return Moments(*np.load(io.BytesIO(data), allow_pickle=False))
-    chosen = np.asarray(values[rows] if len(rows) < len(values) else values, dtype=np.float64)
+    whole = np.array_equal(rows, np.arange(len(values)))
+    chosen = np.asarray(values if whole else values[rows], dtype=np.float64)
     count = (~np.isnan(chosen)).sum(axis=0).astype(float)
     mean = np.nansum(chosen, axis=0) / np.maximum(count, 1)
     chosen -= mean

@@ -90,7 +90,8 @@ def load_package(
         targets: whose labels are read; none of them: a package that has no labels.
         features: feature sets and aliases, side by side in this order.
         known: what is known of feature sets (aliases).
-        missing: `zero` reports NaN features, `error` refuses them, `keep` says nothing.
+        missing: `zero` reports NaN features, `error` refuses them, `keep` says nothing; `drop`
+            leaves such frames of train and devel out, and those without a label.
         ids: the recordings of each partition to read; None: those of metadata/partition.csv. Each
             partition must have a recording.
         recordings: only the first so many of each partition.
@@ -130,7 +131,9 @@ def load_package(
             readable = [table for table in gold.values() if table][:1]
         if readable:
             with faults.noted():
-                recording = build_recording(task, partition, id_, readable, gold, faults)
+                recording = build_recording(
+                    task, partition, id_, readable, gold, faults, missing == "drop"
+                )
                 if all(sets):
                     loaded[partition].append(recording)
     _check_step(task, loaded)
@@ -146,8 +149,11 @@ def build_recording(
     tables: list[CachedTable],
     gold: dict[str, CachedTable | None],
     faults: Faults = STOP,
+    drop: bool = False,
 ) -> Recording:
     """A recording of its feature tables and label tables (target -> table).
+
+    With ``drop`` the frames of train and devel that lack a feature or a label are not used.
 
     Raises MuseError where they do not correspond row by row.
     """
@@ -163,6 +169,8 @@ def build_recording(
     outside = np.isnan(first.segments)
     if per_segment or (task.outside_segments == "drop" and partition != "test"):
         rows = rows[~outside]
+    if drop and partition != "test":
+        rows = _complete(first, rows, [*tables, *signals])
     if not len(rows):
         raise MuseError(
             f"{first.path}: no row has a segment_id, but {task.title} uses the frames of segments "
@@ -178,6 +186,20 @@ def build_recording(
     features = [table.values for table in tables]
     missing = [table.missing for table in tables]
     return Recording(id_, rows, timestamps, segments, features, labels, samples, missing)
+
+
+def _complete(first: CachedTable, rows: np.ndarray, tables: list[CachedTable]) -> np.ndarray:
+    """The rows without a missing value. Raises MuseError if there are none."""
+    complete = np.ones(len(first.timestamps), dtype=bool)
+    for table in tables:
+        if table.missing and len(table.timestamps) == len(complete):  # else told when compared
+            complete &= ~np.isnan(table.values).any(axis=1)
+    if len(rows) and not complete[rows].any():
+        raise MuseError(
+            f"{first.path}: no frame of the recording has all features and labels. Use "
+            "missing=zero, or leave the recording out of metadata/partition.csv."
+        )
+    return rows[complete[rows]]
 
 
 def _reference(tables: list[CachedTable]) -> CachedTable:

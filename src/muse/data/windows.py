@@ -67,28 +67,47 @@ class Frames:
     inputs: dict[str, int]  # feature set -> its columns, in the order of the features
 
 
-def fit_scaling(package: Package, standardised: list[str]) -> Scaling:
+def fit_scaling(
+    package: Package, standardised: list[str], windows: tuple[int, int] | None = None
+) -> Scaling:
     """Mean and standard deviation (over n) of the training frames that are used, NaN left out.
 
     Feature sets not in ``standardised`` pass unchanged; a constant feature is only centred, one
     that is missing in every frame becomes zero.
+
+    Args:
+        windows: length and hop in frames, to count a frame once for each training window that it
+            is in, as the code of the MuSe 2021 baseline does; None: each frame counts once.
     """
     means, scales = [], []
     for k, name in enumerate(package.features):
         mean, scale = np.zeros(len(package.columns[name])), np.ones(len(package.columns[name]))
         if name in standardised:
-            mean, scale = _mean_and_scale(package, k)
+            mean, scale = _mean_and_scale(package, k, windows)
         means.append(mean.astype(np.float32))
         scales.append(scale.astype(np.float32))
     return Scaling(np.concatenate(means), np.concatenate(scales))
 
 
-def _mean_and_scale(package: Package, k: int) -> tuple[np.ndarray, np.ndarray]:
+def _mean_and_scale(
+    package: Package, k: int, windows: tuple[int, int] | None
+) -> tuple[np.ndarray, np.ndarray]:
     """Of the k-th feature set: (columns,) float64 each."""
     train = package.partitions["train"]
-    whole = reduce(Moments.merge, (moments_of(r.features[k], r.rows) for r in train))
+    rows = [r.rows if windows is None else _rows_of_windows(r, *windows) for r in train]
+    moments = (moments_of(r.features[k], counted) for r, counted in zip(train, rows, strict=True))
+    whole = reduce(Moments.merge, moments)
     scale = np.sqrt(whole.squares / np.maximum(whole.count, 1))
     return whole.mean, np.where(scale > 1e-10 * np.abs(whole.mean), scale, 1.0)
+
+
+def _rows_of_windows(recording: Recording, window: int, hop: int) -> np.ndarray:
+    """The used rows of a recording, each as often as there are windows that it is in."""
+    cut = cut_windows(recording.samples, window, hop)
+    edges = np.zeros(len(recording.rows) + 1, dtype=np.int64)  # of windows: one begins, one ends
+    np.add.at(edges, cut[:, 0], 1)
+    np.add.at(edges, cut.sum(axis=1), -1)
+    return np.repeat(recording.rows, np.cumsum(edges[:-1]))
 
 
 def to_frames(

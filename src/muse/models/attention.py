@@ -70,7 +70,12 @@ class Attention(nn.Module):
 
 
 class AttentionRecurrent(nn.Module):
-    """Self-attention in front of the recurrent baseline, as in Cai et al. (2021).
+    """Self-attention in front of the recurrent baseline.
+
+    A combination of muse's own. The idea is that of Cai et al. (2021), the layers are not: here
+    features are projected to ``dim``, attention is normalised first and added to what it reads
+    (pre-norm, residual), a last normalisation follows, and the head has two layers, as that of the
+    baseline.
 
     Args:
         inputs, outputs: features and values per frame.

@@ -82,12 +82,13 @@ def plan_models(config: TrainConfig, package: Package, device: torch.device) -> 
             "for each."
         )
     standardised = standardised_sets(config, package)
+    windows = (config.window, config.hop) if config.standardise_over == "windows" else None
     shared: dict[tuple, tuple] = {}
     plans = []
     for group in groups_of(config):
         chosen = tuple(standardised[group[0]])
         if chosen not in shared:
-            scaling = fit_scaling(package, list(chosen))
+            scaling = fit_scaling(package, list(chosen), windows)
             frames = {p: to_frames(package, p, config.targets, scaling, device) for p in PARTITIONS}
             shared[chosen] = scaling, frames
         scaling, frames = shared[chosen]
