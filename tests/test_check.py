@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib.patches import Polygon
 
 import muse.commands.check
 from muse.errors import MuseError
@@ -21,13 +22,13 @@ def check(make_config, tmp_path, capsys):
         shutil.rmtree(out, ignore_errors=True)
         words = [*words, f"data.root={tmp_path}", f"out={out}"]
         muse.commands.check.run(make_config("check", *words))
-        assert (out / "labels.png").read_bytes().startswith(b"\x89PNG")
+        assert (out / "labels.png").stat().st_size
         return json.loads((out / "report.json").read_text()), capsys.readouterr().out
 
     return check
 
 
-def test_a_sound_package_in_figures(check, tmp_path):
+def test_a_valid_package_in_figures(check, tmp_path):
     stress_package(tmp_path)
     report, text = check("task=stress")
     assert report["partitions"]["train"] == {
@@ -45,7 +46,51 @@ def test_a_sound_package_in_figures(check, tmp_path):
         "high": 44.0,
     }  # fmt: skip
     assert list(report["features"]) == ["a", "b"]
-    assert "is sound" in text and "0:00:14" in text and "SYNTHETIC" not in text
+    assert "is valid" in text and "0:00:14" in text and "SYNTHETIC" not in text
+
+
+@pytest.fixture
+def figure(monkeypatch):
+    """A list that gets each figure when it is saved."""
+    drawn, save = [], muse.commands.check.save_figure
+    monkeypatch.setattr(
+        muse.commands.check, "save_figure", lambda f, path: (drawn.append(f), save(f, path))
+    )
+    return drawn
+
+
+def test_the_picture_shows_every_label_of_every_partition(check, figure, tmp_path):
+    package = stress_package(tmp_path)
+    check("task=stress")
+    valence, arousal = figure[0].axes
+    assert figure[0].get_suptitle() == "MuSe-Stress 2021, distribution of the labels"
+    assert (valence.get_title(), arousal.get_title()) == ("valence", "arousal")
+    assert valence.get_xlabel() == "value" and valence.get_ylabel() == "share of the frames"
+    names = [text.get_text() for text in valence.get_legend().get_texts()]
+    assert names == ["train (28)", "devel (16)", "test (14)"]
+    lines = [p for p in valence.patches if isinstance(p, Polygon)]
+    assert len(lines) == 3  # the steps of a histogram per partition
+    rows = (package / "label_segments/valence/4.csv").read_text().splitlines()[1:]
+    devel = np.array([float(row.split(",")[2]) for row in rows])
+    x, y = lines[1].get_xy().T
+    edges = np.unique(x)
+    counts, _ = np.histogram(devel, edges)
+    tops = [y[np.flatnonzero(x == edge)].max() for edge in edges[:-1]]
+    # where bars meet, the outline has the height of both: only a rise is unambiguous
+    assert max(tops) == pytest.approx(counts.max() / 16)
+    assert x.min() <= devel.min() and devel.max() <= x.max()
+
+
+def test_the_picture_of_classes(check, figure, tmp_path):
+    package = sent_package(tmp_path)
+    (package / "SYNTHETIC.txt").touch()
+    check("task=sent", "features=a")
+    valence = figure[0].axes[0]
+    assert "(synthetic data)" in figure[0].get_suptitle()
+    assert valence.get_ylabel() == "share of the segments"
+    heights = [[bar.get_height() for bar in bars] for bars in valence.containers]
+    # recordings 3 and 1: classes 3, (3 + 2) % 5, 1, 3; recording 4: 4, 1; recording 2: 2, 4
+    assert heights == [[0.25, 0.25, 0, 0.5, 0], [0, 0.5, 0, 0, 0.5], [0, 0, 0.5, 0, 0.5]]
 
 
 def test_segments_and_classes(check, tmp_path):

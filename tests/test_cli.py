@@ -8,9 +8,16 @@ import sys
 from dataclasses import fields
 
 import pytest
+import yaml
 
 from muse.cli.app import run
-from muse.cli.arguments import collect_bare_words, expand_bare_word, overrides_first
+from muse.cli.arguments import (
+    check_choices,
+    collect_bare_words,
+    expand_bare_word,
+    overrides_first,
+    without_dashes,
+)
 from muse.cli.help import NOT_SETTINGS, help_text
 from muse.cli.main import main
 from muse.config.commands import SCHEMAS
@@ -41,10 +48,35 @@ def test_the_settings_are_read_without_torch():
     assert python("-c", code).returncode == 0
 
 
+@pytest.mark.parametrize("word", ["task=[null]", "task=2", "+experiment=1", "model=[1.5]"])
+def test_a_choice_that_is_no_name(word, monkeypatch):
+    monkeypatch.setattr("sys.argv", ["muse", word])
+    with pytest.raises(
+        SystemExit, match=r"muse train: .*: expected a name, one of .*(lstm|stress)"
+    ):
+        run("train")
+    check_choices(["task=stress,sent", "task=glob(*)", "+experiment=muse2021/stress", "lr=1", "-m"])
+
+
 def test_an_unknown_command_is_wrong_usage():
     done = python("-m", "muse", "trian")
     assert done.returncode == 2
     assert "no command 'trian'. Did you mean 'train'?" in done.stderr
+
+
+@pytest.mark.parametrize("words", [["-m", "train", "stress"], ["task=stress", "train"]])
+def test_the_command_comes_first(words):
+    done = python("-m", "muse", *words)
+    rest = " ".join(word for word in words if word != "train")
+    assert done.returncode == 2
+    assert done.stderr == f"muse: the command comes first. Type: muse train {rest}\n"
+
+
+def test_options_of_hydra_are_no_settings():
+    assert without_dashes("train", ["-m", "stress", "--cfg", "job", "--config-dir=x"]) is None
+    assert without_dashes("synth", ["stress", "--config-dir", "task", "-sc", "query=bash"]) is None
+    assert without_dashes("evaluate", ["--run", "x"]) == "muse evaluate run=x"
+    assert without_dashes("train", ["--workers", "-1"]) == "muse train workers=-1"
 
 
 def test_help_of_a_command_tells_every_setting():
@@ -77,6 +109,13 @@ def test_help_lists_every_setting_of_a_training_once_the_often_changed_first():
         assert "other settings" not in text
         assert names.index("features") < names.index("lr") < names.index("lr_floor")
         assert names.index("lr_floor") < names.index("workers") < names.index("best_on")
+
+
+def test_help_begins_with_what_must_be_given():
+    for command, first in (("predict", "run"), ("evaluate", "run"), ("gold", "raters")):
+        rows = help_text(command, []).split("settings (default)\n")[1].splitlines()
+        assert rows[0].split()[0] == first and rows[0].endswith("(required)")
+    assert rows[1].split()[0] == "unit"
 
 
 def test_help_has_choices_and_the_configs_of_the_user(tmp_path):
@@ -210,12 +249,24 @@ def fails(monkeypatch, tmp_path, capsys):
             "epochs: Value 'abc' of type 'str' could not",
         ),
         (["task=stress", "features=a", "data=x"], "data is several settings: data.cache, data.r"),
-        (["task=stress", "features=a", "lr=-1"], "lr=-1.0: expected above 0 and at most 10"),
+        (["task=stress", "features=a", "lr=-1"], "lr=-1.0: expected more than 0 and at most 10"),
         (["task=stress", "features=[a"], "In a shell a list needs quotes"),
         (["task=stress", "features=a", "jobs=2"], "'jobs' any more: it is called workers."),
         (
             ["task=stress", "features=a", "model.attention_layers=2"],
-            "model=lstm has no setting 'model.attention_layers'; model=attention_lstm has.",
+            "no setting 'model.attention_layers'; models that have it: attention_lstm.",
+        ),
+        (
+            ["task=stress", "features=a", "model=gru", "model.cell=lstm"],
+            "model=gru model.cell=lstm contradict each other: type model=lstm alone",
+        ),
+        (
+            ["stress", "--epochs=3", "--batch-size", "8", "--joint"],
+            "without dashes. Type: muse train stress epochs=3 batch_size=8 joint=true",
+        ),
+        (
+            ["stress", "--features", "my set", "-m", "--seed=3", "--config-dir", "x"],
+            "Type: muse train stress 'features=my set' -m seed=3 --config-dir x",
         ),
         (["task=stress", "features=a"], "no package of MuSe-Stress 2021: looked for"),
         (["task=stress", "features=a", "device=gpu"], "device=gpu: expected auto, cpu, cuda or"),
@@ -226,6 +277,16 @@ def test_mistakes_get_words(fails, words, message):
     text = fails("train", *words)
     assert message in text
     assert "Traceback" not in text
+
+
+@pytest.mark.parametrize("words", [["task=stress"], ["task=stress", "features=a", "lr=7"]])
+def test_the_composed_settings_are_shown_with_their_values(monkeypatch, tmp_path, capsys, words):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["muse", *words, "--cfg", "job"])
+    run("train")
+    shown = yaml.safe_load(capsys.readouterr().out)
+    assert shown["model"]["layers"] == 4 and shown["lr"] == (7 if "lr=7" in words else 0.002)
+    assert shown["window"] == 300 and not list(tmp_path.iterdir())
 
 
 def test_a_mistake_in_the_settings_leaves_no_folder(fails, tmp_path):
@@ -275,7 +336,7 @@ def test_import_from_the_command_line(monkeypatch, tmp_path, capsys):
     for command, line, more in (("check", lines[-2], []), ("train", lines[-1], small)):
         monkeypatch.setattr(sys, "argv", ["muse", *shlex.split(line)[2:], *more])
         run(command)
-    assert "data/c3_muse_stress is sound" in capsys.readouterr().out
+    assert "data/c3_muse_stress is valid" in capsys.readouterr().out
     (folder,) = (tmp_path / "outputs" / "train").iterdir()
     assert list(json.loads((folder / "result.json").read_text())["targets"]) == ["valence"]
 

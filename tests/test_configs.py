@@ -173,9 +173,9 @@ def test_limits_are_declared_and_checked_once():
 
     assert Declared(0, "two", "a").sets == ["a"] and Declared().share is None
     for values, message in (
-        ({"share": 1.0}, "part.share=1.0: expected 0 or more and below 1."),
-        ({"share": -0.1}, "part.share=-0.1: expected 0 or more and below 1."),
-        ({"share": math.nan}, "part.share=nan: expected 0 or more and below 1."),
+        ({"share": 1.0}, "part.share=1.0: expected 0 or more and less than 1."),
+        ({"share": -0.1}, "part.share=-0.1: expected 0 or more and less than 1."),
+        ({"share": math.nan}, "part.share=nan: expected 0 or more and less than 1."),
         ({"order": "on"}, "part.order=on: expected one of one, two. Did you mean 'one'?"),
         ({"sets": ["a", "a"]}, "part.sets=['a', 'a']: a is named twice; name each once."),
         ({"sets": ["a", "c"]}, "part.sets=c: expected one of a, b."),
@@ -229,9 +229,9 @@ def test_dimensions_are_known_for_every_feature_set_of_a_package(make_config):
         ("ccc=n", "ccc=n: expected one of sample, biased"),
         ("hop=301", "hop=301 is longer than window=300"),
         ("window=0", "window=0: expected 1 or more"),
-        ("lr=0", "lr=0.0: expected above 0 and at most 10"),
-        ("lr_factor=1", "lr_factor=1.0: expected above 0 and below 1"),
-        ("lr=1e10", "lr=10000000000.0: expected above 0 and at most 10"),
+        ("lr=0", "lr=0.0: expected more than 0 and at most 10"),
+        ("lr_factor=1", "lr_factor=1.0: expected more than 0 and less than 1"),
+        ("lr=1e10", "lr=10000000000.0: expected more than 0 and at most 10"),
         ("workers=0", "workers=0: expected 1 or more, or -1 for one per core"),
         ("workers=-5", "workers=-5: expected 1 or more, or -1 for one per core"),
         ("task.outside_segments=kep", "task.outside_segments=kep: expected one of keep, drop. Did"),

@@ -112,6 +112,8 @@ def test_means_are_those_of_the_predictions(train, fuse):
         for run in (one, two)
     ]
     assert result["model"]["weights"] == pytest.approx(devel, abs=1e-12)
+    part = result["targets"]["valence"]
+    assert part["test_last"] == part["test"]["ccc"]  # nothing was trained
     expected = np.average([values(one, "test"), values(two, "test")], axis=0, weights=devel)
     np.testing.assert_allclose(values(weighted, "test"), expected, rtol=1e-5, atol=1e-7)
 

@@ -43,7 +43,7 @@ def test_the_wheel_has_all_that_the_commands_need(muse, tmp_path):
         return done.stdout
 
     call("synth", "stress", "scale=0.05", "features=egemaps")
-    assert "is sound, SYNTHETIC data" in call("check", "stress")
+    assert "is valid, SYNTHETIC data" in call("check", "stress")
     call("train", "stress", "features=egemaps", "+debug=fast", "target=valence")
     (folder,) = (tmp_path / "outputs" / "train").iterdir()
     assert json.loads((folder / "result.json").read_text())["synthetic"]

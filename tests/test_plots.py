@@ -3,7 +3,13 @@
 import numpy as np
 import pytest
 
-from muse.plots import draw_confusion, draw_distributions, draw_signals, save_figure
+from muse.plots import (
+    draw_confusion,
+    draw_curves,
+    draw_distributions,
+    draw_signals,
+    save_figure,
+)
 from muse.scoring import ccc
 
 TIME = np.arange(20) * 500.0
@@ -48,6 +54,22 @@ def test_a_confusion_matrix_has_shares_and_counts():
     assert panel.get_xlabel() == "predicted class of valence"
     assert panel.get_ylabel() == "gold class of valence"
     assert colours.get_ylabel() == "share of the gold class"
+
+
+def test_learning_curves_show_every_seed_its_best_epoch_and_learning_rate():
+    def records(seed, devel):
+        return [{"target": "joy", "seed": seed, "epoch": k + 1, "devel": score, "lr": 0.1 / (k + 1),
+                 "train": score + 0.1} for k, score in enumerate(devel)]  # fmt: skip
+
+    figure = draw_curves("Title", "CCC", records(101, [0.1, 0.4, 0.4]) + records(102, [0.2, 0.1]))
+    scores, rates = figure.axes
+    assert (scores.get_title(), scores.get_ylabel(), rates.get_xlabel()) == ("joy", "CCC", "epoch")
+    lines = [[*map(list, line.get_data())] for line in scores.lines]
+    assert lines[:3] == [[[1, 2, 3], [0.2, 0.5, 0.5]], [[1, 2, 3], [0.1, 0.4, 0.4]], [[2], [0.4]]]
+    assert lines[5] == [[1], [0.2]]  # of the second seed
+    assert list(rates.lines[1].get_ydata()) == [0.1, 0.05]
+    texts = [text.get_text() for text in scores.get_legend().get_texts()]
+    assert texts == ["seed 101", "seed 102"] and "dotted" in figure.get_suptitle()
 
 
 def test_distributions_of_classes_are_bars_of_each_partition():

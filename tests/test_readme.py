@@ -35,7 +35,7 @@ def test_the_worked_example_with_own_data_and_model(tmp_path):
         text=True,
     )
     assert done.returncode == 0, done.stderr
-    assert "Interviews: lab/interviews is sound, SYNTHETIC data" in done.stdout
+    assert "Interviews: lab/interviews is valid, SYNTHETIC data" in done.stdout
     assert "Interviews, egemaps, SYNTHETIC data: CCC, best of 2 seeds on devel" in done.stdout
     assert done.stdout.count(", equal") == 3 and "arousal" not in done.stdout
 

@@ -122,6 +122,8 @@ def test_it_ends_in_the_same_numbers_wherever_it_was_killed(
     expected, got = content(whole), content(folder)
     assert got.pop("train.log") and expected.pop("train.log")
     assert got == expected
+    seeds = [seed for part in got["result"]["targets"].values() for seed in part["seeds"]]
+    assert any(seed["test_last"] != seed["test"] for seed in seeds)
     assert not (folder / "checkpoints").exists()
     assert json.loads((folder / "status.json").read_text())["status"] == "finished"
 

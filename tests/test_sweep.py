@@ -184,6 +184,31 @@ def test_the_leaderboard(job, capsys):
     assert all(row["test"] for row in csv.DictReader(lines))
 
 
+def test_what_follows_from_other_settings_is_no_axis(job, make_config, tmp_path, capsys):
+    """The weights of a mean follow from its members; nobody can sweep them."""
+    runs = [job(f"features={name}", "lr=0.1") for name in ("a", "b")]
+    for method in ("mean", "weighted"):
+        words = ["task=stress", "target=valence", f"runs=[{runs[0]},{runs[1]}]", f"method={method}"]
+        config = make_config("fuse", *words, "bootstrap=0", "tensorboard=false")
+        run_job(config, Path("outputs/sweep/fusion"))
+    capsys.readouterr()
+    assert report(Path("outputs/sweep/fusion"), show_test=False) == 0
+    text = capsys.readouterr().out
+    assert "method" in text and "model.weights" not in text
+    assert "the setting that matters most" not in text  # there is one
+
+
+def test_a_damaged_job_is_reported(job, capsys):
+    folder = job()
+    (folder.parent / "broken").mkdir()
+    (folder.parent / "broken/status.json").write_text("[1, 2]")
+    (folder.parent / "other").mkdir()
+    (folder.parent / "other" / LINK_FILE).write_text("&a [*a, *a]")
+    assert report(folder.parent, show_test=False) == 2
+    text = capsys.readouterr().out
+    assert f"damaged: {folder.parent / 'other'}" in text and "CCC, 1 job\n" in text
+
+
 def test_the_folder_of_a_sweep_follows_its_words():
     one = name_of(["task=stress", "lr=1,2", "-m", "workers=2"])
     assert one.startswith("stress_") and one == name_of(["lr=1,2", "task=stress", "-m"])

@@ -7,15 +7,30 @@ import shutil
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 import muse.commands.fuse
 import muse.commands.table
 import muse.commands.train
+import muse.tables.published
 from muse.errors import MuseError
+from muse.files import digest_of
+from muse.runs.read import FinishedRun
+from muse.tables.cells import (
+    Cell,
+    Line,
+    Runs,
+    feature_lines,
+    published_fusions,
+    unnamed_members,
+)
 from muse.tables.published import read_table
+from muse.tables.render import Block, _csv, _latex
+from muse.tables.systems import read_systems
 from tests.conftest import stress_package
 
+PUBLISHED = Path(__file__).parents[2] / "shared" / "data" / "published"
 SMALL = ["epochs=2", "seeds=1", "model.hidden=4", "model.head=4", "batch_size=4", "bootstrap=0",
          "tensorboard=false", "lr=0.01"]  # fmt: skip
 
@@ -78,6 +93,87 @@ def test_published_numbers_are_those_of_the_paper():
     assert [len(rows) for rows in published.rows.values()] == [11, 11, 11, 11]
 
 
+@pytest.mark.skipif(not PUBLISHED.is_dir(), reason="needs ../shared/data/published")
+def test_all_published_numbers_are_those_that_were_read_off_the_papers():
+    key = ["paper", "table", "task", "target", "system", "features", "partition", "modality"]
+
+    def numbers(path: Path) -> pd.Series:
+        frame = pd.read_csv(path, dtype=str, keep_default_na=False)
+        assert not frame.duplicated(key).any()
+        return frame.set_index([*key, "metric"])["value"].astype(float)
+
+    theirs = pd.concat(numbers(path) for path in PUBLISHED.glob("*.csv"))
+    for path in (Path(muse.tables.published.__file__).parent / "numbers").glob("*.csv"):
+        ours = numbers(path)
+        assert ours.to_dict().items() <= theirs.to_dict().items()
+        own = ours.index.get_level_values("paper") == path.stem
+        assert own.sum() == len(numbers(PUBLISHED / path.name))  # none is left out
+
+
+def run_of(name: str, features: str, devel: dict, cell: str = "lstm") -> FinishedRun:
+    """A finished run with devel scores: target -> score."""
+    targets = {t: {"devel": {"ccc": v}, "test": {"ccc": v / 2}} for t, v in devel.items()}
+    model = {"_target_": "muse.models.recurrent.Recurrent", "cell": cell, "hidden": 3}
+    return FinishedRun(
+        Path(name),
+        {"task": "wilder", "debug": False, "synthetic": False, "features": [features],
+         "metric": "ccc", "model": model, "targets": targets},
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(("members", "audio"), [("paper", "deepspectrum"), ("devel", "egemaps")])
+def test_fusions_are_of_the_feature_sets_that_the_paper_names(make_config, members, audio):
+    config = make_config("table")
+    table, systems = read_table("muse2021"), read_systems("muse2021", members)
+    both = {name: dict.fromkeys(["valence", "arousal"], devel) for name, devel in
+            {"egemaps": 0.5, "deepspectrum": 0.4, "vggface": 0.3, "bert": 0.2}.items()}  # fmt: skip
+    runs = Runs([run_of(name, name, devel) for name, devel in both.items()], "wilder", None)
+    names = [row.features for row in table.rows["wilder"] if len(row.modalities) == 1]
+    known = config.feature_sets
+    lines = feature_lines(names, table, "wilder", runs, known, systems)
+    fusions = published_fusions(table, "wilder", lines, known, systems)
+    found = {f.name: {t: {str(c.run) for c in cells} for t, cells in f.members.items()}
+             for f in fusions}  # fmt: skip
+    for target in ("valence", "arousal"):
+        assert found["late fusion: best A + V"][target] == {audio, "vggface"}
+        assert found["late fusion: best V + A + T"][target] == {audio, "vggface", "bert"}
+
+
+def test_named_members_are_feature_sets_of_their_modality_and_rows_of_the_table(make_config):
+    known, table = make_config("table").feature_sets, read_table("muse2021")
+    systems = read_systems("muse2021", "paper")
+    assert set(systems.members) == set(table.targets)
+    for task, targets in systems.members.items():
+        assert list(targets) == table.targets[task]
+        rows = {row.features: row.modalities for row in table.rows[task]}
+        for named in targets.values():
+            for letter, name in named.items():
+                assert rows[name] == (letter,)
+                assert known[name].modality == muse.tables.published.MODALITIES[letter]
+    # sections 4.2 and 4.3 of the paper leave these open
+    assert unnamed_members(table, "sent", systems) == ["sent valence audio"]
+    assert unnamed_members(table, "wilder", systems) == []
+    assert unnamed_members(table, "physio", systems) == []
+    everything = unnamed_members(table, "physio", read_systems("muse2021", "devel"))
+    assert len(everything) == 3
+
+
+def test_a_row_of_the_paper_takes_runs_of_its_model_alone(train, table):
+    train("gru", "features=egemaps", "model=gru")
+    found = cells(table("format=csv"))
+    assert not found["egemaps", "valence", "devel"]["muse"]
+    assert "only runs of its model" in table() and "model.cell=lstm" in table()
+    train("lstm", "features=egemaps")
+    assert cells(table("format=csv"))["egemaps", "valence", "devel"]["run"].endswith("/lstm")
+
+
+def test_a_row_of_ones_own_takes_any_model(train, table, home):
+    sets = home / "data/c3_muse_stress/feature_segments"
+    (sets / "vggface").rename(sets / "mine")
+    train("gru", "features=mine", "model=gru")
+    assert cells(table("features=[mine]", "format=csv"))["mine", "valence", "devel"]["muse"]
+
+
 def test_each_cell_is_the_best_run_on_devel(train, table):
     one = train("one", "features=egemaps", "seeds=[1]")
     two = train("two", "features=egemaps", "seeds=[2]")
@@ -98,10 +194,46 @@ def test_each_cell_is_the_best_run_on_devel(train, table):
     assert found["vggface", "valence", "devel"]["muse"] == ""
     text = table()
     assert "0.5845 / 0.5019" in text and "SYNTHETIC" not in text
-    assert "preliminary" in text and "stress valence test 0.5614 (cai2021)" in text
+    assert "preliminary" in text and "stress valence test 0.5614 (Cai et al., 2021)" in text
     assert f"egemaps, valence: {found['egemaps', 'valence', 'devel']['run']}" in text
     line = next(line for line in text.splitlines() if line.startswith("vggface"))
     assert line.split()[1:4] == ["-", "/", "-"]
+
+
+def test_columns_fit_the_terminal_and_have_values(train, table, monkeypatch):
+    train("one", "features=egemaps", "target=valence")
+    monkeypatch.setenv("COLUMNS", "400")
+    wide = table().splitlines()
+    assert wide[1].split() == ["valence", "muse", "valence", "published", "valence", "difference",
+                               "arousal", "published", "combined", "published"]  # fmt: skip
+    monkeypatch.setenv("COLUMNS", "100")
+    narrow = table().splitlines()
+    heads = [line.split() for line in narrow if "published" in line and "/" not in line][:3]
+    assert [head[0] for head in heads] == ["valence", "arousal", "combined"]
+    assert sum(line.startswith("egemaps  ") for line in narrow) == 3
+    end = next(k for k, line in enumerate(narrow) if line.startswith("egemaps, valence: "))
+    assert max(map(len, narrow[1:end])) <= 100
+    rows = table("format=latex").splitlines()
+    row = next(line for line in rows if line.startswith("vggface"))
+    assert row.split(" & ")[:3] == ["vggface", "", "0.6019 / 0.5058"]
+
+
+def test_names_cannot_break_a_format():
+    name = "a_1 $x$ {b} ~ ^ \\ 5 %\n&#"
+    line = Line(name, {"valence": Cell(0.5, None, Path("=runs\n/one"))})
+    formula = Line("=1+1", {"valence": Cell(-0.25, 0.125, Path("two"))})
+    block = Block("stress", ["valence"], [line, formula], synthetic=False, decimals=4)
+    lines = _latex(read_table("muse2021"), [block]).splitlines()
+    assert lines[0] == "% a_1 $x$ {b} ~ ^ \\ 5 % &#, valence: =runs /one"
+    assert lines[8] == (
+        r"a\_1 \$x\$ \{b\} \textasciitilde{} \textasciicircum{} \textbackslash{} 5 \% \&\#"
+        r" & 0.5000 / - \\"
+    )
+    rows = list(csv.DictReader(io.StringIO(_csv(read_table("muse2021"), [block]))))
+    assert [row["system"] for row in rows] == ["a_1 $x$ {b} ~ ^ \\ 5 % &#"] * 2 + ["'=1+1"] * 2
+    assert rows[0]["run"] == "'=runs /one" and [row["muse"] for row in rows] == [
+        "0.5", "", "-0.25", "0.125"
+    ]  # fmt: skip
 
 
 def test_a_synthetic_package_is_never_compared(train, table, home):
@@ -130,6 +262,30 @@ def test_fusions_are_of_the_best_runs_of_each_modality(train, table, make_config
     shutil.move("outputs/train/a", "outputs/train/gone")  # the fusion is of another run
     row = cells(table("format=csv"))["late fusion: best A + V", "valence", "devel"]
     assert row["muse"] == ""
+
+
+def test_test_of_the_last_epoch(train, table):
+    targets = train("one", "features=egemaps", "epochs=5", "seeds=3")
+    last = cells(table("format=csv", "test=last"))
+    best = cells(table("format=csv"))
+    for target, part in targets.items():
+        row = last["egemaps", target, "test"]
+        assert float(row["muse"]) == part["test_last"]
+        assert float(row["difference"]) == part["test_last"] - float(row["published"])
+        key = "egemaps", target, "devel"
+        assert last[key] == best[key]  # the same run, whatever its test
+    both = np.mean([part["test_last"] for part in targets.values()])
+    assert float(last["egemaps", "combined", "test"]["muse"]) == pytest.approx(both)
+    assert any(part["test_last"] != part["test"]["ccc"] for part in targets.values())
+    assert "with the weights of the last epoch" in table("test=last")
+    path = Path("outputs/train/one/result.json")  # as version 0.1 wrote it
+    result = json.loads(path.read_text())
+    for part in result["targets"].values():
+        del part["test_last"]
+    del result["digest"]
+    path.write_text(json.dumps(result | {"digest": digest_of(result)}))
+    assert cells(table("format=csv", "test=last"))["egemaps", "valence", "test"]["muse"] == ""
+    assert cells(table("format=csv"))["egemaps", "valence", "test"]["muse"]
 
 
 def test_formats(train, table):

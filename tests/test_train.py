@@ -89,6 +89,8 @@ def test_metrics_have_a_line_per_target_seed_and_epoch(train, tmp_path):
     best = max(line["devel"] for line in lines if line["target"] == "arousal")
     assert result["targets"]["arousal"]["devel"]["ccc"] == best
     assert list((folder / "tensorboard" / "arousal" / "seed_102").glob("events*"))
+    assert all(line["train"] == 1 - line["loss"] for line in lines)
+    assert (folder / "plots" / "curves.png").exists()
 
 
 def test_weights_hold_what_is_needed_to_use_them(train, tmp_path):
@@ -122,6 +124,25 @@ def test_the_run_folder_of_a_class_task(train, tmp_path):
     assert (folder / "plots/arousal.png").exists()
 
 
+def test_test_is_also_scored_with_the_weights_of_the_last_epoch(train, tmp_path, monkeypatch):
+    stress_package(tmp_path)
+    words = ["task=stress", "features=a", "target=valence", "standardise=true", "lr=0.01",
+             "lr_patience=9"]  # fmt: skip
+
+    def scored(direction: int, *more: str) -> dict:
+        epochs = iter(range(1, 99))
+        monkeypatch.setattr("muse.training.seeds.mean_score", lambda *_: direction * next(epochs))
+        return train(*words, "seeds=1", *more)[1]["targets"]["valence"]
+
+    falling, rising, one = scored(-1), scored(1), scored(1, "epochs=1")
+    assert (falling["best_epoch"], rising["best_epoch"]) == (1, 3)
+    assert falling["test"]["ccc"] == one["test"]["ccc"] != rising["test"]["ccc"]
+    assert falling["test_last"] == rising["test_last"] == rising["test"]["ccc"]
+    (seed,) = falling["seeds"]
+    assert (seed["test"], seed["test_last"]) == (falling["test"]["ccc"], falling["test_last"])
+    assert falling["over_seeds"]["test_last"]["mean"] == falling["test_last"]
+
+
 def test_joint_trains_one_model_with_an_output_per_target(train, tmp_path):
     stress_package(tmp_path)
     folder, result = train("task=stress", "features=a", "standardise=true", "joint=true")
@@ -140,6 +161,7 @@ def test_without_test_labels_there_are_predictions_and_no_score(train, tmp_path)
     folder, result = train("task=stress", "features=a", "standardise=true")
     assert result["targets"]["arousal"]["test"] is None
     assert result["targets"]["arousal"]["seeds"][0]["test"] is None
+    assert result["targets"]["arousal"]["test_last"] is None
     assert result["combined"]["test"] is None and result["targets"]["valence"]["test"]
     assert (folder / "predictions/arousal/test/2.csv").exists()
     assert not (folder / "labels/arousal/test").exists()
@@ -232,8 +254,8 @@ def test_published_standardisation_is_the_default(make_config, tmp_path):
 
 def test_a_diverged_run_says_where(make_config, tmp_path):
     folder = stress_package(tmp_path)
-    edit(folder / "feature_segments/a/3.csv", 5, "1500,1,3e38,-3e38")
-    settings = [*SMALL, "task=stress", "features=a", "standardise=false", "lr=10"]
+    edit(folder / "label_segments/valence/3.csv", 5, "1500,1,3e38")  # its square is infinite
+    settings = [*SMALL, "task=stress", "features=a", "loss=mse"]
     config = make_config("train", f"data.root={tmp_path}", *settings)
     with pytest.raises(MuseError, match=r"seed 101, epoch \d, .*lower learning rate"):
         run(config)

@@ -245,7 +245,7 @@ def forge(folder: Path, name: str, change) -> None:
         ("lr: ${oc.env:HOME}", "expected plain values, nothing to be filled in"),
         ("features: ['${oc.create:[x]}']", "expected plain values, nothing to be filled in"),
         ("features: &x [a]\nseeds: *x", "an alias; expected plain values"),
-        ("lr: -1", r"lr=-1\.0: expected above 0"),
+        ("lr: -1", r"lr=-1\.0: expected more than 0"),
         ("novel: 1", "there is no setting 'novel'"),
         ("task: 3", "config.yaml"),
     ],

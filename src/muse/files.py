@@ -1,4 +1,4 @@
-"""Files: one atomic writer, one careful way to open, checksums, CSV rows of predictions and labels.
+"""Files: careful readers, one atomic writer, checksums, CSV rows of predictions and labels.
 
 A run folder may come from a stranger. Nothing is written through a link in it, and nothing is read
 but regular files.
@@ -34,6 +34,21 @@ def checksum(data: bytes) -> str:
 def digest_of(content: dict) -> str:
     """Checksum of a JSON object, whatever the order of its keys."""
     return checksum(json.dumps(content, sort_keys=True).encode())
+
+
+def read_bytes(path: Path, advice: str = "Copy it again from its source.") -> bytes:
+    """The content of a regular file: a pipe would be waited for, a device has no end.
+
+    Raises MuseError, with ``advice`` on where the file comes from, if there is no such file.
+    """
+    try:
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise MuseError(f"{path}: not a regular file, but a folder, pipe or device. {advice}")
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise MuseError(f"{path}: the file is missing. {advice}") from None
+    except OSError as error:
+        raise MuseError(f"{path}: cannot be read ({error.strerror}). {advice}") from None
 
 
 def write_json(path: Path, content: dict) -> None:
@@ -117,6 +132,27 @@ def check_plain(folder: Path) -> None:
                     f"{path}: {what}; a run folder has regular files and folders only. Nothing was "
                     "written. Give the run folder itself, or remove what does not belong to it."
                 )
+
+
+def csv_text(table: pd.DataFrame) -> str:
+    """A table as CSV: names in one line each, and none that a spreadsheet takes for a formula.
+
+    Such a text gets an apostrophe in front, by which spreadsheets know a text; numbers stay.
+    """
+    return table.map(_plain).to_csv(index=False, lineterminator="\n")
+
+
+def _plain(value: object) -> object:
+    if not isinstance(value, str | Path):
+        return value
+    text = " ".join(str(value).splitlines())
+    if not text.startswith(("=", "+", "-", "@", "\t")):
+        return text
+    try:
+        float(text)
+    except ValueError:
+        return f"'{text}"
+    return text
 
 
 def write_rows(

@@ -1,4 +1,4 @@
-"""Figures: gold standard against prediction, confusion matrices, label distributions.
+"""Figures: signals and predictions, confusion matrices, learning curves, label distributions.
 
 Functions `draw_...` return a figure, `save_figure` writes it.
 """
@@ -66,6 +66,39 @@ def draw_confusion(title: str, target: str, confusion: Sequence[Sequence[int]]) 
     panel.set_yticks(range(len(counts)))
     figure.suptitle(title, fontsize=10)
     figure.colorbar(image, label="share of the gold class")
+    return figure
+
+
+def draw_curves(title: str, metric: str, records: Sequence[dict]) -> Figure:
+    """Draw the training of every seed: scores over epochs, the best epoch, and the learning rate.
+
+    Args:
+        metric: what `devel` of a record is, on the y axis.
+        records: of the epochs in their order: target, seed, epoch, devel, lr and, if the training
+            loss is the CCC's, train.
+    """
+    targets = list(dict.fromkeys(record["target"] for record in records))
+    seeds = list(dict.fromkeys(record["seed"] for record in records))
+    figure = Figure(figsize=(1 + 5 * len(targets), 5), layout="constrained")
+    panels = figure.subplots(2, len(targets), squeeze=False, sharex="col", height_ratios=(3, 1))
+    for (scores, rates), target in zip(panels.T, targets, strict=True):
+        for number, seed in enumerate(seeds):
+            own = [r for r in records if (r["target"], r["seed"]) == (target, seed)]
+            epochs, devel = [r["epoch"] for r in own], [r["devel"] for r in own]
+            color, best = f"C{number % 10}", int(np.argmax(devel))
+            if "train" in own[0]:
+                scores.plot(epochs, [r["train"] for r in own], color=color, lw=0.8, ls=":")
+            scores.plot(epochs, devel, color=color, lw=1.3, label=f"seed {seed}")
+            scores.plot(epochs[best], devel[best], "o", color=color)
+            rates.step(epochs, [r["lr"] for r in own], color=color, lw=1.3, where="mid")
+        scores.set(title=target, ylabel=metric)
+        rates.set(xlabel="epoch", ylabel="learning rate", yscale="log")
+        for panel in (scores, rates):
+            panel.grid(alpha=0.25)
+    if len(seeds) <= 10:
+        panels[0, 0].legend(fontsize=8, frameon=False)
+    dotted = "; dotted: mean CCC of the training windows" if "train" in records[0] else ""
+    figure.suptitle(f"{title}\nbest epochs marked{dotted}", fontsize=10)
     return figure
 
 

@@ -86,7 +86,7 @@ def test_a_damaged_entry_is_made_again(files, tmp_path):
 def test_a_damaged_memory_of_digests_is_no_harm(files, tmp_path):
     home = tmp_path / "cache"
     whole = values(cache.load_tables(files, home, 1, "a"))
-    for path in (home / "v1" / "digests").iterdir():
+    for path in (home / "v2" / "digests").iterdir():
         path.write_text('{"1.csv": 3')
     assert values(cache.load_tables(files, home, 1, "a")) == whole
 
@@ -107,7 +107,7 @@ def test_a_changed_bit_and_swapped_files_are_noticed(files, tmp_path, monkeypatc
         path.write_text((long / "1.csv").read_text().replace(",1,1", f",1,{number}"))
     home = tmp_path / "cache"
     whole = values(cache.load_tables(files, home, 1, "a"))
-    one, two = sorted(home.glob(f"v1/{pattern}"))[:2]
+    one, two = sorted(home.glob(f"v2/{pattern}"))[:2]
     data = bytearray(one.read_bytes())
     if swap:
         one.write_bytes(two.read_bytes())
@@ -132,7 +132,7 @@ def test_a_warm_cache_may_be_read_only(files, tmp_path, monkeypatch):
 
 
 def test_drafts_of_a_killed_process_go(files, tmp_path):
-    draft = tmp_path / "cache/v1/ab/.abc.npy.12.0f"
+    draft = tmp_path / "cache/v2/ab/.abc.npy.12.0f"
     draft.parent.mkdir(parents=True)
     draft.write_text("half")
     os.utime(draft, (1e9, 1e9))
@@ -158,6 +158,15 @@ def test_missing_values_are_counted_and_the_first_is_named(tmp_path):
     path.write_text("timestamp,segment_id,a,b\n0,1,1,2\n500,1,,3\n1000,1,,\n")
     table = cache.load_tables([path], tmp_path / "cache", 1, "a")[0]
     assert (table.missing, table.first_missing) == (3, (3, "a"))
+
+
+def test_pipes_and_devices_are_not_read(tmp_path):
+    pipe, device = tmp_path / "1.csv", tmp_path / "2.csv"
+    os.mkfifo(pipe)
+    device.symlink_to("/dev/zero")
+    for path in (pipe, device):
+        with pytest.raises(MuseError, match=f"{path}: not a regular file"):
+            cache.load_tables([path], tmp_path / "cache", 1, "a")
 
 
 def test_a_missing_file_is_named(files, tmp_path):

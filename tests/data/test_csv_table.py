@@ -29,6 +29,22 @@ def test_columns_are_found_by_name_with_bom_and_windows_line_ends():
 
 
 @pytest.mark.parametrize(
+    "text",
+    [
+        "0.000001234567890123",  # as many zeros as pandas' fast parser just about reads
+        "0.00000000000000012345678901",
+        "-0.0000000000000000000000000000012345678",
+        "0.00000000000000000000000",
+        "1.234567890123e-30",
+    ],
+)
+def test_small_numbers_keep_their_digits(text):
+    table = parse_table(PATH, f"timestamp,segment_id,x\n{text.strip('-')},1,{text}\n".encode())
+    assert table.timestamps[0] == float(text.strip("-"))
+    assert table.values[0, 0] == np.float32(text)
+
+
+@pytest.mark.parametrize(
     ("data", "message"),
     [
         (b"", "the file is empty"),
@@ -58,6 +74,14 @@ def test_columns_are_found_by_name_with_bom_and_windows_line_ends():
         (b"timestamp,segment_id,x\n0,1,1,9\n", "row 2 has 4 fields, the header has 3"),
         (b"timestamp,segment_id,x\n0,1,1\n5,1,1,9\n", "Expected 3 fields in line 3, saw 4"),
         (b"timestamp,segment_id,x, x\n0,1,1,1\n", "two columns are called 'x'"),
+        (b"timestamp,segment_id,x,x\n0,1,1,1\n", "two columns are called 'x' (the second is col"),
+        (b"timestamp,segment_id,timestamp\n0,1,1\n", "two columns are called 'timestamp'"),
+        (b"timestamp,Segment_ID,x\n0,1,1\n", "column 2 is called 'Segment_ID' and would be read"),
+        (
+            b"timestamp,segment_id,timestamp_2,Time Stamp\n0,1,1,1\n",
+            "'Time Stamp' and would be read as values",
+        ),
+        (b",timestamp,segment_id,x\n0,0,1,1\n", "column 1 has no name"),
         (b"\xff\xfe\x00\x01\n", "not a table of comma-separated values"),
     ],
 )

@@ -1,5 +1,7 @@
 """Partitions, feature sets and their aliases, and which of them are standardised."""
 
+import os
+
 import pytest
 
 from muse.config.shared import FeatureSet
@@ -45,7 +47,9 @@ def test_only_the_first_and_last_column_count(package):
         ("Id,P\n1,train\na\\b,train\n", r"row 3: 'a\\b' is no recording id"),
         ("Id,P\n..,train\n", "row 2: '..' is no recording id"),
         ("Id,P\n,train\n", "row 2: '' is no recording id"),
-        ("Id\ntrain\n", "row 2: 'train' is no partition"),
+        ("Id\nx\n", "row 2: 'x' is no partition"),
+        ("1,train\n2,devel\n3,test\n", "row 1 is a recording (1,train), expected the names of the"),
+        ("\n7,f,Devel\n", "row 2 is a recording (7,f,Devel), expected the names"),
     ],
 )
 def test_faults_of_the_partition_file(package, text, message):
@@ -54,6 +58,14 @@ def test_faults_of_the_partition_file(package, text, message):
     with pytest.raises(MuseError) as caught:
         check_not_empty(package, read_partitions(package))
     assert message in str(caught.value) and str(path) in str(caught.value)
+
+
+def test_a_partition_file_that_is_a_pipe_is_not_waited_for(package):
+    path = package / "metadata/partition.csv"
+    path.unlink()
+    os.mkfifo(path)
+    with pytest.raises(MuseError, match=r"partition.csv: not a regular file, but a folder, pipe"):
+        read_partitions(package)
 
 
 def test_a_missing_package_says_how_to_get_one(make_config, tmp_path):

@@ -75,7 +75,11 @@ def test_limits_outside_the_recording(tmp_path, row, message):
 @pytest.mark.parametrize(
     ("rows", "message"),
     [
-        ([], "7.csv: row 1 has the columns none; expected one column start"),
+        ([], "7.csv: the file is empty. Every recording needs its segments: start,end,segment_id"),
+        (
+            ["start;end;segment_id", "0;5;1"],
+            "row 1 has the columns start;end;.*expected one column s",
+        ),
         (["start,end", "0,1"], "expected one column segment_id"),
         (["start,end,segment_id"], "7.csv: no segments"),
         (["start,end,segment_id", "a,1,1"], "row 2, column start: 'a' is not a number"),

@@ -238,6 +238,23 @@ def test_a_failure_leaves_nothing_behind(write, monkeypatch):
     assert not list((folder.parents[1] / "new").iterdir())
 
 
+def test_the_list_of_files_is_replaced_whole_or_not_at_all(write, monkeypatch):
+    folder = write(features=["BPM"])
+    before = (folder / ".synthetic.json").read_text()
+
+    def full_disk(*_):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "replace", full_disk)
+        with pytest.raises(MuseError, match=r"\.synthetic\.json: cannot be written"):
+            write(features=["ECG"])
+    assert (folder / ".synthetic.json").read_text() == before
+    assert [p.name for p in (folder / "feature_segments").iterdir()] == ["BPM"]
+    write(features=["ECG"], overwrite=True)  # a draft that was left is no file of others
+    assert [p.name for p in (folder / "feature_segments").iterdir()] == ["ECG"]
+
+
 def test_too_little_space_is_said_before_writing(write, monkeypatch, tmp_path):
     space = SimpleNamespace(free=1000)
     monkeypatch.setattr(synthetic.shutil, "disk_usage", lambda _: space)

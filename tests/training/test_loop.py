@@ -93,6 +93,18 @@ def test_weights_are_those_of_the_epoch_that_is_best_on_devel(config):
     assert all(record["best"] == max(devel[: k + 1]) for k, record in enumerate(records))
 
 
+def test_the_last_weights_are_those_of_a_training_that_ends_in_its_best_epoch(config):
+    scores = iter([0.1, 0.3, 0.2, 0.25])
+    data = frames(1)
+    result = train_seed(config, data, data, lambda _: next(scores), 101, lambda record: None)
+    assert (result.best_epoch, result.epochs) == (2, 4)
+    rising = iter([0.1, 0.2, 0.3, 0.4])
+    whole = train_seed(config, data, data, lambda _: next(rising), 101, lambda record: None)
+    for name, value in whole.weights.items():
+        assert torch.equal(result.last[name], value) and torch.equal(whole.last[name], value)
+        assert not torch.equal(result.weights[name], value)
+
+
 @pytest.mark.parametrize("loss", ["ccc", "mse", "l1"])
 def test_groups_of_similar_length_train_like_one_padded_batch(config, monkeypatch, loss):
     data = frames(1)

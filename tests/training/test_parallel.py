@@ -70,6 +70,13 @@ def test_results_do_not_depend_on_the_number_of_processes(train):
     assert len(epochs(alone)) == 2 * (3 + 2) * 3  # targets, seeds and folds, epochs
 
 
+def test_memory_is_given_back_at_the_end_of_a_run(train, monkeypatch):
+    calls = []
+    monkeypatch.setattr(parallel, "give_back_memory", lambda: calls.append(True))
+    train(1, "seeds=2", "target=valence", "crossfit=0")
+    assert calls == [True]
+
+
 def test_nor_on_how_they_are_started(train, method, monkeypatch):
     monkeypatch.setattr("muse.data.windows.MAPPED", 0)  # features stay in their files
     method("spawn")
@@ -181,7 +188,7 @@ def test_processes_are_as_many_as_fit_into_the_free_memory_and_say_so(count, mon
     assert count(10, "workers=4") == 4  # an explicit number is the user's
     small = 2 * cores.PROCESS_BYTES + cores.STEP_BYTES
     monkeypatch.setattr(cores, "free_memory", lambda: small)
-    assert count(10) == 3
+    assert count(10) == min(4, small // each)
     assert count(10, "model.hidden=2048", "batch_size=256") == 1
 
 

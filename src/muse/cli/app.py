@@ -18,7 +18,7 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from muse import terminal
-from muse.cli.arguments import for_hydra
+from muse.cli.arguments import check_choices, for_hydra, without_dashes
 from muse.cli.help import help_text
 from muse.config.commands import COMMANDS
 from muse.config.compose import command_line, explain_error, register_resolvers, to_dataclass
@@ -37,11 +37,18 @@ def run(command: str) -> None:
     if {"-h", "--help"} & set(words):
         print(help_text(command, words))
         return
+    mended = without_dashes(command, words)
+    if mended:
+        sys.exit(f"muse {command}: settings are key=value, without dashes. Type: {mended}")
     if command == "train" and any(word.startswith("resume=") for word in words):
         command = "resume"
     if set(MULTIRUN) & set(words) and command not in SWEPT:
-        sys.exit(f"muse {command}: is no sweep; -m goes with {' and '.join(SWEPT)}.")
-    sys.argv[1:] = for_hydra(command, words)
+        sys.exit(f"muse {command}: has no sweeps; -m is for {' and '.join(SWEPT)} only.")
+    try:
+        check_choices(words)
+        sys.argv[1:] = for_hydra(command, words)
+    except MuseError as error:
+        sys.exit(f"muse {command}: {error}")
     os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come here and are put into words below
     register_resolvers(sys.argv[1:])
     line = command_line(command, words)  # as it was typed, to be typed again
@@ -114,7 +121,7 @@ def _refused(error: OSError) -> MuseError:
 def _job_of_sweep(command: str, config: DictConfig) -> float | None:
     """A job of `-m`: what goes wrong stays in its folder. Returns what a sweeper optimises."""
     if command not in SWEPT:
-        raise MuseError(f"there is no sweep of this command; -m works with {' and '.join(SWEPT)}.")
+        raise MuseError(f"has no sweeps; -m is for {' and '.join(SWEPT)} only.")
     job = HydraConfig.get()
     root, line = Path(job.sweep.dir), command_line(command, unquoted(job.overrides.task))
     try:

@@ -1,6 +1,10 @@
 """The arguments after `muse COMMAND` as Hydra wants them."""
 
 import re
+import shlex
+
+import yaml
+from hydra._internal.utils import get_args_parser
 
 from muse.config.commands import COMMANDS
 from muse.config.overrides import (
@@ -11,15 +15,63 @@ from muse.config.overrides import (
     quote_texts,
     quoted_list,
 )
+from muse.config.shipped import GROUPS, config_folder, known_keys
+from muse.errors import MuseError
 
 
 def for_hydra(command: str, words: list[str]) -> list[str]:
-    """Expand, quote and order the words after `muse COMMAND`."""
+    """Expand, quote and order the words after `muse COMMAND`; MuseError if they contradict."""
+    _check_cell(words)
     words = collect_bare_words(command, expand_bare_word(command, words))
     words = quote_texts(command, own_model(words))
     if command in SWEPT and not any(word.startswith(LAUNCHER) for word in words):
         words = [*words, "hydra.launcher.n_jobs='${cores:${workers}}'"]  # of the default launcher
+    if "--cfg" in words and words[words.index("--cfg") :][1:2] == ["job"]:
+        words = [*words, "--resolve"]  # published settings, windows of the task: as they will be
     return overrides_first(words)
+
+
+def check_choices(words: list[str]) -> None:
+    """Raise MuseError for a group such as `task` whose choice is no name; Hydra would crash."""
+    for word in words:
+        group, _, choice = word.lstrip("+").partition("=")
+        if group not in (*GROUPS, "experiment", "debug") or choice == "null":  # none of the group
+            continue
+        try:
+            names = yaml.safe_load(f"[{choice.strip('[]')}]")
+        except yaml.YAMLError:  # glob(*) and the like, which Hydra knows
+            continue
+        if not all(isinstance(name, str) for name in names):
+            folder = config_folder() / group
+            known = (path.relative_to(folder).with_suffix("") for path in folder.rglob("*.yaml"))
+            raise MuseError(
+                f"{word}: expected a name, one of {', '.join(sorted(map(str, known)))}."
+            )
+
+
+def without_dashes(command: str, words: list[str]) -> str | None:
+    """The command line with settings where argparse would have options; None if it has none.
+
+    `--epochs 3`, `--epochs=3` and `-epochs=3` become epochs=3, and `--joint` alone joint=true.
+    """
+    settings, flags = known_keys(command, ""), get_args_parser()._option_string_actions
+    mended, rest = [], list(words)
+    while rest:
+        word = rest.pop(0)
+        flag, equals, value = word.partition("=")
+        name = flag.lstrip("-").replace("-", "_")
+        known = name.split(".")[0] in settings
+        if flag[:1] != "-" or not (known or (flag[:2] == "--" and flag not in flags)):
+            mended.append(word)
+            if flag in CONFIG_DIR_FLAGS and rest and not equals:
+                mended.append(rest.pop(0))
+        elif equals:
+            mended.append(f"{name}={value}")
+        elif rest and "=" not in rest[0] and not re.match(r"-[^\d]|[+~]", rest[0]):
+            mended.append(f"{name}={rest.pop(0)}")
+        else:
+            mended.append(f"{name}=true")
+    return None if mended == words else f"muse {command} {shlex.join(mended)}"
 
 
 def expand_bare_word(command: str, words: list[str]) -> list[str]:
@@ -50,6 +102,16 @@ def collect_bare_words(command: str, words: list[str]) -> list[str]:
         else:
             given.append(word)
     return [*others, f"{key}={quoted_list(given)}"] if given else others
+
+
+def _check_cell(words: list[str]) -> None:
+    """Refuse model=gru model.cell=lstm, which would train an LSTM under another name."""
+    given = dict(word.split("=", 1) for word in words if "=" in word)
+    model, cell = given.get("model"), given.get("model.cell")
+    if cell and {model, cell} == {"gru", "lstm"}:
+        raise MuseError(
+            f"model={model} model.cell={cell} contradict each other: type model={cell} alone."
+        )
 
 
 def overrides_first(words: list[str]) -> list[str]:

@@ -34,7 +34,8 @@ def help_text(command: str, words: list[str]) -> str:
     lines += [about.summary, f"Example: {about.example}"]
     choices = _choices(command, groups, folders)
     if choices:
-        lines += ["", "choices", *(f"  {group:14} {names}" for group, names in choices.items())]
+        wide = max(14, *map(len, choices))
+        lines += ["", "choices", *(f"  {group:{wide}} {names}" for group, names in choices.items())]
     rows = settings(SCHEMAS[command], defaults)
     width = min(20, max(14, *(len(name) for name, _ in rows)))
     for title, part in _sections(command, rows).items():
@@ -60,18 +61,17 @@ def _choices(command: str, groups: list[str], folders: list[Path]) -> dict[str, 
     if "task@to" in groups:
         choices["task@to"] = "that of the new package: the same, with classes (sent)"
     if command == "train":
-        experiments = group_files("experiment/*", folders)
         choices["+debug"] = names("debug")
-        choices["+experiment"] = ", ".join(
-            f"{file.parent.name}/{file.stem}" for file in experiments
-        )
+        for paper in dict.fromkeys(f.parent.name for f in group_files("experiment/*", folders)):
+            choices[f"+experiment={paper}/"] = names(f"experiment/{paper}")
     return choices
 
 
 def _sections(command: str, rows: list[tuple[str, str]]) -> dict[str, list[tuple[str, str]]]:
-    """Section -> its settings; the settings of other commands than a training are one section."""
+    """Section -> its settings; of other commands than a training what must be given is first."""
     if command not in SWEPT:
-        return {"settings": rows}
+        last = {row: (row[0].startswith("data."), "(required)" not in row[1]) for row in rows}
+        return {"settings": sorted(rows, key=last.get)}
     parts = {title: [row for name in names for row in rows if row[0].split(".")[0] == name]
              for title, names in SECTIONS.items()}  # fmt: skip
     placed = [row for part in parts.values() for row in part]

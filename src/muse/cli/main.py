@@ -2,6 +2,7 @@
 
 import logging
 import os
+import shlex
 import sys
 from contextlib import redirect_stdout
 from pathlib import Path
@@ -27,6 +28,12 @@ def main() -> None:
         _run(word)
     else:
         hint = did_you_mean(word, list(COMMANDS))
+        command = next((given for given in sys.argv[1:] if given in COMMANDS), None)
+        if command and not hint:
+            words = [given for given in sys.argv[1:] if given != command]
+            line = shlex.join([command, *words])
+            print(f"muse: the command comes first. Type: muse {line}", file=sys.stderr)
+            sys.exit(2)
         print(f"muse: no command '{word}'.{hint}\n\n{usage()}", file=sys.stderr)
         sys.exit(2)
 

@@ -130,7 +130,8 @@ def _print_summary(
     if aligned:
         print(shifts_table(golds), end="\n\n")
     print(f"{counted(len(golds), 'file')} of labels in {labels}{os.sep}")
-    print(f"agreement.csv, weights.csv, warping/ and figures/ in {report}{os.sep}")
+    folders = " and warping/" if config.figures == 0 else ", warping/ and figures/"
+    print(f"agreement.csv, weights.csv{folders} in {report}{os.sep}")
     needed = missing_of(labels.parents[1])
     if needed:
         print(f"To train on them {labels.parents[1]} needs", *needed, sep="\n  ")

@@ -1,10 +1,10 @@
 """`muse resume`: continue an interrupted training, to the result that it would have had."""
 
 import logging
-from pathlib import Path
 
 from muse.config.use import ResumeConfig
 from muse.models import check_trusted
+from muse.runs.find import run_folder
 from muse.runs.folder import log_file
 from muse.runs.read import read_result, read_unfinished, settings_here
 from muse.training.run import continue_run
@@ -19,7 +19,7 @@ def run(config: ResumeConfig) -> None:
         MuseError: no run folder, a damaged one, other data than before, a model class that is not
             muse's and not in `trust`.
     """
-    folder = Path(config.resume)
+    folder = run_folder(config.resume, finished=False)
     if (folder / "result.json").exists():
         read_result(folder)
         log.info("%s is finished; nothing to continue. Its scores: result.json", folder)

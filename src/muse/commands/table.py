@@ -12,9 +12,19 @@ from muse.files import write_text
 from muse.runs.read import FinishedRun, finished_run, finished_runs, standardised_members
 from muse.sweep.jobs import run_sweep
 from muse.sweep.state import reason_of, state_of
-from muse.tables.cells import Line, Runs, combine, feature_lines, fusions_of
+from muse.tables.cells import (
+    Fusion,
+    Line,
+    Runs,
+    asked_fusions,
+    combine,
+    feature_lines,
+    published_fusions,
+    unnamed_members,
+)
 from muse.tables.published import Table, read_table
 from muse.tables.render import Block, _csv, _latex, _markdown, _terminal
+from muse.tables.systems import Systems, read_systems
 
 log = logging.getLogger(__name__)
 
@@ -63,12 +73,18 @@ def _usable_runs(root: Path) -> list[FinishedRun]:
 def _block(config: TableConfig, table: Table, task: str, runs: list[FinishedRun]) -> Block:
     """A task of the table; with `train=missing` what is trained for it is added to ``runs``."""
     known, targets = config.feature_sets, table.targets[task]
+    systems = read_systems(config.table, config.members)
     rows = [row.features for row in table.rows[task] if len(row.modalities) == 1]
     names = config.features or rows
 
     def lines_of() -> tuple[Runs, list[Line]]:
-        found = Runs(runs, task, config.synthetic)
-        return found, feature_lines(names, targets, found, known)
+        found = Runs(runs, task, config.synthetic, config.test)
+        return found, feature_lines(names, table, task, found, known, systems)
+
+    def fusions() -> list[Fusion]:
+        if config.fusions is not None:
+            return asked_fusions(config.fusions, targets, lines)
+        return list(published_fusions(table, task, lines, known, systems))
 
     found, lines = lines_of()
     if config.train == "missing":
@@ -77,21 +93,40 @@ def _block(config: TableConfig, table: Table, task: str, runs: list[FinishedRun]
             experiment = [f"+experiment={config.table}/{task}", f"features={','.join(missing)}"]
             runs += _train(config, "train", experiment)
             found, lines = lines_of()
-        for fusion in fusions_of(table, task, lines, known, config.fusions):
+        for fusion in fusions():
             for target, members in fusion.members.items():
-                if not found.fused(members, target):
+                if not found.fused(members, target, fusion.model):
                     chosen = quoted_list([str(cell.run) for cell in members])
                     words = [f"task={task}", f"target={target}", f"runs={chosen}"]
                     runs += _train(config, "fuse", words)
         found, lines = lines_of()
     fused = []
-    for fusion in fusions_of(table, task, lines, known, config.fusions):
-        cells = {t: found.fused(members, t) for t, members in fusion.members.items()}
+    for fusion in fusions():
+        cells = {t: found.fused(members, t, fusion.model) for t, members in fusion.members.items()}
         fused.append(Line(fusion.name, {t: cell for t, cell in cells.items() if cell}))
     for line in [*lines, *fused]:
         combine(line, targets)
     shown = [*targets, "combined"] if len(targets) > 1 else targets
-    return Block(task, shown, lines + fused, found.synthetic, 2 if table.is_percent(task) else 4)
+    decimals = 2 if table.is_percent(task) else 4
+    notes = _notes(config, table, task, systems)
+    return Block(task, shown, lines + fused, found.synthetic, decimals, notes)
+
+
+def _notes(config: TableConfig, table: Table, task: str, systems: Systems) -> tuple[str, ...]:
+    """Which runs stand in the cells of a task, in sentences."""
+    model = ", ".join(f"model.{name}={value}" for name, value in systems.model.items())
+    notes = [f"The rows of the paper show only runs of its model ({model})."]
+    if config.test == "last":
+        notes.append("Test is scored with the weights of the last epoch; runs are chosen on devel.")
+    unnamed = unnamed_members(table, task, systems)
+    if config.fusions is None and config.members == "devel":
+        notes.append("Late fusions are of the feature sets that are best on devel here.")
+    elif config.fusions is None and unnamed:
+        notes.append(
+            "Late fusions are of the feature sets that the paper names; it names none for "
+            f"{', '.join(unnamed)}, where the one that is best on devel here is fused."
+        )
+    return tuple(notes)
 
 
 def _train(config: TableConfig, command: str, words: list[str]) -> list[FinishedRun]:

@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from itertools import product
 from typing import Any
 
-from muse.config.fields import at_least, names_of, one_of, setting
+from muse.config.fields import Settings, one_of, setting, within
 from muse.config.shared import DataConfig, FeatureSet, JobInfo, TaskConfig
 from muse.errors import MuseError
 
@@ -13,18 +13,17 @@ ALGORITHMS = ("kmeans", "gmm", "quantiles")
 
 
 @dataclass
-class Recipe:
+class Recipe(Settings):
     """How the classes of a target are made."""
 
-    algorithm: str = setting("kmeans, gmm (Gaussian mixture) or quantiles (of the segment mean).")
-    components: int = setting("Principal components of the segment features.")
-    features: list[str] = setting("Segment features.")
+    algorithm: str = setting("kmeans, gmm (Gaussian mixture) or quantiles (of the segment mean).",
+                             choices=ALGORITHMS)  # fmt: skip
+    components: int = setting("Principal components of the segment features.", low=1)
+    features: list[str] = setting("Segment features.", names=True)
     classes: int = 0  # filled in by `ClassesConfig.candidates`
 
     def __post_init__(self):
-        one_of("algorithm", self.algorithm, ALGORITHMS)
-        at_least("components", self.components, 1)
-        self.features = names_of("segment_features", self.features)
+        super().__post_init__()
         if self.components > len(self.features):
             raise MuseError(
                 f"components={self.components}: there are {len(self.features)} segment features, "
@@ -33,7 +32,7 @@ class Recipe:
 
 
 @dataclass
-class ClassesConfig:
+class ClassesConfig(Settings):
     """Settings of `muse classes`."""
 
     task: TaskConfig = setting("The task with the continuous signals.")
@@ -41,18 +40,23 @@ class ClassesConfig:
     target: str | None = setting("One target of the task; null: each in turn.")
     segments: str | None = setting("Folder of limits, ID.csv with start,end,segment_id (ms); "
                                    "null: the segment_id of the package.")  # fmt: skip
-    algorithm: Any = setting("kmeans, gmm or quantiles; null: as the recipe; a list: search.")
+    algorithm: Any = setting("kmeans, gmm or quantiles; null: as the recipe; a list: search.",
+                             names=True, null=True)  # fmt: skip
     classes: Any = setting("Classes of each target; null: as task@to; a list: search.")
     components: Any = setting("Principal components; null: as the recipe; a list: search.")
-    segment_features: Any = setting("Segment features; null: as the recipe.")
-    peak_support: int = setting("Frames on each side that a peak exceeds.")
-    rescale: str = setting("Components to [-1, 1] on train before clustering: minmax, or none.")
-    assign: str = setting("Class of devel and test: centre (nearest), or probability (of gmm).")
-    smallest: float = setting("Smallest class allowed, as a share of the chance level.")
-    too_small: str = setting("A smaller class: warn, or refuse.")
-    seed: int = setting("Seed of the random starts.")
-    starts: int = setting("Random starts of the clusters; the best of them is taken.")
-    features: Any = setting("Feature sets to take along: null (all), a name or a list.")
+    segment_features: Any = setting("Segment features; null: as the recipe.", names=True, null=True)
+    peak_support: int = setting("Frames on each side that a peak exceeds.", low=1)
+    rescale: str = setting("Components to [-1, 1] on train before clustering: minmax, or none.",
+                           choices=("minmax", "none"))  # fmt: skip
+    assign: str = setting("Class of devel and test: centre (nearest), or probability (of gmm).",
+                          choices=("centre", "probability"))  # fmt: skip
+    smallest: float = setting("Smallest class allowed, as a share of the chance level.",
+                              low=0, high=1)  # fmt: skip
+    too_small: str = setting("A smaller class: warn, or refuse.", choices=("warn", "refuse"))
+    seed: int = setting("Seed of the random starts.", low=0, high=SEEDS - 1)
+    starts: int = setting("Random starts of the clusters; the best of them is taken.", low=1)
+    features: Any = setting("Feature sets to take along: null (all), a name or a list.",
+                            names=True, null=True)  # fmt: skip
     link: bool = setting("Link feature files; false: copy them (needed to move the package).")
     out: str = setting("Folder for the new package, which becomes a folder of it.")
     recipes: dict[str, Recipe] = setting("How classes are made: per target, `other` for the rest.")
@@ -61,6 +65,7 @@ class ClassesConfig:
     job: JobInfo | None = None
 
     def __post_init__(self):
+        super().__post_init__()
         if (self.task.head, self.to.head) != ("regression", "classes"):
             raise MuseError(
                 f"task={self.task.name}, task@to={self.to.name}: expected a task with continuous "
@@ -77,25 +82,10 @@ class ClassesConfig:
                 )
         if "other" not in self.recipes:
             raise MuseError("recipes: expected one for each target, or `other` for all the rest.")
-        if self.algorithm is not None:
-            self.algorithm = names_of("algorithm", self.algorithm)
         classes = self.to.classes if self.classes is None else self.classes
         self.classes = _numbers("classes", classes, 2)
         if self.components is not None:
             self.components = _numbers("components", self.components, 1)
-        if self.segment_features is not None:
-            self.segment_features = names_of("segment_features", self.segment_features)
-        if self.features is not None:
-            self.features = names_of("features", self.features)
-        one_of("rescale", self.rescale, ("minmax", "none"))
-        one_of("assign", self.assign, ("centre", "probability"))
-        one_of("too_small", self.too_small, ("warn", "refuse"))
-        at_least("peak_support", self.peak_support, 1)
-        if not 0 <= self.seed < SEEDS:
-            raise MuseError(f"seed={self.seed}: expected a number from 0 to {SEEDS - 1}.")
-        at_least("starts", self.starts, 1)
-        if not 0 <= self.smallest <= 1:
-            raise MuseError(f"smallest={self.smallest}: expected a share from 0 to 1.")
         if self.data.root is None:
             raise MuseError("data.root=null: expected the folder of the packages.")
         for target in self.targets:
@@ -137,7 +127,7 @@ def _numbers(key: str, value: Any, low: int) -> list[int]:
     if not given or any(isinstance(v, bool) or not isinstance(v, int) for v in given):
         raise MuseError(f"{key}={value}: expected a whole number, or a list such as [3,5].")
     for number in given:
-        at_least(key, number, low)
+        within(key, number, low=low)
     if len(set(given)) < len(given):
         raise MuseError(f"{key}={value}: a number is named twice; name each once.")
     return given

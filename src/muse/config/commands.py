@@ -6,7 +6,7 @@ from muse.config.classes import ClassesConfig
 from muse.config.gold import GoldConfig
 from muse.config.importing import ImportConfig
 from muse.config.package import CheckConfig, SynthConfig
-from muse.config.table import SummaryConfig, TableConfig
+from muse.config.table import RunsConfig, SummaryConfig, TableConfig
 from muse.config.train import FuseConfig, TrainConfig
 from muse.config.use import EvaluateConfig, PredictConfig, ResumeConfig
 
@@ -35,6 +35,11 @@ COMMANDS = {
         "The leaderboard of a sweep, and which setting matters.",
         "muse summary outputs/sweep/SWEEP",
         "sweep",
+    ),
+    "runs": Command(
+        "List the runs below a folder, the newest first.",
+        "muse runs task=stress state=finished",
+        "root",
     ),
     "table": Command(
         "A table of a paper: published numbers beside those of your runs.",
@@ -93,6 +98,7 @@ SCHEMAS = {
     "predict": PredictConfig,
     "check": CheckConfig,
     "summary": SummaryConfig,
+    "runs": RunsConfig,
     "table": TableConfig,
     "gold": GoldConfig,
     "classes": ClassesConfig,

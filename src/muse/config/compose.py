@@ -161,8 +161,8 @@ def _unknown(command: str, key: str, words: Sequence[str], folders: list[Path]) 
     if parent == "model" and name in known:
         chosen = next((w[6:] for w in words if w.startswith("model=")), "lstm")
         models = {f.stem: yaml.safe_load(f.read_text()) for f in group_files("model", folders)}
-        having = [f"model={model}" for model, values in models.items() if name in (values or {})]
-        return f"model={chosen} has no setting '{key}'; {', '.join(having)} has."
+        having = [model for model, values in models.items() if name in (values or {})]
+        return f"model={chosen} has no setting '{key}'; models that have it: {', '.join(having)}."
     where = f" of {parent}" if parent else ""
     return (
         f"there is no setting '{key}'.{did_you_mean(name, known)}\n"

@@ -72,9 +72,9 @@ def _checked(key: str, value: Any, declared: Mapping) -> Any:
 
 LIMITS = {
     "low": (lambda value, limit: value >= limit, "{} or more"),
-    "above": (lambda value, limit: value > limit, "above {}"),
+    "above": (lambda value, limit: value > limit, "more than {}"),
     "high": (lambda value, limit: value <= limit, "at most {}"),
-    "below": (lambda value, limit: value < limit, "below {}"),
+    "below": (lambda value, limit: value < limit, "less than {}"),
 }
 
 
@@ -96,10 +96,6 @@ def one_of(key: str, value: str, known) -> None:
         raise MuseError(
             f"{key}={value}: expected one of {', '.join(known)}.{did_you_mean(value, list(known))}"
         )
-
-
-def at_least(key: str, value: float, low: float) -> None:
-    within(key, value, low=low)
 
 
 def names_of(key: str, value: Any) -> list[str]:

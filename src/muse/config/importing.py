@@ -3,37 +3,40 @@
 from dataclasses import dataclass
 from typing import Any
 
-from muse.config.fields import at_least, names_of, one_of, setting
+from muse.config.fields import Settings, setting
 from muse.config.gold import UNITS
 from muse.config.shared import JobInfo, TaskConfig
 from muse.errors import MuseError
 
 
 @dataclass
-class ImportConfig:
+class ImportConfig(Settings):
     """Settings of `muse import`."""
 
-    dataset: str = setting("ceap (the download of CEAP-360VR), or table (CSV files of your own).")
-    source: Any = setting("Folder of the download; or CSV files, or folders of them.")
+    dataset: str = setting("ceap (the download of CEAP-360VR), or table (CSV files of your own).",
+                           choices=("ceap", "table"))  # fmt: skip
+    source: Any = setting("Folder of the download; or CSV files, or folders of them.", names=True)
     task: TaskConfig = setting("The sub-challenge.")
     out: str = setting("Folder of the packages; the package is the task's folder in it.")
     annotations: bool = setting("ceap: write the raters' traces by video instead of a package.")
     time: str = setting("table: column of the time.")
-    unit: str | None = setting("table: unit of the time: ms, s or min.")
+    unit: str | None = setting("table: unit of the time: ms, s or min.", choices=UNITS)
     id: str | None = setting("table: column of the recording; null: one file per recording.")
-    value: Any = setting("table: column of the label; or feature columns (null: all others).")
+    value: Any = setting("table: column of the label; or feature columns (null: all others).",
+                         names=True, null=True)  # fmt: skip
     target: str | None = setting("table: target that the labels are of; null: named as the column.")
     features: str | None = setting("table: name of the feature set; null: the values are labels.")
-    step: float | None = setting("table: seconds from frame to frame; null: as in the package.")
-    max_gap: float = setting("table: longest gap in seconds that is interpolated.")
-    gaps: str = setting("table: longer gaps: error, drop (no frames) or empty (features only).")
+    step: float | None = setting("table: seconds from frame to frame; null: as in the package.",
+                                 above=0)  # fmt: skip
+    max_gap: float = setting("table: longest gap in seconds that is interpolated.", low=0)
+    gaps: str = setting("table: longer gaps: error, drop (no frames) or empty (features only).",
+                        choices=("error", "drop", "empty"))  # fmt: skip
     partition: Any = setting("table: CSV file id,partition; or shares [0.6,0.2,0.2] at random.")
-    seed: int = setting("table: of the shares.")
+    seed: int = setting("table: of the shares.", low=0)
     job: JobInfo | None = None
 
     def __post_init__(self):
-        one_of("dataset", self.dataset, ("ceap", "table"))
-        self.source = names_of("source", self.source)
+        super().__post_init__()
         if self.task.classes:
             raise MuseError(f"task={self.task.name} has classes; expected a task with signals.")
         if self.dataset == "ceap":
@@ -47,14 +50,6 @@ class ImportConfig:
             raise MuseError("annotations=true belongs to `muse import ceap`.")
         if self.unit is None:
             raise MuseError(f"no unit: in what is {self.time}? Give unit=ms, unit=s or unit=min.")
-        one_of("unit", self.unit, UNITS)
-        one_of("gaps", self.gaps, ("error", "drop", "empty"))
-        if self.step is not None and not self.step > 0:
-            raise MuseError(f"step={self.step}: expected seconds, above 0.")
-        at_least("max_gap", self.max_gap, 0)
-        at_least("seed", self.seed, 0)
-        if self.value is not None:
-            self.value = names_of("value", self.value)
         if isinstance(self.partition, list):
             _check_shares(self.partition)
         elif self.partition is not None:

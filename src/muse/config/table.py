@@ -1,11 +1,13 @@
-"""Settings of `muse table` and `muse summary`."""
+"""Settings of `muse table`, `muse summary` and `muse runs`."""
 
 from dataclasses import dataclass
 from typing import Any
 
 from muse.config.fields import Settings, names_of, setting
-from muse.config.shared import DataConfig, FeatureSet, JobInfo
+from muse.config.shared import DataConfig, FeatureSet, JobInfo, TaskConfig
 from muse.errors import MuseError
+
+STATES = ("finished", "running", "interrupted", "failed", "damaged")
 
 
 @dataclass
@@ -14,6 +16,20 @@ class SummaryConfig(Settings):
 
     sweep: str = setting("The folder of the sweep.")
     show_test: bool = setting("Test scores of all jobs, not only of the one best on devel.")
+    job: JobInfo | None = None
+
+
+@dataclass
+class RunsConfig(Settings):
+    """Settings of `muse runs`."""
+
+    root: str = setting("The folder below which runs are listed.")
+    target: str | None = setting("Only runs with this target; null: with any.")
+    features: Any = setting("Only runs that use this feature set, or all of these; null: any.",
+                            names=True, null=True)  # fmt: skip
+    state: str | None = setting("Only runs in this state; null: in any.", choices=STATES)
+    count: int | None = setting("How many are listed, the newest; null: all.", low=1)
+    task: TaskConfig | None = setting("Only runs of this sub-challenge; null: all.", default=None)
     job: JobInfo | None = None
 
 
@@ -27,6 +43,11 @@ class TableConfig(Settings):
     tasks: Any = setting("Sub-challenges; null: all of the table.", names=True, null=True)
     features: Any = setting("Rows, feature sets; null: those of the table.", names=True, null=True)
     fusions: Any = setting("Rows, late fusions: null (those of the table) or [[a,b],[a,b,c]].")
+    members: str = setting("What the table's late fusions fuse: paper (the feature sets that it "
+                           "names, else those best on devel), or devel.",
+                           choices=("paper", "devel"))  # fmt: skip
+    test: str = setting("Test scores with the weights of the best epoch on devel, or of the last "
+                        "epoch, as the published code.", choices=("best", "last"))  # fmt: skip
     root: str = setting("Folder below which runs are looked for.")
     train: str = setting("no, or missing: train and fuse what no run has done.",
                          choices=("no", "missing"))  # fmt: skip

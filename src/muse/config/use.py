@@ -32,14 +32,14 @@ class UseConfig(Settings):
 class ResumeConfig(UseConfig):
     """Settings of `muse resume` and `muse train resume=...`."""
 
-    resume: str = setting("The run folder to continue.")
+    resume: str = setting("The run folder to continue, or latest: the newest that is not finished.")
 
 
 @dataclass
 class EvaluateConfig(UseConfig):
     """Settings of `muse evaluate`."""
 
-    run: str = setting("The run folder.")
+    run: str = setting("The run folder, or latest: the newest finished run below outputs.")
     partition: Any = setting("Partitions to score: null (all), a name or a list.",
                              choices=PARTITIONS, names=True, null=True)  # fmt: skip
     out: str | None = setting("JSON file for the scores; null: they are only printed.")
@@ -49,7 +49,7 @@ class EvaluateConfig(UseConfig):
 class PredictConfig(UseConfig):
     """Settings of `muse predict`."""
 
-    run: str = setting("The run folder.")
+    run: str = setting("The run folder, or latest: the newest finished run below outputs.")
     out: str = setting("Folder for the predictions; new or empty, unless overwrite=true.")
     partition: Any = setting("Partitions to predict: null (all of the package), a name or a list.",
                              choices=PARTITIONS, names=True, null=True)  # fmt: skip

@@ -1,11 +1,11 @@
 """The cache: every CSV file once as binary numbers, under a name made from its content.
 
-<cache>/v1/ab/abcdef….npy        values: (rows, columns) float32, read as a memory map
+<cache>/v2/ab/abcdef….npy        values: (rows, columns) float32, read as a memory map
                     ….half.npy   the same as float16, if that was asked for, instead
                     ….rows.npy   timestamps and segments: (2, rows) float64
                     ….json       column names, missing values, checksums; written last (….half.json)
                     ….moments_….npy  of the rows that training uses, see muse.data.moments
-<cache>/v1/digests/<folder>.json size, times and inode of each file when its digest was taken
+<cache>/v2/digests/<folder>.json size, times and inode of each file when its digest was taken
 
 Every file is written under another name and moved into place, so two runs that build the cache at
 once write the same bytes twice and never see half a file.
@@ -37,9 +37,9 @@ from muse.config.fields import path_of
 from muse.cores import end_with, start_method
 from muse.data.csv_table import Table, parse_table
 from muse.errors import STOP, Faults, MuseError
-from muse.files import digest_of, read_regular
+from muse.files import digest_of, read_bytes, read_regular
 
-FORMAT = "v1"
+FORMAT = "v2"  # raise it when the same file gives another table, or is refused
 KINDS = {"float32": "", "float16": ".half"}  # how values are stored, in the names of the files
 MEMORY = 2 * 2**30  # bytes that parsing may take
 MEMORY_PER_BYTE = 6  # of text: the text itself, and its numbers in three places
@@ -138,9 +138,9 @@ def _read(home: Path, path: Path, kind: str) -> tuple[str, list | None]:
     """
     try:
         before = path.stat()
-        data = path.read_bytes()
     except OSError as error:
         raise MuseError(f"{path}: cannot be read ({error.strerror}).") from None
+    data = read_bytes(path)
     digest = hashlib.blake2b(data, digest_size=16).hexdigest()
     if _open(home, path, digest, kind) is None:
         _store(home, digest, parse_table(path, data), kind)

@@ -1,11 +1,11 @@
-"""One CSV file of a package: parsed, checked row by row, as float32.
+"""CSV files: tables of numbers, checked row by row, as float32; and short lists of texts.
 
 Row numbers in messages are lines of the file: the header is row 1.
 """
 
 import csv
 import io
-from collections import Counter
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,9 +13,14 @@ import numpy as np
 import pandas as pd
 
 from muse.errors import MuseError, raise_faults
+from muse.files import read_bytes
 
 SHOWN = 40  # characters of a wrong value that a message repeats
 LISTED = 5  # rows that a message names
+RESERVED = {"timestamp": "timestamp", "segmentid": "segment_id"}  # letters of a name -> the name
+# pandas' fast parser stops after 17 digits and counts the zeros before the first other one: numbers
+# below 1e-5 of more than 17 digits. The text that comes first and never varies is found quickly.
+SMALL = re.compile(rb"\.00000(?<![1-9]\.00000)(?<![0-9]0\.00000)(?=[0-9]{11})0*[1-9]")
 
 
 @dataclass(frozen=True)
@@ -35,13 +40,9 @@ def parse_table(path: Path, data: bytes) -> Table:
     values. Raises MuseError, with file and row and all faults of the file, for anything that is
     not a table of finite numbers with rising timestamps.
     """
-    frame = parse_frame(path, data)
+    names = _header(path, data)
+    frame = parse_frame(path, data, names=names)
     faults = row_length_faults(path, data, frame)
-    names = frame.columns.tolist()
-    twice = sorted(name for name, count in Counter(names).items() if count > 1)
-    if twice:
-        faults.append(f"{path}: two columns are called {twice[0]!r}; column names must differ.")
-        raise_faults(faults)
     columns = [name for name in names if name not in ("timestamp", "segment_id")]
     if not columns:
         faults.append(f"{path}: no column beside timestamp and segment_id; expected values.")
@@ -66,26 +67,49 @@ def rows_in_words(rows: np.ndarray) -> str:
     return f"rows {first}" + (f" and {more} more" if more > 0 else "")
 
 
-def parse_frame(path: Path, data: bytes, text: str | None = None) -> pd.DataFrame:
-    """The columns of a CSV file as pandas reads them, ``text`` as the text that it is.
+def read_rows(path: Path, advice: str) -> list[tuple[int, list[str]]]:
+    """The header and the rows of a CSV file of texts: row number, fields without outer spaces.
+
+    Rows without any text are left out. Raises MuseError, with ``advice`` on what the file should
+    be, for a file that is missing, empty or no text.
+    """
+    try:
+        text = read_bytes(path, advice).decode("utf-8-sig")
+        rows = list(csv.reader(text.splitlines()))
+    except (UnicodeError, csv.Error) as error:
+        raise MuseError(f"{path}: cannot be read ({error}). {advice}") from None
+    fields = ([field.strip() for field in row] for row in rows)
+    found = [(number, row) for number, row in enumerate(fields, start=1) if any(row)]
+    if not found:
+        raise MuseError(f"{path}: the file is empty. {advice}")
+    return found
+
+
+def parse_frame(
+    path: Path, data: bytes, text: str | None = None, names: list[str] | None = None
+) -> pd.DataFrame:
+    """The columns of a CSV file as pandas reads them.
+
+    Args:
+        text: the column to be read as the text that it is.
+        names: what the columns are called, if not as the header says: pandas renames the second
+            of two columns with one name.
 
     Raises MuseError for an empty file and for what is no table.
     """
-    if not data.strip():
-        raise MuseError(f"{path}: the file is empty. Copy it again from its source.")
+    _refuse_empty(path, data)
     try:
         frame = pd.read_csv(
             io.BytesIO(data),
+            names=names,
+            header=0,
             low_memory=False,
             skip_blank_lines=False,
             dtype={text: str} if text else None,
+            float_precision="round_trip" if SMALL.search(data) else None,  # three times slower
         )
     except (ValueError, UnicodeError, OverflowError) as error:  # ParserError is a ValueError
-        reason = str(error).replace("Error tokenizing data. C error: ", "").strip()
-        raise MuseError(
-            f"{path}: not a table of comma-separated values ({reason}). Copy it again from its "
-            "source."
-        ) from None
+        raise _no_table(path, error) from None
     if not isinstance(frame.index, pd.RangeIndex):
         fields = len(frame.columns) + frame.index.nlevels
         raise MuseError(
@@ -96,6 +120,48 @@ def parse_frame(path: Path, data: bytes, text: str | None = None) -> pd.DataFram
     if frame.empty:
         raise MuseError(f"{path}: a header and no rows. Copy it again from its source.")
     return frame
+
+
+def _header(path: Path, data: bytes) -> list[str]:
+    """The column names of a table; what pandas would rename, or read as values, is refused."""
+    _refuse_empty(path, data)
+    line = data.partition(b"\n")[0].decode("utf-8-sig", "replace")
+    try:
+        names = [name.strip() for name in next(csv.reader(line.splitlines()), [])]
+    except csv.Error as error:
+        raise _no_table(path, error) from None
+    faults = []
+    for number, name in enumerate(names, start=1):
+        meant = RESERVED.get(re.sub("[^a-z0-9]", "", name.lower()), name)
+        if not name:
+            faults.append(
+                f"{path}: column {number} has no name. If it is the number of the row, take it out "
+                "(pandas: to_csv(index=False)); otherwise name it in row 1."
+            )
+        elif meant != name:
+            faults.append(
+                f"{path}: column {number} is called {name!r} and would be read as values; expected "
+                f"{meant}, in exactly this spelling. Rename it in row 1."
+            )
+        elif name in names[: number - 1]:
+            faults.append(
+                f"{path}: two columns are called {name!r} (the second is column {number}); column "
+                "names must differ."
+            )
+    raise_faults(faults)
+    return names
+
+
+def _refuse_empty(path: Path, data: bytes) -> None:
+    if not data.strip():
+        raise MuseError(f"{path}: the file is empty. Copy it again from its source.")
+
+
+def _no_table(path: Path, error: Exception) -> MuseError:
+    reason = str(error).replace("Error tokenizing data. C error: ", "").strip()
+    return MuseError(
+        f"{path}: not a table of comma-separated values ({reason}). Copy it again from its source."
+    )
 
 
 def row_length_faults(path: Path, data: bytes, frame: pd.DataFrame) -> list[str]:

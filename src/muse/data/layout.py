@@ -1,10 +1,10 @@
 """The layout of a challenge package: where it is, its partitions, its feature sets."""
 
-import csv
 from pathlib import Path
 
 from muse.config.fields import path_of
 from muse.config.shared import PARTITIONS, FeatureSet, TaskConfig
+from muse.data.csv_table import read_rows
 from muse.errors import STOP, Faults, MuseError, did_you_mean, raise_faults
 
 SYNTHETIC_MARK = "SYNTHETIC.txt"  # a file that `muse synth` puts into its packages
@@ -31,32 +31,32 @@ def read_partitions(folder: Path, faults: Faults = STOP) -> dict[str, list[str]]
     """Return partition -> recording ids, in the order of metadata/partition.csv.
 
     The first column is the id, the last train, devel or test. Raises MuseError for a missing file,
-    an unknown partition, an id that is named twice or could lead out of the package.
+    a missing header, an unknown partition, an id that is named twice or could lead out of the
+    package.
     """
     return read_partition_file(folder / "metadata" / "partition.csv", faults)
 
 
 def read_partition_file(path: Path, faults: Faults = STOP) -> dict[str, list[str]]:
     """As `read_partitions`, of a file anywhere."""
-    try:
-        rows = list(csv.reader(path.read_text(encoding="utf-8-sig").splitlines()))
-    except FileNotFoundError:
-        raise MuseError(
-            f"{path}: the file is missing. Copy it from the package; for data of your own write "
-            "it: a header, then a row id,partition for each recording (train, devel or test)."
-        ) from None
-    except (OSError, UnicodeError, csv.Error) as error:
-        raise MuseError(f"{path}: cannot be read ({error}). Copy it from the package.") from None
-    if not rows:
-        raise MuseError(f"{path}: the file is empty. Copy it again from the package.")
+    (first, header), *rows = read_rows(
+        path,
+        "Copy it from the package; for data of your own write it: a header, then a row "
+        "id,partition for each recording (train, devel or test).",
+    )
     partitions: dict[str, list[str]] = {name: [] for name in PARTITIONS}
+    if header[-1].lower() in partitions:
+        with faults.noted():
+            raise MuseError(
+                f"{path}: row {first} is a recording ({','.join(header)}), expected the names of "
+                "the columns. Put a header such as Id,Partition above it."
+            )
     seen: dict[str, tuple[int, str]] = {}
-    for number, row in enumerate(rows[1:], start=2):
-        if any(field.strip() for field in row):
-            with faults.noted():
-                name, partition = _checked_row(path, number, row, seen)
-                seen[name] = (number, partition)
-                partitions[partition].append(name)
+    for number, row in rows:
+        with faults.noted():
+            name, partition = _checked_row(path, number, row, seen)
+            seen[name] = (number, partition)
+            partitions[partition].append(name)
     return partitions
 
 
@@ -74,7 +74,7 @@ def check_not_empty(folder: Path, partitions: dict[str, list[str]]) -> None:
 
 def _checked_row(path: Path, number: int, row: list[str], seen: dict) -> tuple[str, str]:
     """Recording and partition of a row of partition.csv."""
-    name, partition = row[0].strip(), row[-1].strip().lower()
+    name, partition = row[0], row[-1].lower()
     if not is_name(name):
         raise MuseError(
             f"{path}: row {number}: {name!r} is no recording id; expected the name of a CSV file "

@@ -1,12 +1,12 @@
 """Segments of a recording: from its column segment_id, or from limits in a CSV file."""
 
-import csv
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 
+from muse.data.csv_table import read_rows
 from muse.data.recordings import Recording
 from muse.errors import MuseError, raise_faults
 
@@ -64,29 +64,20 @@ def read_limits(path: Path) -> list[Limits]:
     Raises MuseError with all faults of the file: columns that are missing, fields that are no
     numbers, ends before their start, a segment_id that occurs twice, segments that overlap.
     """
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            rows = list(csv.reader(file))
-    except FileNotFoundError:
-        raise MuseError(
-            f"{path}: the file is missing. Every recording needs its segments: "
-            "start,end,segment_id, times in ms."
-        ) from None
-    except (OSError, UnicodeError, csv.Error) as error:
-        raise MuseError(f"{path}: cannot be read ({error}).") from None
-    header = [name.strip() for name in rows[0]] if rows else []
+    (first, header), *rows = read_rows(
+        path, "Every recording needs its segments: start,end,segment_id, times in ms."
+    )
     for name in ("start", "end", "segment_id"):
         if header.count(name) != 1:
             raise MuseError(
-                f"{path}: row 1 has the columns {', '.join(header) or 'none'}; expected one column "
+                f"{path}: row {first} has the columns {', '.join(header)}; expected one column "
                 f"{name} of start,end,segment_id, times in ms."
             )
     faults: list[str] = []
     limits = []
-    for number, row in enumerate(rows[1:], start=2):
-        if any(field.strip() for field in row):
-            limit = _row(path, number, dict(zip(header, row, strict=False)), faults)
-            limits += [limit] if limit else []
+    for number, row in rows:
+        limit = _row(path, number, dict(zip(header, row, strict=False)), faults)
+        limits += [limit] if limit else []
     limits.sort(key=lambda limit: (limit.start, limit.end))
     seen: dict[float, int] = {}
     for limit in limits:
@@ -109,7 +100,7 @@ def read_limits(path: Path) -> list[Limits]:
 def _row(path: Path, number: int, row: dict[str, str], faults: list[str]) -> Limits | None:
     values = []
     for name in ("start", "end", "segment_id"):
-        text = (row.get(name) or "").strip()
+        text = row.get(name, "")
         try:
             value = float(text)
         except ValueError:

@@ -17,17 +17,6 @@ NAMED = 3  # examples in a note
 
 
 @dataclass(frozen=True)
-class Size:
-    """A partition in figures (Table 1)."""
-
-    recordings: int
-    seconds: float  # frames in the files, times the frame step
-    frames: int  # in the files
-    used: int  # of them, those that training uses
-    segments: int
-
-
-@dataclass(frozen=True)
 class FeatureStatistics:
     """A feature set in a partition, all rows of its files."""
 
@@ -41,12 +30,30 @@ class FeatureStatistics:
     contents: dict[str, str]  # recording -> digest of its values, if they are not all 0
 
 
-def size_of(recordings: list[Recording], step: float) -> Size:
-    """Size of a partition; ``step`` in seconds."""
+def size_of(recordings: list[Recording], step: float) -> dict[str, float]:
+    """Size of a partition (Table 1): frames are those in the files, used those of training.
+
+    Args:
+        step: seconds from frame to frame.
+    """
     frames = sum(len(r.features[0]) for r in recordings)
-    segments = sum(len(np.unique(r.segments[~np.isnan(r.segments)])) for r in recordings)
-    used = sum(len(r.rows) for r in recordings)
-    return Size(len(recordings), frames * step, frames, used, segments)
+    return {
+        "recordings": len(recordings),
+        "seconds": frames * step,
+        "frames": frames,
+        "used": sum(len(r.rows) for r in recordings),
+        "segments": sum(len(np.unique(r.segments[~np.isnan(r.segments)])) for r in recordings),
+    }
+
+
+def summary_of(labels: np.ndarray, classes: int) -> dict:
+    """All labels of a target in a partition in figures: counts of classes, or moments."""
+    if classes:
+        counts = np.bincount(labels.astype(int), minlength=classes)
+        return {"count": len(labels), "classes": counts.tolist()}
+    wide = labels.astype(np.float64)
+    return {"count": len(wide), "mean": wide.mean(), "deviation": wide.std(),
+            "lowest": wide.min(), "highest": wide.max()}  # fmt: skip
 
 
 def frame_step(package: Package) -> float | None:

@@ -3,6 +3,7 @@
 import logging
 from dataclasses import replace
 from pathlib import Path
+from shlex import quote
 
 import numpy as np
 
@@ -108,7 +109,7 @@ def _best(config: FuseConfig, name: str) -> Path:
     if not found:
         raise MuseError(
             f"select.features: no finished run of {name} on {package} below {config.select.root}. "
-            f"Train one: muse train task={config.task.name} features={name} "
+            f"Train one: muse train task={config.task.name} {quote(f'features={name}')} "
             f"target={config.target}"
         )
     score, folder = max(found)

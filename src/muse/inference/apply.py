@@ -15,6 +15,7 @@ from muse.data.windows import Frames, to_frames
 from muse.errors import MuseError
 from muse.fusion.members import load_members
 from muse.models import check_trusted
+from muse.runs.find import run_folder
 from muse.runs.read import SavedRun, read_run, settings_here
 from muse.runs.weights import LoadedModel, load_model_file
 from muse.training.device import prepare
@@ -92,12 +93,12 @@ class LoadedRun:
 
 
 def load_run(use: UseConfig, folder: str) -> LoadedRun:
-    """Read a finished run and build its models.
+    """Read a finished run, that of a folder or the `latest`, and build its models.
 
     Raises MuseError for a run folder that cannot be trusted, see `muse.runs.read.read_run` and
     `muse.runs.weights.load_model_file`.
     """
-    saved = read_run(folder)
+    saved = read_run(str(run_folder(folder)))
     config = settings_here(saved.config, use)
     path = saved.folder / "config.yaml"
     check_trusted(path, str(config.model["_target_"]), use.trust)

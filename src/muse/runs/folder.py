@@ -2,12 +2,14 @@
 
 status.json          running, finished, interrupted or failed (with the reason)
 config.yaml          every setting, with the command in its first line
-metrics.jsonl        one line per target, seed and epoch: the source of TensorBoard's curves
+metrics.jsonl        one line per target, seed and epoch: the source of TensorBoard's curves; with
+                     loss=ccc `train` is the mean CCC of the training windows (1 - loss)
 weights/TARGET.safetensors       weights of the best seed, scaling, and how to build the model
 predictions/TARGET/PARTITION/ID.csv   timestamp, segment_id, value; the challenge's format
 logits/…             with classes: one row per frame, c_0, c_1, …
 crossfit/…           predictions/ (logits/) of train by models that have not seen the recording
 labels/…             the gold standard in the shape of predictions/, where there is one
+plots/curves.png     devel score, training CCC and learning rate of every seed over epochs
 plots/TARGET.png     gold standard and prediction, or the confusion matrix
 result.json          scores; written last: without it a run is not finished
 checkpoints/…        what `resume` goes on from; only until the run is finished
@@ -19,8 +21,10 @@ partition), `seconds` (in epochs, over all sittings), `environment` (versions, d
 see muse.runs.environment), `targets` and, with two targets or more, `combined` (mean over targets;
 devel, test). Each target has
 `best_seed`, `best_epoch`, `weights`, `standardised` (feature sets), `train`, `devel` and `test`
-(scores of the best seed; null without labels), `seeds` (seed, best_epoch, epochs, devel, test) and
-`over_seeds` (mean and deviation, n - 1, of devel and test). F1 and UAR are between 0 and 1.
+(scores of the best seed; null without labels), `test_last` (the metric on test with the weights of
+that seed's last epoch, as the published baseline code scores it; runs of version 0.1 have none),
+`seeds` (seed, best_epoch, epochs, devel, test, test_last) and `over_seeds` (mean and deviation,
+n - 1, of devel, test and test_last). F1 and UAR are between 0 and 1.
 A weighted sum of metrics is called by its weights, as in `0.66*micro_f1+0.34*uar`.
 `files` has a checksum of every file that later stages read, `digest` one of result.json itself.
 """

@@ -7,6 +7,7 @@ leads out of it, and only regular files are read.
 import json
 import logging
 import os
+import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
@@ -225,6 +226,7 @@ def _is_sound(result: dict) -> bool:
         return (
             bool(targets)
             and all(isinstance(part[metric], float) for part in scores)
+            and all(isinstance(t.get("test_last"), float | None) for t in targets.values())
             and all(t["weights"] in result["files"] for t in targets.values())
             and not any(path.is_absolute() or ".." in path.parts for path in paths)
             and all(isinstance(part, dict) for part in (result["files"], partitions))
@@ -234,6 +236,8 @@ def _is_sound(result: dict) -> bool:
             and all(map(is_name, [*targets, *result["features"], *result.get("members", [])]))
             and all(isinstance(t[key], int) for t in targets.values() for key in SEED_KEYS)
             and all(_is_spread(t["over_seeds"]["devel"]) for t in targets.values())
+            and isinstance(result["model"], dict)
+            and isinstance(result["features"], list)
         )
     except (KeyError, TypeError, AttributeError):
         return False
@@ -244,14 +248,30 @@ def _is_spread(over: dict) -> bool:
     return isinstance(over["mean"], float) and isinstance(over["deviation"], float | None)
 
 
+def status_of(home: Path) -> tuple[str, str]:
+    """State and reason from status.json; the state is `damaged` if the file cannot be read."""
+    status = read_status(home)
+    return status.get("status", "damaged"), status.get("reason", "")
+
+
+def can_continue(home: Path) -> bool:
+    """Whether a run has stopped, and not for a reason that would stop it again at once."""
+    state, reason = status_of(home)
+    begun = any((home / "checkpoints").rglob("*.safetensors"))
+    return not (home / "result.json").exists() and (
+        state != "failed" or (begun and "diverged" not in reason)
+    )
+
+
 def _no_result(home: Path) -> str:
     """Why there is no result.json, in words."""
     if not (home / "config.yaml").is_file():
         return _no_run(home)
-    status = read_status(home)
-    state, reason = status.get("status", "unknown"), status.get("reason")
-    state += f": {reason}" if reason else ""
-    return f"{home}: the run is not finished (status {state}). Continue it with: muse resume {home}"
+    state, reason = status_of(home)
+    text = f"{home}: the run is not finished (status {state}{': ' * bool(reason)}{reason})."
+    if can_continue(home):
+        return f"{text} Continue it with: muse resume {shlex.quote(str(home))}"
+    return f"{text} Remove the cause and train anew: to resume would fail again."
 
 
 def _no_run(home: Path) -> str:

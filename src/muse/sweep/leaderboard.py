@@ -1,54 +1,22 @@
 """What came out of a sweep: every job by its devel score, and which setting matters."""
 
-import csv
-import io
 import json
-import logging
 from collections.abc import Iterator
-from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
+import pandas as pd
 
 from muse.errors import MuseError
-from muse.files import read_regular, write_text
+from muse.files import csv_text, read_regular, write_text
 from muse.runs.identity import numbers_of
-from muse.runs.read import read_result, read_settings, read_status
+from muse.runs.read import read_result, read_settings
 from muse.scoring import metric_title
-from muse.sweep.state import LINK_FILE, job_folders, state_of
+from muse.sweep.state import LINK_FILE, command_of, job_folders, reason_of, state_of
 from muse.terminal import in_columns
 
-log = logging.getLogger(__name__)
-
 SHOWN = 20  # failures on the terminal
-
-
-@dataclass(frozen=True)
-class Row:
-    """A finished job and one of its targets."""
-
-    target: str
-    settings: dict[str, str]  # all that change numbers
-    devel: float  # of the best seed
-    mean: float  # over seeds
-    deviation: float | None
-    test: float | None  # of the best seed
-    seed: int
-    epoch: int
-    run: Path
-    metric: str
-    title: str
-
-
-@dataclass(frozen=True)
-class Failure:
-    """A job that has no result."""
-
-    state: str
-    reason: str
-    command: str
-    folder: Path
+DERIVED = "muse.models.ensemble.WeightedMean"  # its weights follow from the members: no axis
+SCORES = ["target", "title", "devel", "mean", "deviation", "test", "seed", "epoch", "run"]
 
 
 def report(root: Path, show_test: bool) -> int:
@@ -66,41 +34,32 @@ def report(root: Path, show_test: bool) -> int:
         try:
             rows += _rows(folder)
         except MuseError as error:
-            failures.append(Failure("damaged", str(error), "", folder))
+            failures.append(f"damaged: {folder}\n  {error}")
             continue
         if state_of(folder) != "finished":
             failures.append(_failure(folder))
-    axes = _axes(rows)
-    targets = list(dict.fromkeys(row.target for row in rows))
-    lines = [["target", *axes, "devel", "mean", "deviation", "test", "seed", "epoch", "run"]]
-    for target in targets:
-        ranked = sorted((r for r in rows if r.target == target), key=lambda row: -row.devel)
-        tests = [row.test if show_test or not k else None for k, row in enumerate(ranked)]
-        table = [_cells(row, axes, test) for row, test in zip(ranked, tests, strict=True)]
-        count = f"{len(ranked)} job{'s' * (len(ranked) > 1)}"
-        print(f"\n{ranked[0].title}, {target}: {metric_title(ranked[0].metric)}, {count}")
-        head = [*axes, "devel", "mean of seeds", "test", "seed", "epoch", "run"]
-        print(in_columns([head, *table]))
-        for effect in _effects(ranked, axes):
+    scores = pd.DataFrame([row for row, _ in rows], columns=SCORES)
+    settings = pd.DataFrame([row for _, row in rows], dtype=object).fillna("")
+    axes = [n for n in settings if n != "target" and len(set(settings[n])) > 1]
+    boards = []
+    for _, board in scores.groupby("target", sort=False):
+        board = board.sort_values("devel", ascending=False, kind="stable").join(settings[axes])
+        print(_text(board, axes, show_test))
+        for effect in _effects(board, axes):
             print(effect)
-        for row, test in zip(ranked, tests, strict=True):
-            numbers = [row.devel, row.mean, row.deviation, test]
-            cells = ["" if number is None else repr(number) for number in numbers]
-            values = [row.settings[axis] for axis in axes]
-            lines.append([target, *values, *cells, str(row.seed), str(row.epoch), str(row.run)])
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows(lines)
-    write_text(root / "leaderboard.csv", text.getvalue())
+        boards.append(_shown(board, show_test)[["target", *axes, *SCORES[2:]]])
+    table = pd.concat(boards) if boards else scores.drop(columns="title")
+    write_text(root / "leaderboard.csv", csv_text(table))
     print(f"\n{root / 'leaderboard.csv'}")
     for failure in failures[:SHOWN]:
-        print(f"\n{failure.state}: {failure.folder}\n  {failure.reason}\n  {failure.command}")
+        print(f"\n{failure}")
     if len(failures) > SHOWN:
         print(f"\nand {len(failures) - SHOWN} more without a result")
     return len(failures)
 
 
-def _rows(folder: Path) -> Iterator[Row]:
-    """A row per target of a finished job."""
+def _rows(folder: Path) -> Iterator[tuple[tuple, dict[str, str]]]:
+    """For each target of a finished job its scores, see SCORES, and settings."""
     if state_of(folder) != "finished":
         return
     run = folder
@@ -112,24 +71,16 @@ def _rows(folder: Path) -> Iterator[Row]:
             raise MuseError(f"{path}: damaged. Delete it; the sweep writes it again.") from None
     result, config = read_result(run), read_settings(run)
     settings = dict(_flat(numbers_of(config)))
-    settings["task"] = config.task.name
-    settings["features"] = "+".join(config.features)
-    title = config.task.title + (", SYNTHETIC data" if result["synthetic"] else "")
+    if settings.get("model._target_") == DERIVED:
+        settings.pop("model.weights", None)
+    settings |= {"task": config.task.name, "features": "+".join(config.features)}
+    metric = result["metric"]
+    title = f"{config.task.title}{', SYNTHETIC data' * result['synthetic']}"
     for target, part in result["targets"].items():
-        over, metric = part["over_seeds"]["devel"], result["metric"]
-        yield Row(
-            target,
-            settings,
-            part["devel"][metric],
-            over["mean"],
-            over["deviation"],
-            part["test"] and part["test"][metric],
-            part["best_seed"],
-            part["best_epoch"],
-            run,
-            metric,
-            title,
-        )
+        over, test = part["over_seeds"]["devel"], part["test"] and part["test"][metric]
+        heading = f"{title}, {target}: {metric_title(metric)}"
+        scores = part["devel"][metric], over["mean"], over["deviation"], test
+        yield (target, heading, *scores, part["best_seed"], part["best_epoch"], run), settings
 
 
 def _flat(settings: dict, prefix: str = "") -> Iterator[tuple[str, str]]:
@@ -145,50 +96,39 @@ def _flat(settings: dict, prefix: str = "") -> Iterator[tuple[str, str]]:
             yield name, text
 
 
-def _axes(rows: list[Row]) -> list[str]:
-    """The settings that vary between jobs."""
-    names = dict.fromkeys(name for row in rows for name in row.settings)
-    varying = [n for n in names if len({row.settings.get(n, "") for row in rows}) > 1]
-    for row in rows:
-        row.settings.update({name: row.settings.get(name, "") for name in varying})
-    return [name for name in varying if name != "target"]
+def _shown(board: pd.DataFrame, show_test: bool) -> pd.DataFrame:
+    """A ranked board in which only the first row has its test score."""
+    first = board.index == board.index[0]
+    return board if show_test else board.assign(test=board["test"].where(first))
 
 
-def _cells(row: Row, axes: list[str], test: float | None) -> list[str]:
-    spread = "" if row.deviation is None else f" ± {row.deviation:.4f}"
-    return [
-        *(row.settings[axis] for axis in axes),
-        f"{row.devel:.4f}",
-        f"{row.mean:.4f}{spread}",
-        "" if test is None else f"{test:.4f}",
-        str(row.seed),
-        str(row.epoch),
-        str(row.run),
-    ]
+def _text(board: pd.DataFrame, axes: list[str], show_test: bool) -> str:
+    rows = [[*axes, "devel", "mean of seeds", "test", "seed", "epoch", "run"]]
+    for row in _shown(board, show_test).to_dict("records"):
+        spread = "" if pd.isna(row["deviation"]) else f" ± {row['deviation']:.4f}"
+        rows.append([
+            *(row[axis] for axis in axes),
+            f"{row['devel']:.4f}",
+            f"{row['mean']:.4f}{spread}",
+            "" if pd.isna(row["test"]) else f"{row['test']:.4f}",
+            *(str(row[name]) for name in ("seed", "epoch", "run")),
+        ])  # fmt: skip
+    count = f"{len(board)} job{'s' * (len(board) > 1)}"
+    return f"\n{board['title'].iloc[0]}, {count}\n{in_columns(rows)}"
 
 
-def _effects(rows: list[Row], axes: list[str]) -> Iterator[str]:
+def _effects(board: pd.DataFrame, axes: list[str]) -> Iterator[str]:
     """Mean devel score (over jobs, of the mean over seeds) per value of each axis."""
-    effects = []
-    for axis in axes:
-        values: dict[str, list[float]] = {}
-        for row in rows:
-            values.setdefault(row.settings[axis], []).append(row.mean)
-        means = {value: float(np.mean(scores)) for value, scores in values.items()}
-        if len(means) > 1:
-            effects.append((max(means.values()) - min(means.values()), axis, means))
-    if effects:
-        yield "\nmean devel score per value, the setting that matters most first"
-    for _, axis, means in sorted(effects, reverse=True):
-        ranked = sorted(means.items(), key=lambda item: -item[1])
-        yield f"  {axis:<20} " + "  ".join(f"{value}: {mean:.4f}" for value, mean in ranked)
+    means = {axis: board.groupby(axis)["mean"].mean() for axis in axes}
+    means = {axis: found for axis, found in means.items() if len(found) > 1}
+    if means:
+        order = ", the setting that matters most first" if len(means) > 1 else ""
+        yield f"\nmean devel score per value{order}"
+    for axis in sorted(means, key=lambda axis: means[axis].min() - means[axis].max()):
+        ranked = means[axis].sort_values(ascending=False)
+        yield f"  {axis:<20} " + "  ".join(f"{value}: {mean:.4f}" for value, mean in ranked.items())
 
 
-def _failure(folder: Path) -> Failure:
-    status = read_status(folder)
-    command = status.get("command", "")
-    if not command:
-        with suppress(OSError):
-            first, _, _ = read_regular(folder / "config.yaml").partition(b"\n")
-            command = first.decode(errors="replace").removeprefix("# ")
-    return Failure(state_of(folder), status.get("reason", ""), command, folder)
+def _failure(folder: Path) -> str:
+    """State, reason and command of a job without a result."""
+    return f"{state_of(folder)}: {folder}\n  {reason_of(folder)}\n  {command_of(folder)}"

@@ -3,6 +3,7 @@
 import json
 import logging
 import shutil
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 
@@ -41,6 +42,16 @@ def state_of(folder: Path) -> str:
 def reason_of(folder: Path) -> str:
     """Why a job has failed, in the words of its status.json."""
     return read_status(folder).get("reason", "")
+
+
+def command_of(folder: Path) -> str:
+    """The command of a job, from its status.json or the first line of its config.yaml."""
+    command = read_status(folder).get("command", "")
+    if not command:
+        with suppress(OSError):
+            first, _, _ = read_regular(folder / "config.yaml").partition(b"\n")
+            command = first.decode(errors="replace").removeprefix("# ")
+    return command
 
 
 @lru_cache(maxsize=8)

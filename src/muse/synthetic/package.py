@@ -16,13 +16,12 @@ from contextlib import contextmanager
 from multiprocessing import get_context
 from pathlib import Path
 
-from tqdm import tqdm
-
-from muse import __version__
+from muse import __version__, terminal
 from muse.config.fields import path_of
 from muse.config.shared import FeatureSet, TaskConfig
 from muse.data.layout import SYNTHETIC_MARK
 from muse.errors import MuseError
+from muse.files import write_json
 from muse.synthetic.plan import Recording, choose_sets, gold_standard, plan_recordings
 from muse.synthetic.signals import feature_frames
 
@@ -52,7 +51,7 @@ def write_package(
         task: the sub-challenge; its `size` gives recordings, seconds and classes.
         out: the package becomes `out/<task.folder>`.
         scale: share of the published number of recordings; at least two a partition.
-        feature_sets: name -> what is known of it.
+        feature_sets: name -> its metadata.
         features: sets or aliases to write; None writes all of `task.size.features`.
         seed: seed of all contents.
         overwrite: replace a synthetic package that is there already.
@@ -81,12 +80,14 @@ def write_package(
         _write_sets(new / "feature_segments", task, recordings, sets, seed, processes)
         if adding:
             written = json.loads((home / MANIFEST).read_text()) | _manifest(new)
-            (home / MANIFEST).write_text(json.dumps(written, sort_keys=True))
-            _move_sets(new / "feature_segments", home / "feature_segments")
+            write_json(home / MANIFEST, dict(sorted(written.items())))
+            (home / "feature_segments").mkdir(exist_ok=True)
+            for folder_of_set in sorted((new / "feature_segments").iterdir()):
+                _move(folder_of_set, home / "feature_segments" / folder_of_set.name)
             return folder
         _write_labels(new, task, recordings, seed)
         (new / SYNTHETIC_MARK).write_text(marker, encoding="utf-8")
-        (new / MANIFEST).write_text(json.dumps(_manifest(new), sort_keys=True))
+        write_json(new / MANIFEST, _manifest(new))
         if home.exists():
             home.rename(staging / "old")
         _move(new, home)
@@ -95,8 +96,9 @@ def write_package(
 
 def _marker(task: TaskConfig, scale: float, seed: int) -> str:
     """The text of SYNTHETIC.txt: for people, then `key: value` for the next call."""
-    settings = [task.corpus, task.targets, task.classes, task.step, task.size.recordings]
-    settings += [task.size.seconds, task.size.segments, task.size.shares]
+    size = task.size
+    settings = [task.corpus, task.targets, task.classes, task.step, size.recordings, size.seconds,
+                size.segments, size.shares]  # fmt: skip
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:12]
     return (
         "SYNTHETIC: simulated signals in the layout of an official package, made by muse.\n"
@@ -136,7 +138,9 @@ def _check_ours(folder: Path) -> None:
         written = {}
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder).as_posix()
-        if path.is_file() and name != MANIFEST and path.stat().st_size != written.get(name):
+        if name in (MANIFEST, f".{MANIFEST}.draft"):  # a draft: writing it was interrupted
+            continue
+        if path.is_file() and path.stat().st_size != written.get(name):
             raise MuseError(
                 f"{path} was not written by `muse synth`, so {folder} is left alone. Move your "
                 "files elsewhere, or give another out=."
@@ -145,8 +149,8 @@ def _check_ours(folder: Path) -> None:
 
 def _manifest(folder: Path) -> dict[str, int]:
     """Path -> bytes of each file of a package."""
-    files = [path for path in sorted(folder.rglob("*")) if path.is_file()]
-    return {path.relative_to(folder).as_posix(): path.stat().st_size for path in files}
+    files = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*")}
+    return {name: path.stat().st_size for name, path in sorted(files.items()) if path.is_file()}
 
 
 def _fields(text: str) -> dict[str, str]:
@@ -199,12 +203,6 @@ def _move(source: Path, target: Path) -> None:
         ) from error
 
 
-def _move_sets(source: Path, target: Path) -> None:
-    target.mkdir(exist_ok=True)
-    for folder in sorted(source.iterdir()):
-        _move(folder, target / folder.name)
-
-
 def _write_labels(package: Path, task: TaskConfig, recordings: list[Recording], seed: int) -> None:
     """Write metadata/partition.csv and label_segments/<target>/<id>.csv."""
     rows = [f"{recording.id},{recording.partition}" for recording in recordings]
@@ -233,13 +231,10 @@ def _write_sets(
     processes: int | None,
 ) -> None:
     """Write <set>/<id>.csv of all sets, side by side if there is much to write."""
-    jobs = [
-        (folder, task, r, name, known, seed) for name, known in sets.items() for r in recordings
-    ]
+    jobs = [(folder, task, r, name, one, seed) for name, one in sets.items() for r in recordings]
     if processes is None:
         processes = os.cpu_count() if _size(task, recordings, sets) > ALONE else 1
-    bar = tqdm(total=len(jobs), desc=task.folder, unit="file", disable=None)
-    with bar:
+    with terminal.bar(total=len(jobs), desc=task.folder, unit="file") as bar:
         if processes == 1:
             for job in jobs:
                 bar.update(_write_features(job))

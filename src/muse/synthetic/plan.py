@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from muse.config.shared import FeatureSet, TaskConfig
+from muse.data.layout import expand_features
 from muse.errors import MuseError, did_you_mean
 from muse.synthetic.signals import ratings, segment_classes, stream
 
@@ -31,14 +32,9 @@ def plan_recordings(task: TaskConfig, scale: float, seed: int) -> list[Recording
 
     Each partition has `scale` times the published number of recordings (at least two) and, per
     recording, the published mean duration; their sum is exact to a frame. Segments of a task
-    with classes are published in number and lie in gaps (6 % of the frames); other tasks have
-    segments of a minute, end to end.
-
-    Returns:
-        One Recording per id, in the order 1, 2, ... of the ids.
-
-    Raises:
-        MuseError: if `size` of the task is incomplete.
+    with classes are published in number, with gaps between them (6 % of the frames); other tasks
+    have segments of a minute, end to end. Ids are 1, 2, ... in order. Raises MuseError if `size`
+    of the task is incomplete.
     """
     _check_size(task)
     rng, size = stream(seed, task.name, "plan"), task.size
@@ -67,13 +63,12 @@ def plan_recordings(task: TaskConfig, scale: float, seed: int) -> list[Recording
 def _check_size(task: TaskConfig) -> None:
     """Raise a MuseError if `size` lacks a partition's seconds or a class task's numbers."""
     size = task.size
-    needed = [("seconds", size.seconds, size.recordings)]
+    needed = {"seconds": size.recordings}
     if task.classes:
-        needed.append(("segments", size.segments, size.recordings))
-        needed.append(("shares", size.shares, task.targets))
-    for key, values, names in needed:
+        needed |= {"segments": size.recordings, "shares": task.targets}
+    for key, names in needed.items():
         for name in names:
-            if name not in values:
+            if name not in getattr(size, key):
                 raise MuseError(f"task {task.name}: size.{key} has no {name}; see configs/task.")
     for target, shares in size.shares.items():
         if len(shares) != task.classes:
@@ -104,10 +99,9 @@ def _segments(rng, frames: int, parts: int, task: TaskConfig) -> tuple[tuple[int
 def gold_standard(
     task: TaskConfig, recordings: list[Recording], seed: int
 ) -> dict[str, dict[str, np.ndarray]]:
-    """Return target -> recording id -> gold standard of the planned recordings.
+    """Target -> recording id -> gold standard of the planned recordings.
 
-    Returns:
-        (frames,) float64 in [-1, 1], or (segments,) int classes if the task has classes.
+    It is (frames,) float64 in [-1, 1], or (segments,) int classes if the task has classes.
     """
     rated = {r.id: ratings(task, r.id, r.frames, seed) for r in recordings}
     if not task.classes:
@@ -128,25 +122,19 @@ def gold_standard(
 def choose_sets(
     task: TaskConfig, feature_sets: dict[str, FeatureSet], features: list[str] | None
 ) -> dict[str, FeatureSet]:
-    """Return the feature sets to write, by name: aliases become their members.
+    """The feature sets to write, by name: aliases become their members.
 
-    Raises:
-        MuseError: for a set that is unknown or not published for the corpus of the task.
+    Raises MuseError for a set that is unknown or not published for the corpus of the task.
     """
-    known = {n: s for n, s in feature_sets.items() if task.corpus in s.dimension}
-    aliases = {
-        n: s.members
-        for n, s in feature_sets.items()
-        if s.members and all(member in known for member in s.members)
-    }
-    chosen = {}
-    for name in task.size.features if features is None else features:
-        if name not in known and name not in aliases:
-            names = [*known, *aliases]
+    published = {name for name, one in feature_sets.items() if task.corpus in one.dimension}
+    members = {name: expand_features([name], feature_sets) for name in feature_sets}
+    known = [name for name, own in members.items() if published.issuperset(own)]
+    asked = task.size.features if features is None else features
+    for name in asked:
+        if name not in known:
             raise MuseError(
                 f"features={name}: no feature set of {task.corpus} (task {task.name}) with a known "
-                f"dimension; known are {', '.join(names)}.{did_you_mean(name, names)} "
+                f"dimension; known are {', '.join(known)}.{did_you_mean(name, known)} "
                 "configs/features.yaml holds them."
             )
-        chosen |= {member: known[member] for member in aliases.get(name, [name])}
-    return chosen
+    return {name: feature_sets[name] for name in expand_features(asked, feature_sets)}

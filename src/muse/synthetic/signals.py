@@ -28,22 +28,15 @@ GAIN = 0.6  # of any other modality or target
 
 
 def stream(seed: int, *names: str) -> np.random.Generator:
-    """Return the generator of random numbers that belongs to a seed and names, on any machine."""
+    """The generator of random numbers that belongs to a seed and names, on any machine."""
     return np.random.default_rng([seed, *(zlib.crc32(name.encode()) for name in names)])
 
 
 def wander(rng: np.random.Generator, frames: int, step: float) -> np.ndarray:
-    """Draw a slow process around an offset of its own; unit variance over many draws.
+    """A slow process around an offset of its own, (frames,); unit variance over many draws.
 
     White noise smoothed by t * exp(-t / tau), tau between 6 and 14 s (nine tenths of the
-    variance), plus a constant (the rest).
-
-    Args:
-        frames: length of the process.
-        step: seconds per frame.
-
-    Returns:
-        (frames,) float64.
+    variance), plus a constant (the rest). ``step``: seconds per frame.
     """
     tau = rng.uniform(6, 14) / step
     lags = np.arange(1, int(7 * tau) + 2)
@@ -56,11 +49,7 @@ def wander(rng: np.random.Generator, frames: int, step: float) -> np.ndarray:
 def stretches(
     rng: np.random.Generator, frames: int, step: float, share: float, seconds: float
 ) -> np.ndarray:
-    """Mark stretches of ``seconds`` on average that cover about ``share`` of all frames.
-
-    Returns:
-        (frames,) bool.
-    """
+    """Stretches of ``seconds`` on average, about ``share`` of all frames: (frames,) bool."""
     lengths = rng.exponential(1.0, (int(frames * step / seconds) + 2, 2))
     lengths *= np.array([seconds * (1 / share - 1), seconds]) / step  # outside, inside
     edges = np.cumsum(np.maximum(1, np.rint(lengths)).ravel())
@@ -68,10 +57,9 @@ def stretches(
 
 
 def emotions(task: TaskConfig, name: str, frames: int, seed: int) -> np.ndarray:
-    """Return what the person of recording ``name`` feels, before any rater or sensor.
+    """What the person of recording ``name`` feels, before any rater or sensor.
 
-    Returns:
-        (frames, targets) float64, unit variance over many recordings.
+    (frames, targets) float64, unit variance over many recordings.
     """
     common = wander(stream(seed, task.name, name, "person"), frames, task.step)
     own = [
@@ -82,32 +70,23 @@ def emotions(task: TaskConfig, name: str, frames: int, seed: int) -> np.ndarray:
 
 
 def rating_lag(task: TaskConfig, name: str, seed: int) -> int:
-    """Return by how many frames the ratings of recording ``name`` follow the emotion."""
+    """By how many frames the ratings of recording ``name`` follow the emotion."""
     return round(stream(seed, task.name, name, "lag").uniform(*LAG) / task.step)
 
 
 def ratings(task: TaskConfig, name: str, frames: int, seed: int) -> np.ndarray:
-    """Return the continuous gold standard of a recording: the late emotion and rater noise.
+    """The gold standard of a recording: late emotion and rater noise; (frames, targets) in [-1, 1].
 
     The noise is without mean and uncorrelated with the late emotion, exactly. Within a recording
     even a model that knows the emotion has a CCC of at most the root of RATED, .77 (before
     clipping); over a partition, where the recordings' means help, it stays below .9.
-
-    Returns:
-        (frames, targets) float64 in [-1, 1].
     """
     felt = emotions(task, name, frames, seed)
-    late = felt[np.maximum(np.arange(frames) - rating_lag(task, name, seed), 0)]
-    noise = np.stack(
-        [
-            _beside(
-                late[:, i], wander(stream(seed, task.name, name, "raters", t), frames, task.step)
-            )
-            for i, t in enumerate(task.targets)
-        ],
-        axis=1,
-    )
-    rated = np.sqrt(RATED) * late + np.sqrt(1 - RATED) * noise
+    rated = felt[np.maximum(np.arange(frames) - rating_lag(task, name, seed), 0)]
+    for i, target in enumerate(task.targets):
+        rng = stream(seed, task.name, name, "raters", target)
+        noise = _beside(rated[:, i], wander(rng, frames, task.step))
+        rated[:, i] = np.sqrt(RATED) * rated[:, i] + np.sqrt(1 - RATED) * noise
     return np.clip(SPREAD * rated, -1, 1)
 
 
@@ -121,7 +100,7 @@ def _beside(signal: np.ndarray, noise: np.ndarray) -> np.ndarray:
 def segment_classes(
     moments: np.ndarray, train: np.ndarray, shares: list[float], rng: np.random.Generator
 ) -> np.ndarray:
-    """Give every segment a class by the mean and the variability of its rating.
+    """A class for every segment by the mean and the variability of its rating: (segments,) int.
 
     One class holds the most variable segments, the others divide the rest by their mean; which
     is which is drawn, so that class numbers have no order (as in MuSe-Sent). Thresholds are
@@ -130,10 +109,7 @@ def segment_classes(
     Args:
         moments: (segments, 2), mean and standard deviation of the rating.
         train: (segments,) bool, the training segments.
-        shares: share of each class among them, summing to one.
-
-    Returns:
-        (segments,) int, 0 to len(shares) - 1.
+        shares: share of each class among them.
     """
     mean, variability = moments.T
     order = rng.permutation(len(shares))
@@ -189,7 +165,7 @@ def _words(task: TaskConfig, name: str, frames: int, seed: int) -> tuple[np.ndar
 def feature_frames(
     task: TaskConfig, name: str, frames: int, set_name: str, known: FeatureSet, seed: int
 ) -> np.ndarray:
-    """Return one feature set of one recording.
+    """One feature set of one recording: (frames, columns) float64.
 
     Every column is a tanh of the emotions (as far as its modality shows them) and of nuisances,
     plus an offset of the person and noise of each frame. Columns of a set that is standardised
@@ -201,11 +177,8 @@ def feature_frames(
         task: gives targets, corpus and frame step.
         name: recording id.
         frames: length of the recording.
-        set_name: the feature set's folder; ``known`` is what is known of it.
+        set_name: the feature set's folder; ``known``: its metadata.
         seed: that of the package.
-
-    Returns:
-        (frames, dim) float64.
     """
     width = known.dimension[task.corpus]
     columns = _columns(task, set_name, width, 1.5 if known.standardise else 0.3, seed)

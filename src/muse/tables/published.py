@@ -1,10 +1,12 @@
-"""Numbers of the papers' tables, as published; README.md in this folder has their sources."""
+"""Numbers of the papers' tables, as published; numbers/README.md has their sources."""
 
-import csv
 from dataclasses import dataclass
 from pathlib import Path
 
+import pandas as pd
+
 MODALITIES = {"A": "audio", "V": "video", "T": "text", "B": "bio"}
+PAPERS = {"cai2021": "Cai et al., 2021", "hamieh2021": "Hamieh et al., 2021"}
 
 
 @dataclass(frozen=True)
@@ -23,7 +25,7 @@ class Table:
     rows: dict[str, list[Row]]  # task -> rows, as published
     values: dict[tuple[str, str, str, str], float]  # task, features, target, partition
     percent: set[str]  # tasks with F1 in per cent
-    quoted: dict[tuple[str, str, str], dict[str, float]]  # task, target, partition -> paper -> CCC
+    quoted: pd.DataFrame  # task, target, partition, paper, value: what later papers give instead
 
     def is_percent(self, task: str) -> bool:
         """Whether the numbers of a task are F1 in per cent, not CCC."""
@@ -36,24 +38,16 @@ class Table:
 
 def read_table(name: str) -> Table:
     """Read the numbers of a table that ships with muse."""
-    with (Path(__file__).parent / "numbers" / f"{name}.csv").open(newline="") as file:
-        everything = list(csv.DictReader(file))
-    lines = [line for line in everything if line["paper"] == name]
-    targets: dict[str, list[str]] = {}
-    rows: dict[str, list[Row]] = {}
-    values = {}
-    for line in lines:
-        task, features = line["task"], line["features"]
-        row = Row(features, tuple(line["modality"].split("+")))
-        if row not in rows.setdefault(task, []):
-            rows[task].append(row)
-        if line["target"] != "combined" and line["target"] not in targets.setdefault(task, []):
-            targets[task].append(line["target"])
-        values[task, features, line["target"], line["partition"]] = float(line["value"])
-    percent = {line["task"] for line in lines if "%" in line["metric"]}
-    quoted: dict[tuple[str, str, str], dict[str, float]] = {}
-    for line in everything:
-        if line["paper"] != name:  # a baseline that a later paper gives for this table
-            key = line["task"], line["target"], line["partition"]
-            quoted.setdefault(key, {})[line["paper"]] = float(line["value"])
-    return Table(targets, rows, values, percent, quoted)
+    everything = pd.read_csv(Path(__file__).parent / "numbers" / f"{name}.csv")
+    own = everything[everything["paper"] == name]
+    systems = own[["task", "features", "modality"]].drop_duplicates()
+    targets, rows = {}, {}
+    for task in own["task"].unique():
+        found = own.loc[own["task"] == task, "target"].unique()
+        targets[task] = [target for target in found if target != "combined"]
+        listed = systems[systems["task"] == task]
+        rows[task] = [Row(f, tuple(m.split("+"))) for _, f, m in listed.itertuples(index=False)]
+    keys = own[["task", "features", "target", "partition"]].itertuples(index=False, name=None)
+    values = dict(zip(keys, own["value"], strict=True))
+    percent = set(own.loc[own["metric"].str.contains("%"), "task"])
+    return Table(targets, rows, values, percent, everything[everything["paper"] != name])

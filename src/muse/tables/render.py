@@ -1,12 +1,21 @@
 """A table as text: terminal, Markdown, LaTeX, CSV."""
 
-import csv
-import io
+import shutil
 from dataclasses import dataclass
 
+import numpy as np
+import pandas as pd
+
+from muse.files import csv_text
 from muse.tables.cells import Cell, Line
-from muse.tables.published import Table
+from muse.tables.published import PAPERS, Table
 from muse.terminal import in_columns
+
+NO_TERMINAL = (140, 24)  # columns and lines where the output goes elsewhere
+LATEX = str.maketrans(
+    {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
+    | {sign: f"\\{sign}" for sign in "{}$&#_%"}
+)
 
 
 @dataclass(frozen=True)
@@ -18,6 +27,7 @@ class Block:
     lines: list[Line]
     synthetic: bool
     decimals: int
+    notes: tuple[str, ...] = ()  # which runs may stand in it
 
 
 def _title(block: Block) -> str:
@@ -27,40 +37,57 @@ def _title(block: Block) -> str:
 
 
 def _note(table: Table, blocks: list[Block]) -> str:
+    notes = dict.fromkeys(note for block in blocks for note in block.notes)
     text = "The preprint calls the published numbers preliminary."
+    order = {block.task: place for place, block in enumerate(blocks)}
+    rows = table.quoted[table.quoted["task"].isin(order)]
     quoted = [
-        f"{block.task} {target} {partition} {value:.4f} ({paper})"
-        for block in blocks
-        for (task, target, partition), papers in table.quoted.items()
-        if task == block.task
-        for paper, value in papers.items()
+        f"{row.task} {row.target} {row.partition} {row.value:.4f} ({PAPERS[row.paper]})"
+        for row in sorted(rows.itertuples(), key=lambda row: order[row.task])
     ]
-    return f"{text} Later papers quote higher baselines: {', '.join(quoted)}." if quoted else text
+    later = [f"Later papers quote higher baselines: {', '.join(quoted)}."] if quoted else []
+    return " ".join([text, *later, *notes])
 
 
-def _pair(devel: float | None, test: float | None, decimals: int, sign: bool = False) -> str:
-    form = f"{'+' if sign else ''}.{decimals}f"
-    return " / ".join("-" if value is None else f"{value:{form}}" for value in (devel, test))
+def _frame(table: Table, block: Block) -> pd.DataFrame:
+    """A row for each system, target and partition: ours, published, difference."""
+    rows = [
+        [block.task, line.name, target, partition, ours,
+         table.value(block.task, line.name, target, partition), cell.run]
+        for line in block.lines
+        for target in block.targets
+        for cell in [line.cells.get(target) or Cell(None, None, None)]
+        for partition, ours in (("devel", cell.devel), ("test", cell.test))
+    ]  # fmt: skip
+    names = ["task", "system", "target", "partition", "muse", "published", "run"]
+    frame = pd.DataFrame(rows, columns=names).astype({"muse": float, "published": float})
+    gap = np.nan if block.synthetic else frame["muse"] - frame["published"]
+    frame.insert(6, "difference", gap)
+    frame.insert(7, "synthetic", str(block.synthetic).lower())
+    return frame
 
 
-def _cells(table: Table, block: Block, line: Line) -> list[list[str]]:
-    """For each target: ours, published, difference."""
-    groups = []
-    for target in block.targets:
-        ours = line.cells.get(target) or Cell(None, None, None)
-        there = [table.value(block.task, line.name, target, p) for p in ("devel", "test")]
-        group = [_pair(ours.devel, ours.test, block.decimals), _pair(*there, block.decimals)]
-        if not block.synthetic:
-            gaps = [None if None in pair else pair[0] - pair[1]
-                    for pair in zip((ours.devel, ours.test), there, strict=True)]  # fmt: skip
-            group.append(_pair(*gaps, block.decimals, sign=True))
-        groups.append(group)
+def _pairs(table: Table, block: Block, empty: str = "- / -") -> dict[str, pd.DataFrame]:
+    """For each target a row per system: columns of devel / test, those without any left out."""
+    form = f".{block.decimals}f"
+    groups = {}
+    for target, own in _frame(table, block).groupby("target", sort=False):
+        columns = {}
+        for part, sign in (("muse", ""), ("published", ""), ("difference", "+")):
+            pairs = own[part].to_numpy().reshape(-1, 2)  # (systems, devel and test)
+            texts = [" / ".join("-" if np.isnan(v) else f"{v:{sign}{form}}" for v in pair)
+                     for pair in pairs]  # fmt: skip
+            if not np.isnan(pairs).all():
+                columns[part] = [empty if t == "- / -" else t for t in texts]
+        groups[target] = pd.DataFrame(columns, index=[line.name for line in block.lines])
     return groups
 
 
-def _head(block: Block) -> list[str]:
-    parts = ["muse", "published", *([] if block.synthetic else ["difference"])]
-    return [f"{target} {part}" for target in block.targets for part in parts]
+def _rows(groups: dict[str, pd.DataFrame], corner: str) -> list[list[str]]:
+    """Header and rows of the columns of all targets side by side."""
+    head = [corner, *(f"{target} {part}" for target, group in groups.items() for part in group)]
+    wide = pd.concat(groups.values(), axis=1)
+    return [head, *([name, *row] for name, *row in wide.itertuples(name=None))]
 
 
 def _sources(block: Block) -> list[str]:
@@ -73,26 +100,29 @@ def _sources(block: Block) -> list[str]:
     ]
 
 
-def _rows(table: Table, block: Block) -> list[list[str]]:
-    return [
-        [line.name, *(cell for group in _cells(table, block, line) for cell in group)]
-        for line in block.lines
-    ]
-
-
 def _terminal(table: Table, blocks: list[Block]) -> str:
+    """Targets side by side if the terminal is wide enough, else below each other."""
+    width = shutil.get_terminal_size(NO_TERMINAL).columns
     parts = []
     for block in blocks:
-        rows = [["", *_head(block)], *_rows(table, block)]
-        parts.append("\n".join([_title(block), in_columns(rows), *_sources(block)]))
+        groups = _pairs(table, block)
+        text = in_columns(_rows(groups, ""))
+        if max(map(len, text.splitlines())) > width:
+            alone = {target: _rows({target: group}, "") for target, group in groups.items()}
+            text = "\n\n".join(
+                in_columns([[target, *groups[target].columns], *rows])
+                for target, (_, *rows) in alone.items()
+                if len(groups[target].columns)
+            )
+        parts.append("\n".join([_title(block), text, *_sources(block)]))
     return "\n\n".join([*parts, _note(table, blocks)]) + "\n"
 
 
 def _markdown(table: Table, blocks: list[Block]) -> str:
     parts = []
     for block in blocks:
-        head = ["system", *_head(block)]
-        lines = [head, ["---"] * len(head), *_rows(table, block)]
+        head, *rows = _rows(_pairs(table, block), "system")
+        lines = [head, ["---"] * len(head), *rows]
         body = "\n".join(f"| {' | '.join(line)} |" for line in lines)
         sources = "\n".join(f"- {source}" for source in _sources(block))
         parts.append(f"## {_title(block)}\n\n{body}\n\n{sources}".rstrip())
@@ -100,45 +130,31 @@ def _markdown(table: Table, blocks: list[Block]) -> str:
 
 
 def _latex(table: Table, blocks: list[Block]) -> str:
-    def escaped(text: str) -> str:
-        for sign in "_%&#":
-            text = text.replace(sign, f"\\{sign}")
-        return text
-
+    """Tables for the package booktabs; the runs behind them are comments."""
     parts = []
     for block in blocks:
-        head = ["system", *_head(block)]
-        rows = [" & ".join(map(escaped, row)) + r" \\" for row in [head, *_rows(table, block)]]
+        cells = _rows(_pairs(table, block, empty=""), "system")
+        rows = [" & ".join(map(escaped, row)).rstrip() + r" \\" for row in cells]
         lines = [
-            *(f"% {source}" for source in _sources(block)),
+            *(f"% {_in_one_line(source)}" for source in _sources(block)),
             r"\begin{table}",
             rf"\caption{{{escaped(_title(block))}. {escaped(_note(table, [block]))}}}",
-            rf"\begin{{tabular}}{{l{'c' * (len(head) - 1)}}}",
-            r"\toprule",
-            rows[0],
-            r"\midrule",
-            *rows[1:],
-            r"\bottomrule",
-            r"\end{tabular}",
-            r"\end{table}",
+            rf"\begin{{tabular}}{{l{'c' * (len(cells[0]) - 1)}}}",
+            *(r"\toprule", rows[0], r"\midrule", *rows[1:], r"\bottomrule"),
+            *(r"\end{tabular}", r"\end{table}"),
         ]
         parts.append("\n".join(lines))
     return "\n\n".join(parts) + "\n"
 
 
+def escaped(text: str) -> str:
+    """A text that LaTeX prints as it is, in one line."""
+    return _in_one_line(text).translate(LATEX)
+
+
+def _in_one_line(text: str) -> str:
+    return " ".join(text.split())
+
+
 def _csv(table: Table, blocks: list[Block]) -> str:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    head = ["task", "system", "target", "partition", "muse", "published", "difference"]
-    writer.writerow([*head, "synthetic", "run"])
-    for block in blocks:
-        for line in block.lines:
-            for target in block.targets:
-                cell = line.cells.get(target) or Cell(None, None, None)
-                for partition, ours in (("devel", cell.devel), ("test", cell.test)):
-                    there = table.value(block.task, line.name, target, partition)
-                    gap = None if None in (ours, there) or block.synthetic else ours - there
-                    numbers = ["" if v is None else repr(v) for v in (ours, there, gap)]
-                    writer.writerow([block.task, line.name, target, partition, *numbers,
-                                     str(block.synthetic).lower(), cell.run or ""])  # fmt: skip
-    return text.getvalue()
+    return csv_text(pd.concat([_frame(table, block) for block in blocks]))

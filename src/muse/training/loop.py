@@ -37,6 +37,7 @@ class SeedResult:
     best_epoch: int
     epochs: int  # trained, early stop included
     weights: dict[str, Tensor]  # of the best epoch, on the CPU
+    last: dict[str, Tensor]  # of the last epoch
 
 
 def train_seed(
@@ -65,7 +66,8 @@ def train_seed(
     with seeded(seed, device) as (shuffle, start_training):
         model = new_model(config, train)
         if not list(model.parameters()):  # nothing to learn, such as a mean of predictions
-            return SeedResult(seed, score(predict(model, devel)), 0, 0, model.state_dict())
+            state = model.state_dict()
+            return SeedResult(seed, score(predict(model, devel)), 0, 0, state, state)
         progress = _start(config, model, train, shuffle)
         windows = cut_windows(train.samples, config.window, config.hop)
         start_training()
@@ -102,7 +104,10 @@ def train_seed(
             if checkpoint:
                 checkpoint.save(progress, device)
             on_epoch(history[-1])
-    return SeedResult(seed, history[-1]["best"], _best_epoch(history), len(history), progress.best)
+    last = progress.model.state_dict()
+    return SeedResult(
+        seed, history[-1]["best"], _best_epoch(history), len(history), progress.best, last
+    )
 
 
 def _start(

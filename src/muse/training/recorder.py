@@ -39,13 +39,15 @@ class Recorder:
 
     def on_epoch(self, record: dict) -> None:
         """One line of metrics.jsonl, TensorBoard's scalars, one step of the bar."""
+        if self.config.loss == "ccc":  # the loss is one minus the mean CCC of the windows
+            record = record | {"train": 1 - record["loss"]}
         self.seconds += record["seconds"]
         self.records.append(record)
         print(json.dumps(record), file=self.metrics, flush=True)
         if self.config.tensorboard:
             fold = f"_fold_{record['fold']}" if "fold" in record else ""
             writer = self._writer(f"{record['target']}/seed_{record['seed']}{fold}")
-            for name in ("loss", "devel", "lr"):
+            for name in [n for n in ("loss", "train", "devel", "lr") if n in record]:
                 writer.add_scalar(name, record[name], record["epoch"])
         self.bar.set_description(f"{record['target']} seed {record['seed']}", refresh=False)
         scores = {name: f"{record[name]:.3f}" for name in ("devel", "best")}
@@ -55,17 +57,12 @@ class Recorder:
     def on_seed(self, row: dict) -> None:
         """One line of the log; the bar skips what the early stop has saved."""
         self.bar.update(self.config.epochs - row["epochs"])
+        of_seed = f" seed {row['seed']}" if row["epochs"] else ""  # a mean is not trained
+        in_epoch = f" in epoch {row['best_epoch']} of {row['epochs']}" if row["epochs"] else ""
         for target in self.job.targets:
-            test = row["test"][target]
-            log.info(
-                "%s seed %d: devel %.4f in epoch %d of %d%s",
-                target,
-                row["seed"],
-                row["devel"][target],
-                row["best_epoch"],
-                row["epochs"],
-                "" if test is None else f", test {test:.4f}",
-            )
+            devel, test = row["devel"][target], row["test"][target]
+            tested = "" if test is None else f", test {test:.4f}"
+            log.info("%s%s: devel %.4f%s%s", target, of_seed, devel, in_epoch, tested)
 
     def on_fold(self, outcome: SeedOutcome) -> np.ndarray:
         """As on_seed, for a model that leaves recordings out; returns what it predicts of train."""
@@ -91,14 +88,15 @@ class Recorder:
         return self.writers[name]
 
     def sort(self) -> None:
-        """Order metrics.jsonl by target, seed and epoch, as if all were trained in turn."""
+        """Order records and metrics.jsonl by target, seed and epoch, as if trained in turn."""
         targets, seeds = self.config.targets, self.config.seeds
 
         def place(record: dict) -> tuple:
             target = targets.index(record["target"].split("+")[0])
             return target, record.get("fold", 0), seeds.index(record["seed"]), record["epoch"]
 
-        lines = [json.dumps(record) + "\n" for record in sorted(self.records, key=place)]
+        self.records.sort(key=place)
+        lines = [json.dumps(record) + "\n" for record in self.records]
         write_text(self.folder / "metrics.jsonl", "".join(lines))
 
     def close(self) -> None:

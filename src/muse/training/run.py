@@ -4,6 +4,7 @@ import logging
 from contextlib import suppress
 from itertools import islice, zip_longest
 from pathlib import Path
+from shlex import quote
 
 import numpy as np
 
@@ -21,7 +22,7 @@ from muse.training.device import prepare
 from muse.training.parallel import Run, Unit, processes, trainer
 from muse.training.prepare import id_of, plan_models
 from muse.training.recorder import recording
-from muse.training.save import save_job, save_out_of_fold
+from muse.training.save import save_curves, save_job, save_out_of_fold
 from muse.training.seeds import best_of
 
 log = logging.getLogger(__name__)
@@ -85,7 +86,7 @@ def _train_locked(config: TrainConfig, folder: Path, package: Package | None) ->
         return _train(config, folder, package)
     except KeyboardInterrupt:
         set_status(folder, "interrupted", "stopped by the user or the system")
-        log.error("Interrupted. Continue where it stood: muse resume %s", folder)
+        log.error("Interrupted. Continue where it stood: muse resume %s", quote(str(folder)))
         raise
     except MuseError as error:
         _failed(folder, str(error))
@@ -131,6 +132,7 @@ def _train(config: TrainConfig, folder: Path, package: Package | None) -> dict:
             if folds:
                 held_out = [recorder.on_fold(outcome) for outcome in train(folds)]
                 save_out_of_fold(config, folder, package, job, np.sum(held_out, axis=0))
+    save_curves(config, folder, package, recorder.records)
     result = _result(config, package, id_, targets) | {
         "seconds": round(recorder.seconds, 1),
         "environment": environment(device, str(config.model["_target_"])),
@@ -138,9 +140,9 @@ def _train(config: TrainConfig, folder: Path, package: Package | None) -> dict:
     result = write_result(folder, result)
     log.info("\n%s", _summary(config, package, result))
     log.info("\nRun folder: %s", folder)
-    log.info("  scores result.json, curves metrics.jsonl, pictures plots/")
+    log.info("  scores result.json, curves metrics.jsonl and plots/curves.png, pictures plots/")
     if config.tensorboard:
-        log.info("  tensorboard --logdir %s", folder)
+        log.info("  tensorboard --logdir %s", quote(str(folder)))
     return result
 
 

@@ -1,6 +1,7 @@
 """What a trained model leaves in the run folder: weights, predictions, labels, pictures, scores."""
 
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,14 +12,17 @@ from muse.data.heads import Head, head_of
 from muse.data.recordings import Package, Recording
 from muse.data.windows import Frames
 from muse.files import write_rows
-from muse.plots import draw_confusion, draw_signals, save_figure
+from muse.plots import draw_confusion, draw_curves, draw_signals, save_figure
 from muse.runs.weights import save_model_file
 from muse.scoring import metric_name, metric_title
+from muse.terminal import heading
 from muse.training.prepare import ModelPlan
 from muse.training.scores import not_finite, score_target
 from muse.training.seeds import ModelResult
 
 log = logging.getLogger(__name__)
+
+SCORED = ("devel", "test", "test_last")  # of each seed, see muse.training.seeds.train_one
 
 
 def save_job(
@@ -58,16 +62,16 @@ def save_job(
             for partition in PARTITIONS
         }
         _plot(config, folder, package, plan, done, k, scores["devel"])
+        seeds = [row | {p: row[p][target] for p in SCORED} for row in done.seeds]
         result[target] = {
             "best_seed": done.best.seed,
             "best_epoch": done.best.best_epoch,
             "weights": str(weights),
             "standardised": plan.standardised,
             **scores,
-            "seeds": [row | {p: row[p][target] for p in ("devel", "test")} for row in done.seeds],
-            "over_seeds": {
-                p: _over_seeds([r[p][target] for r in done.seeds]) for p in ("devel", "test")
-            },
+            "test_last": next(r["test_last"] for r in seeds if r["seed"] == done.best.seed),
+            "seeds": seeds,
+            "over_seeds": {p: _over_seeds([row[p] for row in seeds]) for p in SCORED},
         }
     return result
 
@@ -161,6 +165,21 @@ def _plot(
         )
     ]
     save_figure(draw_signals(title, target, recordings, config.ccc), path)
+
+
+def save_curves(
+    config: TrainConfig, folder: Path, package: Package, records: Sequence[dict]
+) -> None:
+    """plots/curves.png of all seeds; none where nothing was trained, as for a mean.
+
+    Args:
+        records: of the epochs, see `muse.training.loop.train_seed`.
+    """
+    records = [record for record in records if "fold" not in record]
+    if records:
+        title = heading(config.task.title, config.describe(package.features), package.synthetic)
+        watched = f"{config.best_on} {metric_title(metric_name(config.task.metric))}"
+        save_figure(draw_curves(title, watched, records), folder / "plots" / "curves.png")
 
 
 def _over_seeds(scores: list[float | None]) -> dict | None:

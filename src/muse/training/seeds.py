@@ -22,7 +22,7 @@ class SeedOutcome:
 
     result: SeedResult
     outputs: dict[str, np.ndarray]  # partition -> (frames, outputs)
-    row: dict  # seed, best_epoch, epochs, devel and test: target -> score or None
+    row: dict  # seed, best_epoch, epochs; devel, test and test_last: target -> score or None
 
 
 @dataclass(frozen=True)
@@ -41,14 +41,16 @@ def train_one(
     on_epoch: Callable[[dict], None],
     checkpoints: tuple[Path, str] | None = None,
 ) -> SeedOutcome:
-    """Train one seed of a model: devel picks the epoch, test is scored once.
+    """Train one seed of a model: devel picks the epoch; test is scored with its weights.
+
+    `test_last` is the score with the weights of the last epoch, as the published baseline code has
+    it. Nothing is chosen by it.
 
     Args:
         on_epoch: gets the record of each epoch, see train_seed.
         checkpoints: folder and run id of the checkpoints, one per seed, from which to go on.
     """
     frames, watched = plan.frames, plan.frames[config.best_on]
-    metric = metric_name(config.task.metric)
     checkpoint = _checkpoint(checkpoints, plan, f"seed_{seed}")
     result = train_seed(
         config, frames["train"], watched, _score(config, watched), seed, on_epoch, checkpoint
@@ -57,14 +59,25 @@ def train_one(
     model.load_state_dict(result.weights)
     outputs = {partition: predict(model, frames[partition]) for partition in PARTITIONS}
     row = {"seed": seed, "best_epoch": result.best_epoch, "epochs": result.epochs}
-    for partition in ("devel", "test"):
-        row[partition] = {
-            target: score_target(config, frames[partition], outputs[partition], k)[metric]
-            if partition in plan.labelled[target] and np.isfinite(outputs[partition]).all()
-            else None
-            for k, target in enumerate(plan.targets)
-        }
-    return SeedOutcome(result, outputs, row)
+    row |= {p: _scores(config, plan, p, outputs[p]) for p in ("devel", "test")}
+    row["test_last"] = row["test"]
+    if result.best_epoch < result.epochs:
+        model.load_state_dict(result.last)
+        row["test_last"] = _scores(config, plan, "test", predict(model, frames["test"]))
+    return SeedOutcome(replace(result, last={}), outputs, row)  # it may go to another process
+
+
+def _scores(
+    config: TrainConfig, plan: ModelPlan, partition: str, output: np.ndarray
+) -> dict[str, float | None]:
+    """Target -> score; None without labels, or if a prediction is not finite."""
+    metric, finite = metric_name(config.task.metric), np.isfinite(output).all()
+    return {
+        target: score_target(config, plan.frames[partition], output, k)[metric]
+        if partition in plan.labelled[target] and finite
+        else None
+        for k, target in enumerate(plan.targets)
+    }
 
 
 def best_of(outcomes: Iterable[SeedOutcome], on_seed: Callable[[dict], None]) -> ModelResult:
@@ -107,7 +120,7 @@ def train_fold(
     model = new_model(config, train)
     model.load_state_dict(result.weights)
     output = predict(model, replace(train, samples=train.samples[held_out]))
-    return SeedOutcome(result, {"train": output}, {"seed": seed, "fold": fold})
+    return SeedOutcome(replace(result, last={}), {"train": output}, {"seed": seed, "fold": fold})
 
 
 def _score(config: TrainConfig, watched: Frames) -> Callable[[np.ndarray], float]:
