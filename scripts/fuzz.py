@@ -398,7 +398,7 @@ def line_case(case: Path, rng: random.Random, _) -> str:
             muse_main()
     except SystemExit as end:
         return "refused" if end.code else "done"
-    except BaseException as error:
+    except Exception as error:
         raise Wrong(f"{sys.argv}") from error
     finally:
         os.chdir(before)

@@ -15,6 +15,7 @@ import yaml
 import muse.commands.evaluate
 import muse.commands.predict
 import muse.commands.train
+import muse.training.seeds
 from muse.errors import MuseError
 from muse.files import checksum, digest_of
 from muse.runs.read import read_run
@@ -297,27 +298,37 @@ def test_overwriting_leaves_what_is_not_ours(finished, predict):
     assert note.read_text() == "mine" and (out / "predictions/valence/devel/4.csv").exists()
 
 
-def test_predictions_that_are_not_finite_are_no_predictions(finished, predict, tmp_path):
+def test_predictions_that_are_not_finite_are_no_predictions(finished, predict, monkeypatch):
     """Of test: the run ends with its devel scores. Of another package: an error."""
 
+    def with_nan(model, frames):
+        output = predicted(model, frames)
+        if len(output) == 14:  # of recording 2, the only one of test
+            output[3] = np.nan
+        return output
+
+    predicted = muse.training.seeds.predict
+    monkeypatch.setattr("muse.training.seeds.predict", with_nan)
+    monkeypatch.setattr("muse.inference.apply.predict", with_nan)
+    folder = finished(stress_package, "task=stress", "target=valence")
+    part = json.loads((folder / "result.json").read_text())["targets"]["valence"]
+    assert part["test"] is None and [row["test"] for row in part["seeds"]] == [None, None]
+    assert part["devel"]["ccc"] == max(row["devel"] for row in part["seeds"])
+    assert "valence, test, recording 2, frame 4" in (folder / "train.log").read_text()
+    assert not (folder / "predictions/valence/test").exists()
+    with pytest.raises(MuseError, match="valence, test, recording 2, frame 4"):
+        predict(folder)
+
+
+def test_a_feature_beyond_float32_is_refused_before_training(finished):
     def unusual(root: Path) -> Path:
         folder = stress_package(root)
-        for path in (folder / "feature_segments/a").iterdir():  # of train small, of test large
-            rows = path.read_text().splitlines()
-            scale = "e30" if path.stem == "2" else "e-30"
-            rows[1:] = [
-                re.sub(r"(-?\d+),(-?\d+)$", rf"\g<1>{scale},\g<2>{scale}", r) for r in rows[1:]
-            ]
-            path.write_text("\n".join(rows) + "\n")
+        for path in (folder / "feature_segments/a").iterdir():
+            scale = "e36" if path.stem == "2" else "e-3"
+            path.write_text(
+                re.sub(r"(-?\d+),(-?\d+)\n", rf"\g<1>{scale},\g<2>{scale}\n", path.read_text())
+            )
         return folder
 
-    folder = finished(unusual, "task=stress", "target=valence", "standardise=true")
-    part = json.loads((folder / "result.json").read_text())["targets"]["valence"]
-    assert (
-        part["test"] is None
-        and part["devel"]["ccc"] == part["seeds"][part["best_seed"] - 101]["devel"]
-    )
-    assert "recording 2, frame 1" in (folder / "train.log").read_text()
-    assert not (folder / "predictions/valence/test").exists()
-    with pytest.raises(MuseError, match=r"valence, test, recording 2, frame 1"):
-        predict(folder)
+    with pytest.raises(MuseError, match="recording 2: standardised on train, a feature is larger"):
+        finished(unusual, "task=stress", "target=valence")

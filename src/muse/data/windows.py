@@ -12,6 +12,7 @@ from torch import Tensor
 
 from muse.data.moments import Moments, moments_of
 from muse.data.recordings import Package, Recording
+from muse.errors import MuseError
 
 ALIKE = 0.6  # windows of at least this share of the longest are padded to it
 MAPPED = 2**28  # bytes of features that stay in the files of the cache, on the CPU
@@ -137,6 +138,20 @@ def to_frames(
     return Frames(features, labels.to(device), np.concatenate(samples), bounds, inputs)
 
 
+def _standardise(
+    values: np.ndarray, mean: np.ndarray, scale: np.ndarray, out: np.ndarray, id_: str
+) -> None:
+    try:
+        with np.errstate(over="raise"):
+            np.subtract(values, mean, out=out)
+            np.divide(out, scale, out=out)
+    except FloatingPointError:
+        raise MuseError(
+            f"recording {id_}: standardised on train, a feature is larger than float32 holds. "
+            "Correct the value, or train with standardise=false."
+        ) from None
+
+
 def _fill(out: np.ndarray, recording: Recording, rows: np.ndarray, scaling: Scaling) -> None:
     """Write the scaled ``rows`` of all feature sets into ``out``: (frames, features)."""
     begin = 0
@@ -149,8 +164,7 @@ def _fill(out: np.ndarray, recording: Recording, rows: np.ndarray, scaling: Scal
         else:
             chosen = values[rows]
         if mean.any() or (scale != 1).any():
-            np.subtract(chosen, mean, out=view)
-            np.divide(view, scale, out=view)
+            _standardise(chosen, mean, scale, view, recording.id)
         else:
             view[:] = chosen
         if missing:
