@@ -132,7 +132,7 @@ def draw_distributions(
                 panel.hist(values, bins, weights=weights, histtype="step", lw=1.5, color=color,
                            label=name)  # fmt: skip
         panel.set(title=target, xlabel="class" if classes else "value")
-        panel.legend(fontsize=8, frameon=False)
+        panel.legend(fontsize=8, frameon=False, loc="upper right")  # "best" is slow
         panel.grid(alpha=0.25, axis="y")
     panels[0].set_ylabel("share of the " + ("segments" if classes else "frames"))
     figure.suptitle(title, fontsize=11)
