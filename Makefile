@@ -2,6 +2,7 @@
 # make test      install muse into .venv, then run all checks but the slow tests
 # make test-all  the same, then the slow tests
 # make format    let ruff mend what it can
+# make docs      write docs/settings.md from the settings
 # make clean     remove all that these have made
 #
 # PYTHON=python3.13   another Python
@@ -15,7 +16,7 @@ BIN := $(VENV)/bin
 # from pip 25.3 on that is PIP_BUILD_CONSTRAINT, which older versions ignore
 PINS := PIP_CONSTRAINT=constraints.txt PIP_BUILD_CONSTRAINT=constraints.txt
 
-.PHONY: setup demo test test-all format clean
+.PHONY: setup demo test test-all format docs clean
 
 setup: $(VENV)/installed
 
@@ -49,6 +50,9 @@ test: setup
 
 test-all: test
 	$(BIN)/python -m pytest -n auto -m slow
+
+docs: setup
+	$(BIN)/python scripts/make_docs.py
 
 format: setup
 	$(BIN)/ruff check --fix .

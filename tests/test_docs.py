@@ -1,0 +1,101 @@
+"""What README and docs say is so: commands compose, scripts run, all settings are there."""
+
+import os
+import re
+import runpy
+import shlex
+import shutil
+import subprocess
+import sys
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from muse.cli.arguments import for_hydra
+from muse.config.commands import COMMANDS
+from muse.config.compose import load_config
+from muse.config.overrides import unquoted
+from muse.sweep.jobs import expand
+
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+COMMAND = re.compile(r"^(?:    )?(?:\$ )?muse ([a-z]+)\b(.*)$", re.MULTILINE)
+
+
+def blocks(page: Path, language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", page.read_text(), re.DOTALL)
+
+
+def commands() -> list:
+    """(page, command line) of every command in README and docs."""
+    found = []
+    for page in PAGES:
+        for name, rest in COMMAND.findall(page.read_text()):
+            if name in COMMANDS:
+                line = f"muse {name}{rest.split('  #')[0]}".rstrip()
+                found.append(pytest.param(line, id=f"{page.stem}: {line}"))
+    return list({param.id: param for param in found}.values())
+
+
+@pytest.mark.parametrize("line", commands())
+def test_every_command_composes(line, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    name, *words = shlex.split(line)[1:]
+    words = for_hydra(name, words)
+    folders = {after for before, after in pairwise(words) if before == "--config-dir"}
+    if folders or "--help" in words or any("experiment=" in word for word in words):
+        return  # these run in the worked example, and in the tests of configs
+    settings = [w for w in words if w[:1] != "-" and not w.startswith("hydra")]
+    load_config(name, unquoted(expand(settings)[0]) if "-m" in words else settings)
+
+
+def run_script(script: str, folder: Path) -> str:
+    """Run the commands of a page in a folder, as a reader would; returns what they print."""
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    done = subprocess.run(
+        [shutil.which("bash"), "-e", "-c", script],
+        cwd=folder,
+        env=os.environ | {"PATH": path},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_the_worked_example_with_own_data_and_model(tmp_path):
+    page = ROOT / "docs/own-models.md"
+    for source in [*blocks(page, "yaml"), *blocks(page, "python")]:
+        name = source.split("\n")[0].removeprefix("# ")
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(source)
+    (script,) = blocks(page, "sh")
+    out = run_script(script, tmp_path)
+    assert "Interviews: lab/interviews is valid, SYNTHETIC data" in out
+    assert "Interviews, egemaps, SYNTHETIC data: CCC, best of 2 seeds on devel" in out
+    assert out.count(", equal") == 3 and "arousal" not in out
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["README.md", "docs/sweeps.md", "docs/fusion.md"])
+def test_the_scripts_of_a_page_run_in_order(name, tmp_path):
+    out = run_script("".join(blocks(ROOT / name, "sh")), tmp_path)
+    assert "SYNTHETIC" in out
+
+
+def test_the_page_of_settings_is_that_of_today():
+    """`make docs` writes it."""
+    page = runpy.run_path(str(ROOT / "scripts/make_docs.py"))["page"]
+    assert (ROOT / "docs/settings.md").read_text() == page()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page):
+    for target in re.findall(r"\]\(([^)#]+)", page.read_text()):
+        if "://" not in target:
+            assert (page.parent / target).exists(), target
+
+
+def test_the_readme_is_short():
+    assert len((ROOT / "README.md").read_text().splitlines()) < 250
