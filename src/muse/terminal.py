@@ -23,7 +23,7 @@ def counted(number: int, thing: str) -> str:
     return f"{number} {thing}{'' if number == 1 else 's'}"
 
 
-def interval_in_words(scores: dict | None) -> str:
+def format_interval(scores: dict | None) -> str:
     """The 95 % interval of a score, empty if there is none."""
     limits = scores and scores["interval"]
     return f"{limits[0]:.3f} to {limits[1]:.3f}" if limits else ""

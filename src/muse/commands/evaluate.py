@@ -10,7 +10,7 @@ from muse.errors import MuseError
 from muse.files import write_json
 from muse.inference.apply import LoadedRun, load_run
 from muse.scoring import metric_name, metric_title
-from muse.terminal import heading, in_columns, interval_in_words
+from muse.terminal import format_interval, heading, in_columns
 from muse.training.scores import score_target
 
 
@@ -58,7 +58,7 @@ def report(used: LoadedRun, package: Package, scores: dict) -> str:
     rows = [["", "", metric_title(metric), "95 % interval", "recordings", unit, "of the run"]]
     for target, parts in scores.items():
         for partition, found in parts.items():
-            values = [f"{found[metric]:.4f}", interval_in_words(found)]
+            values = [f"{found[metric]:.4f}", format_interval(found)]
             counts = [str(found["recordings"]), str(found[unit])]
             before = _compared(used, package, target, partition, found[metric])
             rows.append([target, partition, *values, *counts, before])

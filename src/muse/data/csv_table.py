@@ -59,7 +59,7 @@ def parse_table(path: Path, data: bytes) -> Table:
     return Table(columns, values, timestamps, wide.get("segment_id", missing))
 
 
-def rows_in_words(rows: np.ndarray) -> str:
+def format_rows(rows: np.ndarray) -> str:
     """Row numbers of a file for a message: `row 4`, or `rows 4, 7, 9, 12 and 30 more`."""
     if len(rows) == 1:
         return f"row {rows[0]}"
@@ -185,7 +185,7 @@ def row_length_faults(path: Path, data: bytes, frame: pd.DataFrame) -> list[str]
             also = np.array([row for row, _ in short[1:]])
             faults.append(
                 f"{path}: row {row} has {fields} of {len(frame.columns)} fields. "
-                + (f"Too short as well: {rows_in_words(also)}. " if len(also) else "")
+                + (f"Too short as well: {format_rows(also)}. " if len(also) else "")
                 + ("The last line is truncated. " if short[-1][0] == len(lines) else "")
                 + "Copy the file again from its source."
             )
@@ -208,14 +208,14 @@ def column_numbers(path: Path, frame: pd.DataFrame, name: str, faults: list[str]
         if len(wrong):
             value = str(column.iloc[wrong[0]])[:SHOWN]
             faults.append(
-                f"{path}: {rows_in_words(wrong + 2)}, column {name}: {value!r} is not a number."
+                f"{path}: {format_rows(wrong + 2)}, column {name}: {value!r} is not a number."
             )
         column = numbers
     numbers = column.to_numpy(dtype=np.float64)
     infinite = np.flatnonzero(np.isinf(numbers))
     if len(infinite):
         faults.append(
-            f"{path}: {rows_in_words(infinite + 2)}, column {name}: the value is infinite; "
+            f"{path}: {format_rows(infinite + 2)}, column {name}: the value is infinite; "
             "expected a finite number, or an empty field where there is none."
         )
     return numbers
@@ -241,7 +241,7 @@ def _float32(
             large = np.flatnonzero(np.isinf(values[:, k]) & np.isfinite(wide[name]))
             if len(large):
                 faults.append(
-                    f"{path}: {rows_in_words(large + 2)}, column {name}: {wide[name][large[0]]:g} "
+                    f"{path}: {format_rows(large + 2)}, column {name}: {wide[name][large[0]]:g} "
                     "does not fit into 32 bits (at most 3.4e38)."
                 )
     return values
@@ -251,9 +251,7 @@ def _order_faults(path: Path, timestamps: np.ndarray) -> list[str]:
     missing = np.flatnonzero(np.isnan(timestamps))
     if len(missing):
         has = "has" if len(missing) == 1 else "have"
-        return [
-            f"{path}: {rows_in_words(missing + 2)} {has} no timestamp; expected one in each row."
-        ]
+        return [f"{path}: {format_rows(missing + 2)} {has} no timestamp; expected one in each row."]
     faults = []
     for row in np.flatnonzero(np.diff(timestamps) <= 0)[:LISTED] + 1:
         word = "repeats" if timestamps[row] == timestamps[row - 1] else "runs backwards from"

@@ -7,7 +7,7 @@ import numpy as np
 from muse.config.shared import TaskConfig
 from muse.data.cache import CachedTable, load_tables
 from muse.data.checks import check_rows
-from muse.data.csv_table import rows_in_words
+from muse.data.csv_table import format_rows
 from muse.data.heads import head_of
 from muse.errors import Faults, MuseError, raise_faults
 
@@ -65,7 +65,7 @@ def frame_labels(
     missing = missing[np.isin(missing, rows)]
     if len(missing):
         faults.append(
-            f"{table.path}: {rows_in_words(missing + 2)}: the label is missing; every frame needs "
+            f"{table.path}: {format_rows(missing + 2)}: the label is missing; every frame needs "
             "one (only the labels of a whole test recording may be missing)."
         )
     try:
@@ -88,7 +88,7 @@ def segment_labels(
     wrong = np.flatnonzero(~np.isin(values, np.arange(task.classes)))
     if len(wrong):
         faults.append(
-            f"{table.path}: {rows_in_words(wrong + 2)}: class_id {values[wrong[0]]:g} is no class "
+            f"{table.path}: {format_rows(wrong + 2)}: class_id {values[wrong[0]]:g} is no class "
             f"of {task.title}; expected a whole number from 0 to {task.classes - 1}."
         )
     if np.isnan(table.segments).any():

@@ -93,7 +93,7 @@ def _checked_row(path: Path, number: int, row: list[str], seen: dict) -> tuple[s
 
 
 def expand_features(
-    names: list[str], known: dict[str, FeatureSet], package: Path | None = None
+    names: list[str], feature_sets: dict[str, FeatureSet], package: Path | None = None
 ) -> list[str]:
     """Replace aliases such as `bio` with their folders and check that each folder exists.
 
@@ -104,7 +104,7 @@ def expand_features(
     expanded: list[str] = []
     for name in names:
         own = folder is not None and is_name(name) and (folder / name).is_dir()
-        members = [] if own or name not in known else known[name].members
+        members = [] if own or name not in feature_sets else feature_sets[name].members
         expanded += [part for part in members or [name] if part not in expanded]
     if folder is None:
         return expanded
@@ -152,7 +152,7 @@ def is_name(name: str) -> bool:
 
 
 def is_standardised(
-    name: str, task: str, targets: list[str], known: dict[str, FeatureSet], override
+    name: str, task: str, targets: list[str], feature_sets: dict[str, FeatureSet], override
 ) -> bool:
     """Whether a feature set is standardised for one of ``targets``.
 
@@ -162,5 +162,5 @@ def is_standardised(
         return override
     if override is not None:
         return name in override
-    rule = known[name].standardise if name in known else False
+    rule = feature_sets[name].standardise if name in feature_sets else False
     return rule if isinstance(rule, bool) else bool(set(rule.get(task, [])) & set(targets))

@@ -76,7 +76,7 @@ def load_package(
     task: TaskConfig,
     targets: list[str],
     features: list[str],
-    known: dict,
+    feature_sets: dict,
     data: DataConfig,
     missing: str = "zero",
     ids: dict[str, list[str]] | None = None,
@@ -89,7 +89,7 @@ def load_package(
     Args:
         targets: whose labels are read; none of them: a package that has no labels.
         features: feature sets and aliases, side by side in this order.
-        known: what is known of feature sets (aliases).
+        feature_sets: feature-set metadata, for the aliases.
         missing: `zero` reports NaN features, `error` refuses them, `keep` says nothing; `drop`
             leaves such frames of train and devel out, and those without a label.
         ids: the recordings of each partition to read; None: those of metadata/partition.csv. Each
@@ -107,7 +107,7 @@ def load_package(
     ids = {partition: read[:recordings] for partition, read in ids.items()}
     with faults.noted():
         check_not_empty(folder, ids)
-    names = expand_features(features, known, folder)
+    names = expand_features(features, feature_sets, folder)
     where = [(partition, name) for partition in ids for name in ids[partition]]
     cache, readers = Path(data.cache), data.readers or cores(-1)
     tables = {}  # (feature set, recording id) -> table

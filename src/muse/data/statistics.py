@@ -99,14 +99,14 @@ def notes_on(
     task: TaskConfig,
     package: Package,
     features: dict[str, dict[str, FeatureStatistics]],
-    known: dict[str, FeatureSet],
+    feature_sets: dict[str, FeatureSet],
     listed: set[str],
 ) -> Iterator[str]:
     """What is no fault but may be a mistake, a sentence each.
 
     Args:
         features: feature set -> partition -> statistics.
-        known: what is published of feature sets.
+        feature_sets: published feature-set metadata.
         listed: recordings in metadata/partition.csv.
     """
     folders = [package.folder / "feature_segments" / name for name in package.features]
@@ -117,7 +117,7 @@ def notes_on(
             yield f"{folder}: not in partition.csv and never read: {_some(more)}"
     yield from _equal_recordings(features)
     for name in package.features:
-        published = known[name].dimension.get(task.corpus) if name in known else None
+        published = feature_sets[name].dimension.get(task.corpus) if name in feature_sets else None
         columns = len(package.columns[name])
         if published and columns != published:
             yield f"{name} has {columns} columns, the published feature set {published}"

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from muse.config.fields import path_of
-from muse.data.csv_table import parse_table, rows_in_words
+from muse.data.csv_table import format_rows, parse_table
 from muse.data.segments import segment_ids, segments_by_limits
 from muse.errors import MuseError
 
@@ -122,7 +122,7 @@ def frames_like(
     segments = None if np.isnan(table.segments).all() else table.segments
     if len(outside) and ends == "trim":
         raise MuseError(
-            f"{path}: {rows_in_words(outside + 2)}: not all raters have values there, theirs are "
+            f"{path}: {format_rows(outside + 2)}: not all raters have values there, theirs are "
             f"from {start / 1000:g} to {end / 1000:g} s. Is offset= right? ends=hold keeps the "
             "first and last values."
         )

@@ -65,7 +65,7 @@ class Attention(nn.Module):
         nn.init.zeros_(self.head[-1].bias)
 
     def forward(self, features: Tensor, lengths: Tensor) -> Tensor:
-        """features (B, T, F), lengths (B,) -> (B, T, O), of no meaning behind a length."""
+        """features (B, T, F), lengths (B,) -> (B, T, O), undefined past each length."""
         return in_parts(self.head, self.encoder(features, lengths))
 
 
@@ -113,7 +113,7 @@ class AttentionRecurrent(nn.Module):
         )
 
     def forward(self, features: Tensor, lengths: Tensor) -> Tensor:
-        """features (B, T, F), lengths (B,) -> (B, T, O), of no meaning behind a length."""
+        """features (B, T, F), lengths (B,) -> (B, T, O), undefined past each length."""
         return self.recurrent(self.attention(features, lengths), lengths)
 
 

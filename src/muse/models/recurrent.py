@@ -69,7 +69,7 @@ class Recurrent(nn.Module):
         nn.init.zeros_(self.head[-1].bias)
 
     def forward(self, features: Tensor, lengths: Tensor) -> Tensor:
-        """features (B, T, F), lengths (B,) -> (B, T, O), of no meaning behind a length."""
+        """features (B, T, F), lengths (B,) -> (B, T, O), undefined past each length."""
         x, project = features.transpose(0, 1), self.project.weight  # (T, B, F), (H, F)
         if x.device.type != "cpu" or x.shape[2] > len(project):
             x, project = linear(self.project, x), None  # (T, B, H)

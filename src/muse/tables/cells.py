@@ -106,7 +106,7 @@ def feature_lines(
     table: Table,
     task: str,
     runs: Runs,
-    known: dict[str, FeatureSet],
+    feature_sets: dict[str, FeatureSet],
     systems: Systems,
 ) -> list[Line]:
     """A row for each feature set; an alias such as `bio` stands for its folders.
@@ -116,7 +116,7 @@ def feature_lines(
     published = {row.features for row in table.rows[task]}
     lines = []
     for name in names:
-        features = sorted((known[name].members if name in known else []) or [name])
+        features = sorted((feature_sets[name].members if name in feature_sets else []) or [name])
         model = systems.model if name in published else {}
         found = {target: runs.best(features, target, model) for target in table.targets[task]}
         lines.append(Line(name, {t: cell for t, cell in found.items() if cell}))
@@ -143,7 +143,11 @@ def asked_fusions(asked: list[list[str]], targets: list[str], lines: list[Line])
 
 
 def published_fusions(
-    table: Table, task: str, lines: list[Line], known: dict[str, FeatureSet], systems: Systems
+    table: Table,
+    task: str,
+    lines: list[Line],
+    feature_sets: dict[str, FeatureSet],
+    systems: Systems,
 ) -> Iterator[Fusion]:
     """The fusions of a table: of the feature sets that the paper names, else the best on devel."""
     for row in table.rows[task]:
@@ -152,7 +156,7 @@ def published_fusions(
         members = {}
         for target in table.targets[task]:
             cells = [
-                _member(lines, m, target, known, systems.member(task, target, m))
+                _member(lines, m, target, feature_sets, systems.member(task, target, m))
                 for m in row.modalities
             ]
             if all(cells):
@@ -161,14 +165,18 @@ def published_fusions(
 
 
 def _member(
-    lines: list[Line], letter: str, target: str, known: dict[str, FeatureSet], named: str | None
+    lines: list[Line],
+    letter: str,
+    target: str,
+    feature_sets: dict[str, FeatureSet],
+    named: str | None,
 ) -> Cell | None:
     """The cell of the feature set ``named``; None: that of the modality that is best on devel."""
     cells = [
         line.cells[target]
         for line in lines
-        if line.name in known
-        and LETTERS.get(known[line.name].modality) == letter
+        if line.name in feature_sets
+        and LETTERS.get(feature_sets[line.name].modality) == letter
         and named in (None, line.name)
         and target in line.cells
     ]

@@ -1,6 +1,6 @@
 """Losses over padded windows.
 
-Shapes: B windows, T frames, K targets, C classes. Frames behind a window's length do not count.
+Shapes: B windows, T frames, K targets, C classes. Frames past a window's length do not count.
 """
 
 from collections.abc import Callable

@@ -52,10 +52,10 @@ class Run:
         """Train a unit; ``on_epoch`` gets the record of each epoch with its target and fold."""
         job = self.jobs[unit.job]
         about = {"target": job.name} | ({"fold": unit.fold} if unit.fold else {})
-        told = self.config, job, unit.seed, lambda record: on_epoch(about | record)
+        arguments = self.config, job, unit.seed, lambda record: on_epoch(about | record)
         if unit.fold:
-            return train_fold(*told, unit.fold, self.checkpoints)
-        return train_one(*told, self.checkpoints)
+            return train_fold(*arguments, unit.fold, self.checkpoints)
+        return train_one(*arguments, self.checkpoints)
 
 
 Trainer = Callable[[list[Unit]], Iterator[SeedOutcome]]
@@ -116,11 +116,11 @@ def _outcomes(
     for future in futures:
         while not future.done():
             wait([future], POLL_SECONDS)
-            _tell(records, on_epoch)
+            _report(records, on_epoch)
             for other in futures:  # none is waited for when one has failed
                 _raise_failure(other)
         _raise_failure(future)
-        _tell(records, on_epoch)
+        _report(records, on_epoch)
         yield future.result()
 
 
@@ -143,7 +143,7 @@ def _interrupted_later() -> Iterator[None]:
         raise KeyboardInterrupt
 
 
-def _tell(records: Any, on_epoch: Callable[[dict], None]) -> None:
+def _report(records: Any, on_epoch: Callable[[dict], None]) -> None:
     while not records.empty():
         on_epoch(records.get())
 
@@ -158,7 +158,7 @@ def _raise_failure(future: Future) -> None:
         ) from None
 
 
-here: list = []  # in a process of the pool: the run, and where to tell of epochs
+_worker: list = []  # in a process of the pool: the run, and where to tell of epochs
 
 
 def _begin(run: Run, records: Any, parent: int) -> None:
@@ -169,9 +169,9 @@ def _begin(run: Run, records: Any, parent: int) -> None:
     end_with(parent)
     prepare("cpu", 1)
     terminal.quiet = True
-    here[:] = run, records
+    _worker[:] = run, records
 
 
 def _train(unit: Unit) -> SeedOutcome:
-    run, records = here
+    run, records = _worker
     return run.train(unit, records.put)

@@ -17,7 +17,7 @@ from muse.runs.environment import environment
 from muse.runs.folder import begin, check_new, locked, log_file, set_status, write_result
 from muse.runs.read import read_result
 from muse.scoring import metric_name, metric_title
-from muse.terminal import heading, in_columns, interval_in_words
+from muse.terminal import format_interval, heading, in_columns
 from muse.training.device import prepare
 from muse.training.parallel import Run, Unit, processes, trainer
 from muse.training.prepare import id_of, plan_models
@@ -208,7 +208,7 @@ def _summary(config: TrainConfig, package: Package, result: dict) -> str:
         row = [target]
         for scores in (part["devel"], part["test"]):
             row.append(f"{scores[metric]:.4f}" if scores else "no labels")
-            row.append(interval_in_words(scores))
+            row.append(format_interval(scores))
         row.insert(3, f"{over['mean']:.4f}{spread}")
         rows.append([*row, str(part["best_seed"]), str(part["best_epoch"])])
     if "combined" in result:
