@@ -19,6 +19,7 @@ from muse.commands.train import run
 from muse.errors import MuseError
 from muse.runs.read import read_run
 from muse.scoring import ccc
+from muse.training.run import _warn_constant
 from tests.conftest import edit, sent_package, stress_package
 
 SMALL = ["epochs=3", "seeds=2", "model.hidden=6", "model.head=5", "batch_size=4", "bootstrap=20"]
@@ -119,6 +120,17 @@ def test_the_run_folder_of_a_class_task(train, tmp_path):
     last = logits.groupby("segment_id").last()[[f"c_{k}" for k in range(5)]]
     assert predicted["value"].tolist() == last.to_numpy().argmax(1).tolist()
     assert (folder / "plots/arousal.png").exists()
+
+
+def test_constant_predictions_are_reported(make_config, caplog):
+    config = make_config("train", "task=stress", "features=a", "lr=10")
+    output = np.array([[0.3, 0.3], [0.3, 0.4], [0.3, 0.2]], np.float32)
+    _warn_constant(config, ["valence", "arousal"], output)
+    (record,) = caplog.records
+    assert record.getMessage() == (
+        "valence: the predictions of the best seed are constant on devel. Give a lower learning "
+        "rate (lr=10 now), or standardise the features (standardise=true)."
+    )
 
 
 def test_joint_trains_one_model_with_an_output_per_target(train, tmp_path):

@@ -111,6 +111,8 @@ def _rows(folder: Path) -> Iterator[Row]:
             raise MuseError(f"{path}: damaged. Delete it; the sweep writes it again.") from None
     result, config = read_result(run), read_settings(run)
     settings = dict(_flat(numbers_of(config)))
+    if config.fusion and config.method != "lstm":  # its weights and seed follow from the method
+        settings = {name: value for name, value in settings.items() if not _of_model(name)}
     settings["task"] = config.task.name
     settings["features"] = "+".join(config.features)
     title = config.task.title + (", SYNTHETIC data" if result["synthetic"] else "")
@@ -144,10 +146,18 @@ def _flat(settings: dict, prefix: str = "") -> Iterator[tuple[str, str]]:
             yield name, text
 
 
+def _of_model(name: str) -> bool:
+    """Whether a setting is one that some models do not have."""
+    return name == "seeds" or name.startswith("model.")
+
+
 def _axes(rows: list[Row]) -> list[str]:
     """The settings that vary between jobs."""
     names = dict.fromkeys(name for row in rows for name in row.settings)
-    varying = [n for n in names if len({row.settings.get(n, "") for row in rows}) > 1]
+    varying = [
+        n for n in names
+        if len({r.settings.get(n, "") for r in rows if n in r.settings or not _of_model(n)}) > 1
+    ]  # fmt: skip
     for row in rows:
         row.settings.update({name: row.settings.get(name, "") for name in varying})
     return [name for name in varying if name != "target"]
@@ -177,7 +187,8 @@ def _effects(rows: list[Row], axes: list[str]) -> Iterator[str]:
         if len(means) > 1:
             effects.append((max(means.values()) - min(means.values()), axis, means))
     if effects:
-        yield "\nmean devel score per value, the setting that matters most first"
+        order = ", the setting with the largest differences first" if len(effects) > 1 else ""
+        yield f"\nmean devel score per value{order}"
     for _, axis, means in sorted(effects, reverse=True):
         ranked = sorted(means.items(), key=lambda item: -item[1])
         yield f"  {axis:<20} " + "  ".join(f"{value}: {mean:.4f}" for value, mean in ranked)

@@ -52,10 +52,10 @@ class Run:
         """Train a unit; ``on_epoch`` gets the record of each epoch with its target and fold."""
         job = self.jobs[unit.job]
         about = {"target": job.name} | ({"fold": unit.fold} if unit.fold else {})
-        told = self.config, job, unit.seed, lambda record: on_epoch(about | record)
+        arguments = self.config, job, unit.seed, lambda record: on_epoch(about | record)
         if unit.fold:
-            return train_fold(*told, unit.fold, self.checkpoints)
-        return train_one(*told, self.checkpoints)
+            return train_fold(*arguments, unit.fold, self.checkpoints)
+        return train_one(*arguments, self.checkpoints)
 
 
 Trainer = Callable[[list[Unit]], Iterator[SeedOutcome]]
