@@ -270,7 +270,7 @@ def fails(monkeypatch, tmp_path, capsys):
         ),
         (["task=stress", "features=a"], "no package of MuSe-Stress 2021: looked for"),
         (["task=stress", "features=a", "device=gpu"], "device=gpu: expected auto, cpu, cuda or"),
-        (["task=stress", "features=a", "device=cuda:99"], "device=cuda:99: not here"),
+        (["task=stress", "features=a", "device=cuda:99"], "device=cuda:99: not available"),
     ],
 )
 def test_mistakes_get_words(fails, words, message):

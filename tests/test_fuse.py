@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 import torch
 
+import muse.cli.app
 import muse.commands.evaluate
 import muse.commands.fuse
 import muse.commands.predict
@@ -100,13 +101,16 @@ def test_a_fusion_reads_the_predictions_and_is_a_run_like_any_other(train, fuse,
         muse.commands.predict.run(make_config("predict", f"run={folder}", "out=x"))
 
 
-def test_means_are_those_of_the_predictions(train, fuse):
+def test_means_are_those_of_the_predictions(train, fuse, caplog):
     one, two = train("features=a", name="one"), train("features=b", name="two")
     mean, _ = fuse(f"runs=[{one},{two}]", "method=mean")
     for partition in ("train", "devel", "test"):
         expected = (values(one, partition) + values(two, partition)) / 2
         np.testing.assert_allclose(values(mean, partition), expected, rtol=1e-5, atol=1e-7)
-    weighted, result = fuse(f"runs=[{one},{two}]", "method=weighted")
+    with caplog.at_level("INFO"):
+        weighted, result = fuse(f"runs=[{one},{two}]", "method=weighted")
+    assert "valence: devel " in caplog.text and "epoch 0 of 0" not in caplog.text
+    assert not (weighted / "plots/curves.png").exists()  # nothing was trained
     devel = [
         max(0, json.loads((run / "result.json").read_text())["targets"]["valence"]["devel"]["ccc"])
         for run in (one, two)
@@ -145,12 +149,14 @@ def test_the_best_run_on_devel_is_selected(train, fuse, caplog):
             part = json.loads((folder / "result.json").read_text())["targets"]["valence"]
             folders[features, part["devel"]["ccc"]] = folder
     train("features=a", "+debug=fast", name="debug")  # is never chosen
+    train("features=a", "loss=mse", name="mse")  # neither
     with caplog.at_level("INFO"):
         _, result = fuse("select.features=[a,b]")
     for features in "ab":
         score, best = max((s, f) for (name, s), f in folders.items() if name == features)
         assert result["members"][features] == str(best.absolute())
-        assert f"{features}: best of 3 runs on devel ({score:.4f}): {best}" in caplog.text
+        assert f"{features}: best of 3 runs by devel CCC ({score:.4f}): {best}." in caplog.text
+    assert caplog.text.count(" 1 run with another loss or ccc left out.") == 1
     with pytest.raises(MuseError, match=r"no finished run of c on .*muse train task=stress"):
         fuse("select.features=[a,c]")
 
@@ -326,6 +332,20 @@ def test_runs_of_other_tasks_and_targets_are_refused(train, fuse):
         fuse("target=arousal", f"runs=[{one},nothing]")
 
 
+def test_a_sweep_of_fusions_chooses_the_members_of_each_job(train, monkeypatch, capsys):
+    train("features=a", "target=valence", "epochs=1", name="one")
+    train("features=b", "target=valence", "epochs=1", name="two")
+    words = ["-m", "task=stress", "target=valence", "select.features=[a,b]",
+             "method=mean,weighted", "workers=1", *SMALL]  # fmt: skip
+    monkeypatch.setattr("sys.argv", ["muse", *words])
+    muse.cli.app.run("fuse")
+    results = [json.loads(path.read_text()) for path in Path("outputs/sweep").rglob("result.json")]
+    assert [result["features"] for result in results] == [["a", "b"]] * 2
+    printed = capsys.readouterr().out
+    head = next(line for line in printed.splitlines() if "mean of seeds" in line)
+    assert head.split()[:2] == ["method", "devel"]  # the weights follow from the method
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
@@ -335,6 +355,7 @@ def test_runs_of_other_tasks_and_targets_are_refused(train, fuse):
         (["runs=[x,y]", "select.features=[a,b]"], "expected either runs="),
         (["select.features=[a,b]", "method=median"], "expected one of lstm, mean, weighted"),
         (["features=[a,b]"], "expected either runs="),
+        (["runs=[x,y]", "target=null"], "or for each of them a fusion: -m target=valence,arousal"),
         (["features=[a,b]", "select.features=[a,b]"], "the feature sets to fuse are select.feat"),
     ],
 )

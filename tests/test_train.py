@@ -21,7 +21,7 @@ from muse.errors import MuseError
 from muse.runs.read import read_run
 from muse.scoring import ccc
 from muse.training.prepare import id_of
-from muse.training.run import load_inputs
+from muse.training.run import _warn_constant, load_inputs
 from tests.conftest import edit, sent_package, stress_package
 
 SMALL = ["epochs=3", "seeds=2", "model.hidden=6", "model.head=5", "batch_size=4", "bootstrap=20"]
@@ -183,6 +183,17 @@ def test_standardisation_over_windows_is_a_run_of_its_own(train, tmp_path):
         with safe_open(folder / "weights/valence.safetensors", "np") as file:
             means.append(file.get_tensor("input.mean"))
     assert means[0][0] != means[1][0]
+
+
+def test_constant_predictions_are_reported(make_config, caplog):
+    config = make_config("train", "task=stress", "features=a", "lr=10")
+    output = np.array([[0.3, 0.3], [0.3, 0.4], [0.3, 0.2]], np.float32)
+    _warn_constant(config, ["valence", "arousal"], output)
+    (record,) = caplog.records
+    assert record.getMessage() == (
+        "valence: the predictions of the best seed are constant on devel. Give a lower learning "
+        "rate (lr=10 now), or standardise the features (standardise=true)."
+    )
 
 
 def test_joint_trains_one_model_with_an_output_per_target(train, tmp_path):

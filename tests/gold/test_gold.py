@@ -82,7 +82,7 @@ def test_many_raters(gold, ceap, tmp_path):
     weights = pd.read_csv(out / "gold/arousal/weights.csv")
     assert np.allclose(weights.groupby("recording")["weight"].sum(), 1, atol=1e-4)
     assert [path.name for path in (out / "gold/arousal/figures").iterdir()] == ["2.png"]
-    notes = json.loads((out / "gold/arousal/report.json").read_text())["notes"]
+    notes = json.loads((out / "gold/anno12_EDA/report.json").read_text())["notes"]
     assert any("never moves; weight 0" in note for note in notes)
 
 
@@ -184,7 +184,12 @@ def test_physio(gold, ratings, tmp_path, caplog):
     caplog.set_level(logging.INFO)
     words = [f"physio.signal={tmp_path / 'eda'}", "physio.unit=ms", "figures=1"]
     out = gold(ratings, "gold=physio", *words)
-    assert "recording 2: EDA replaces rater c." in caplog.text
+    assert (
+        "recording 1: EDA replaces rater c. The same in 2 other recordings, see report.json."
+        in caplog.text
+    )
+    notes = json.loads((out / "gold/anno12_EDA/report.json").read_text())["notes"]
+    assert "recording 2: EDA replaces rater c." in notes
     table = pd.read_csv(out / "gold/anno12_EDA/weights.csv")
     assert table["rater"].tolist() == ["a", "b", "EDA"] * 3
     assert (table["weight"] > 0.2).all()
@@ -252,6 +257,14 @@ def test_nobody_agrees_and_nobody_moves(gold, tmp_path, caplog):
     gold(tmp_path / "x", "gold=mean", "target=y", "figures=0")
     assert "recording 1: rater c never moves; it has equal weight." in caplog.text
     assert "recording 1: no rater agrees with the others; the plain mean is taken." in caplog.text
+
+
+def test_warnings_that_are_alike_are_one_line(caplog):
+    notes = ["recording 1: 2 of 4 frames.", "recording 2: 1 of 9 frames.", "recording 1: c moves"]
+    muse.commands.gold._warn([*notes, "recording 3: 7 of 8 frames."])
+    first, second = (record.getMessage() for record in caplog.records)
+    assert first == "recording 1: 2 of 4 frames. The same in 2 other recordings, see report.json."
+    assert second == "recording 1: c moves"
 
 
 def test_values_outside_the_range_are_clipped_with_a_warning(gold, tmp_path, caplog):

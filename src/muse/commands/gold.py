@@ -2,6 +2,7 @@
 
 import logging
 import os
+import re
 import shutil
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -64,12 +65,10 @@ def run(config: GoldConfig) -> None:
                 f"{folder}: the folder is not empty. Give another out= or target=, or remove it."
             )
     ratings = read_ratings(config)
-    for note in (note for recording in ratings for note in recording.notes):
-        log.warning(note)
+    _warn([note for recording in ratings for note in recording.notes])
     golds = make_gold(config, ratings)
-    for recording, gold in zip(ratings, golds, strict=True):
-        for note in gold.notes[len(recording.notes) :]:
-            log.warning(note)
+    pairs = zip(ratings, golds, strict=True)
+    _warn([note for recording, gold in pairs for note in gold.notes[len(recording.notes) :]])
     agreement = agreement_of(golds)
     if simulated:  # before there is anything that would need the mark
         write_text(out / SYNTHETIC_MARK, "Simulated, not recorded.\n")
@@ -110,6 +109,16 @@ def _write(
     for gold in golds:
         values = {"value": gold.fused.astype(np.float32)}
         write_rows(labels / f"{gold.id}.csv", gold.frames.times, gold.frames.segments, values)
+
+
+def _warn(notes: list[str]) -> None:
+    """Log the first of the warnings that differ only in recording and numbers, and their count."""
+    kinds: dict[str, list[str]] = {}
+    for note in notes:
+        kinds.setdefault(re.sub(r"\d+(\.\d+)?", "", note.split(": ", 1)[-1]), []).append(note)
+    for first, *others in kinds.values():
+        more = f" The same in {counted(len(others), 'other recording')}, see report.json."
+        log.warning("%s", first + more * bool(others))
 
 
 def _print_summary(

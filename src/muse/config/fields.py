@@ -93,8 +93,11 @@ def path_of(text: str) -> Path:
 def one_of(key: str, value: str, known) -> None:
     """Raise a MuseError that lists the known values if ``value`` is none of them."""
     if value not in known:
+        names = list(known)
+        if len(names) == 1:
+            raise MuseError(f"{key}={value}: expected {names[0]}.")
         raise MuseError(
-            f"{key}={value}: expected one of {', '.join(known)}.{did_you_mean(value, list(known))}"
+            f"{key}={value}: expected one of {', '.join(names)}.{did_you_mean(value, names)}"
         )
 
 

@@ -14,8 +14,9 @@ from muse.data.recordings import Package
 from muse.errors import MuseError
 from muse.files import check_plain
 from muse.fusion.predictions import Member, load_predictions
-from muse.runs.read import finished_runs, read_run
-from muse.scoring import metric_name
+from muse.runs.read import finished_runs, read_run, read_settings
+from muse.scoring import metric_name, metric_title
+from muse.terminal import counted
 
 log = logging.getLogger(__name__)
 
@@ -90,11 +91,15 @@ def _result(config: FuseConfig, folder: str) -> dict:
 
 
 def _best(config: FuseConfig, name: str) -> Path:
-    """The folder of the run with this feature set that is best on devel."""
+    """The folder of the run with this feature set that is best on devel.
+
+    Runs whose loss or CCC is another than the fusion's are left out: their scores are no choice of
+    features alone. They can be named with `runs`.
+    """
     expanded = config.feature_sets[name].members if name in config.feature_sets else []
     metric = metric_name(config.task.metric)
     package = path_of(config.data.root) / config.task.folder
-    found = []
+    found, others = [], 0
     for run in finished_runs(Path(config.select.root)):
         target = run.result["targets"].get(config.target)
         if (
@@ -105,15 +110,25 @@ def _best(config: FuseConfig, name: str) -> Path:
             and not run.result["debug"]
             and Path(run.result["data"]["folder"]).absolute() == package.absolute()
         ):
-            found.append((target["devel"][metric], str(run.folder)))
+            try:
+                settings = read_settings(run.folder)
+            except MuseError as error:
+                log.warning("left out: %s", error)
+                continue
+            if (settings.loss, settings.ccc) == (config.loss, config.ccc):
+                found.append((target["devel"][metric], str(run.folder)))
+            else:
+                others += 1
+    left_out = f" {counted(others, 'run')} with another loss or ccc left out." if others else ""
     if not found:
         raise MuseError(
-            f"select.features: no finished run of {name} on {package} below {config.select.root}. "
-            f"Train one: muse train task={config.task.name} {quote(f'features={name}')} "
+            f"select.features: no finished run of {name} on {package} below {config.select.root}."
+            f"{left_out} Train one: muse train task={config.task.name} {quote(f'features={name}')} "
             f"target={config.target}"
         )
     score, folder = max(found)
-    log.info("%s: best of %d runs on devel (%.4f): %s", name, len(found), score, folder)
+    count, by = counted(len(found), "run"), metric_title(metric)
+    log.info("%s: best of %s by devel %s (%.4f): %s.%s", name, count, by, score, folder, left_out)
     return Path(folder)
 
 

@@ -15,7 +15,6 @@ from muse.sweep.state import LINK_FILE, command_of, job_folders, reason_of, stat
 from muse.terminal import in_columns
 
 SHOWN = 20  # failures on the terminal
-DERIVED = "muse.models.ensemble.WeightedMean"  # its weights follow from the members: no axis
 SCORES = ["target", "title", "devel", "mean", "deviation", "test", "seed", "epoch", "run"]
 
 
@@ -40,7 +39,11 @@ def report(root: Path, show_test: bool) -> int:
             failures.append(_failure(folder))
     scores = pd.DataFrame([row for row, _ in rows], columns=SCORES)
     settings = pd.DataFrame([row for _, row in rows], dtype=object).fillna("")
-    axes = [n for n in settings if n != "target" and len(set(settings[n])) > 1]
+    axes = []
+    for name in settings:
+        values = set(settings[name]) - ({""} if _of_model(name) else set())
+        if name != "target" and len(values) > 1:
+            axes.append(name)
     boards = []
     for _, board in scores.groupby("target", sort=False):
         board = board.sort_values("devel", ascending=False, kind="stable").join(settings[axes])
@@ -71,8 +74,8 @@ def _rows(folder: Path) -> Iterator[tuple[tuple, dict[str, str]]]:
             raise MuseError(f"{path}: damaged. Delete it; the sweep writes it again.") from None
     result, config = read_result(run), read_settings(run)
     settings = dict(_flat(numbers_of(config)))
-    if settings.get("model._target_") == DERIVED:
-        settings.pop("model.weights", None)
+    if config.fusion and config.method != "lstm":  # its weights and seed follow from the method
+        settings = {name: value for name, value in settings.items() if not _of_model(name)}
     settings |= {"task": config.task.name, "features": "+".join(config.features)}
     metric = result["metric"]
     title = f"{config.task.title}{', SYNTHETIC data' * result['synthetic']}"
@@ -94,6 +97,11 @@ def _flat(settings: dict, prefix: str = "") -> Iterator[tuple[str, str]]:
         else:
             text = f"[{','.join(map(str, value))}]" if isinstance(value, list) else str(value)
             yield name, text
+
+
+def _of_model(name: str) -> bool:
+    """Whether a setting is one that some models do not have."""
+    return name == "seeds" or name.startswith("model.")
 
 
 def _shown(board: pd.DataFrame, show_test: bool) -> pd.DataFrame:
@@ -122,7 +130,7 @@ def _effects(board: pd.DataFrame, axes: list[str]) -> Iterator[str]:
     means = {axis: board.groupby(axis)["mean"].mean() for axis in axes}
     means = {axis: found for axis, found in means.items() if len(found) > 1}
     if means:
-        order = ", the setting that matters most first" if len(means) > 1 else ""
+        order = ", the setting with the largest differences first" if len(means) > 1 else ""
         yield f"\nmean devel score per value{order}"
     for axis in sorted(means, key=lambda axis: means[axis].min() - means[axis].max()):
         ranked = means[axis].sort_values(ascending=False)

@@ -37,7 +37,7 @@ def find_device(name: str) -> torch.device:
         count = torch.cuda.device_count() if torch.cuda.is_available() else 0
         if int(number or 0) >= count:
             there = ", ".join(["cpu", *(f"cuda:{k}" for k in range(count))])
-            raise MuseError(f"device={name}: not here; this machine has {there}.")
+            raise MuseError(f"device={name}: not available; this machine has {there}.")
         return torch.device("cuda", int(number or 0))
     return torch.device("cpu")
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from muse.config.shared import PARTITIONS
 from muse.config.train import TrainConfig
+from muse.data.heads import head_of
 from muse.data.recordings import Package, load_package
 from muse.errors import MuseError
 from muse.fusion.members import choose_members, load_members
@@ -128,6 +129,7 @@ def _train(config: TrainConfig, folder: Path, package: Package | None) -> dict:
             recorder.of(job)
             done = best_of(islice(outcomes, len(config.seeds)), recorder.on_seed)
             targets |= save_job(config, folder, package, job, done)
+            _warn_constant(config, job.targets, done.outputs["devel"])
             folds = [Unit(number, done.best.seed, k + 1) for k in range(config.crossfit)]
             if folds:
                 held_out = [recorder.on_fold(outcome) for outcome in train(folds)]
@@ -144,6 +146,23 @@ def _train(config: TrainConfig, folder: Path, package: Package | None) -> dict:
     if config.tensorboard:
         log.info("  tensorboard --logdir %s", quote(str(folder)))
     return result
+
+
+def _warn_constant(config: TrainConfig, targets: list[str], output: np.ndarray) -> None:
+    """Warn of targets for which a model has learnt nothing.
+
+    Args:
+        output: of the best seed on devel, (frames, outputs).
+    """
+    for k, target in enumerate(targets):
+        values = head_of(config.task).values(output, k)
+        if np.ptp(values, axis=0).max() <= 1e-6 * max(1, np.abs(values).max()):
+            log.warning(
+                "%s: the predictions of the best seed are constant on devel. Give a lower learning "
+                "rate (lr=%g now), or standardise the features (standardise=true).",
+                target,
+                config.lr,
+            )
 
 
 def _result(config: TrainConfig, package: Package, id_: str, targets: dict[str, dict]) -> dict:
