@@ -82,7 +82,7 @@ def test_many_raters(gold, ceap, tmp_path):
     weights = pd.read_csv(out / "gold/arousal/weights.csv")
     assert np.allclose(weights.groupby("recording")["weight"].sum(), 1, atol=1e-4)
     assert [path.name for path in (out / "gold/arousal/figures").iterdir()] == ["2.png"]
-    notes = json.loads((out / "gold/anno12_EDA/report.json").read_text())["notes"]
+    notes = json.loads((out / "gold/arousal/report.json").read_text())["notes"]
     assert any("never moves; weight 0" in note for note in notes)
 
 

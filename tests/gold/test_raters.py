@@ -111,7 +111,7 @@ def test_labels_at_the_rows_of_a_feature_set(read, tmp_path):
     (found,) = read("unit=s", f"rows={path.parent}", "ends=hold")
     assert found.values[0].tolist() == [1, 3, 5, 6] and found.frames.segments is None
     path.unlink()
-    with pytest.raises(MuseError, match=r"1\.csv: the file is missing; rows= needs one"):
+    with pytest.raises(MuseError, match=r"1\.csv: the file is missing. `rows` needs one"):
         read("unit=s", f"rows={path.parent}")
 
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from muse.data.csv_table import column_numbers, parse_frame
 from muse.errors import MuseError, raise_faults
+from muse.files import read_bytes
 
 VIDEOS = [f"V{n}" for n in range(1, 9)]
 INFO, LUMINANCE = "1_Stimuli/VideoInfo.json", "1_Stimuli/VideoLuminance.csv"
@@ -158,6 +159,4 @@ def _json(path: Path) -> object:
 
 
 def _content(path: Path) -> bytes:
-    if not path.is_file():
-        raise MuseError(f"{path}: the file is missing. Unpack the whole download.")
-    return path.read_bytes()
+    return read_bytes(path, "Unpack the whole download.")

@@ -20,7 +20,7 @@ from muse.data.layout import SYNTHETIC_MARK, is_name, read_partition_file
 from muse.errors import Faults, MuseError, raise_faults
 from muse.extraction.resample import new_frames, to_frames
 from muse.extraction.table_files import Trace, read_traces, shortened
-from muse.files import write_rows, write_text
+from muse.files import read_bytes, write_rows, write_text
 
 log = logging.getLogger(__name__)
 
@@ -119,7 +119,7 @@ def _rows_of(package: Path, id_: str) -> tuple[Path, Rows] | None:
     """The file whose rows a recording has in the package; labels come before features."""
     for kind in ("label_segments", "feature_segments"):
         for path in sorted((package / kind).glob(f"[!.]*/{id_}.csv")):
-            table = parse_table(path, path.read_bytes())
+            table = parse_table(path, read_bytes(path))
             if np.isnan(table.timestamps).any():
                 raise MuseError(f"{path}: no column timestamp; the new rows cannot follow it.")
             segments = None if np.isnan(table.segments).all() else table.segments

@@ -14,6 +14,7 @@ from muse.config.importing import ImportConfig
 from muse.data.csv_table import LISTED, column_numbers, parse_frame, row_length_faults
 from muse.data.layout import ids_in, is_name
 from muse.errors import Faults, MuseError, did_you_mean, raise_faults
+from muse.files import read_bytes
 
 RESERVED = ("timestamp", "segment_id")  # names of columns in the package, which are no features
 
@@ -41,7 +42,7 @@ def read_traces(config: ImportConfig) -> tuple[list[str], dict[str, Trace]]:
     traces: dict[str, Trace] = {}
     for path in terminal.bar(_files(config.source), "files", unit="file"):
         with faults.noted():
-            data = path.read_bytes()
+            data = read_bytes(path)
             frame = parse_frame(path, data, config.id)
             columns = _columns(path, data, frame, config, columns)
             raise_faults(row_length_faults(path, data, frame))

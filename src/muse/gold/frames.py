@@ -9,6 +9,7 @@ from muse.config.fields import path_of
 from muse.data.csv_table import format_rows, parse_table
 from muse.data.segments import segment_ids, segments_by_limits
 from muse.errors import MuseError
+from muse.files import read_bytes
 
 JITTER = 0.1  # share of a step by which the distance of two rows may differ from it
 DRIFT = 0.02  # and by which their mean distance may
@@ -109,10 +110,7 @@ def frames_like(
         MuseError: no such file, or rows at which a rater has no value (unless ``ends`` is `hold`).
     """
     path = folder / f"{id_}.csv"
-    try:
-        table = parse_table(path, path.read_bytes())
-    except FileNotFoundError:
-        raise MuseError(f"{path}: the file is missing; rows= needs one per recording.") from None
+    table = parse_table(path, read_bytes(path, "`rows` needs one for each recording."))
     times = table.timestamps
     if np.isnan(times).any() or len(times) < 2:
         raise MuseError(f"{path}: expected a column timestamp and two rows or more.")

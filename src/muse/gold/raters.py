@@ -15,6 +15,7 @@ from muse.config.gold import UNITS, GoldConfig
 from muse.data.csv_table import parse_table
 from muse.data.layout import ids_in
 from muse.errors import Faults, MuseError, did_you_mean, raise_faults
+from muse.files import read_bytes
 from muse.gold.frames import Frames, frames_like, frames_of, resample, step_of
 
 PLAUSIBLE = (0.005, 5.0)  # seconds from frame to frame; anything else is a wrong unit
@@ -93,10 +94,7 @@ def read_traces(path: Path, unit: str, offset: float) -> Traces:
     Raises:
         MuseError: no such file, no table of numbers, no or falling timestamps, a repeated column.
     """
-    try:
-        data = path.read_bytes()
-    except FileNotFoundError:
-        raise MuseError(f"{path}: the file is missing; expected one for each recording.") from None
+    data = read_bytes(path, "Expected one for each recording.")
     header = next(csv.reader(data[:100_000].decode("utf-8-sig", "replace").splitlines()), [])
     names = [name.strip() for name in header]
     twice = sorted({name for name in names if names.count(name) > 1})
