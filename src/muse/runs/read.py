@@ -21,6 +21,7 @@ from muse.config.use import UseConfig
 from muse.errors import MuseError
 from muse.files import checksum, digest_of
 from muse.runs.identity import FORMAT
+from muse.runs.status import can_continue, status_of
 
 log = logging.getLogger(__name__)
 
@@ -220,24 +221,6 @@ def _is_sound(result: dict) -> bool:
         )
     except (KeyError, TypeError, AttributeError):
         return False
-
-
-def status_of(home: Path) -> tuple[str, str]:
-    """State and reason from status.json; the state is `damaged` if the file cannot be read."""
-    try:
-        status = json.loads((home / "status.json").read_text(encoding="utf-8"))
-        return str(status["status"]), str(status.get("reason", ""))
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        return "damaged", ""
-
-
-def can_continue(home: Path) -> bool:
-    """Whether a run has stopped, and not for a reason that would stop it again at once."""
-    state, reason = status_of(home)
-    begun = any((home / "checkpoints").rglob("*.safetensors"))
-    return not (home / "result.json").exists() and (
-        state != "failed" or (begun and "diverged" not in reason)
-    )
 
 
 def _no_result(home: Path) -> str:
