@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from muse.errors import MuseError
-from muse.runs.read import can_continue, is_fusion, read_result, read_settings, status_of
+from muse.runs.read import is_fusion, read_result, read_settings
+from muse.runs.status import can_continue, status_of
 
 LATEST = "latest"  # may stand wherever a run folder may
 BELOW = Path("outputs")  # where the latest run is looked for

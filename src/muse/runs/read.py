@@ -22,6 +22,7 @@ from muse.data.layout import is_name
 from muse.errors import MuseError
 from muse.files import check_plain, checksum, digest_of, read_regular
 from muse.runs.identity import FORMAT
+from muse.runs.status import can_continue, status_of
 
 log = logging.getLogger(__name__)
 
@@ -179,15 +180,6 @@ def read_settings(home: Path) -> TrainConfig:
     return settings
 
 
-def read_status(home: Path) -> dict[str, str]:
-    """The content of status.json as text; empty if there is none or it is damaged."""
-    try:
-        status = json.loads(read_regular(home / "status.json"))
-    except (OSError, ValueError, RecursionError):
-        return {}
-    return {k: str(v) for k, v in status.items()} if isinstance(status, dict) else {}
-
-
 def settings_here(settings: TrainConfig, use: UseConfig) -> TrainConfig:
     """The settings of a run with the data, device and threads that a command was given."""
     return replace(
@@ -246,21 +238,6 @@ def _is_sound(result: dict) -> bool:
 def _is_spread(over: dict) -> bool:
     """Whether it has a mean over seeds, and a deviation or None."""
     return isinstance(over["mean"], float) and isinstance(over["deviation"], float | None)
-
-
-def status_of(home: Path) -> tuple[str, str]:
-    """State and reason from status.json; the state is `damaged` if the file cannot be read."""
-    status = read_status(home)
-    return status.get("status", "damaged"), status.get("reason", "")
-
-
-def can_continue(home: Path) -> bool:
-    """Whether a run has stopped, and not for a reason that would stop it again at once."""
-    state, reason = status_of(home)
-    begun = any((home / "checkpoints").rglob("*.safetensors"))
-    return not (home / "result.json").exists() and (
-        state != "failed" or (begun and "diverged" not in reason)
-    )
 
 
 def _no_result(home: Path) -> str:

@@ -11,7 +11,8 @@ from muse.data.layout import is_name
 from muse.errors import MuseError
 from muse.files import check_plain, read_regular, write_json, write_text
 from muse.runs.folder import log_file
-from muse.runs.read import read_result, read_status, run_folders
+from muse.runs.read import read_result, run_folders
+from muse.runs.status import read_status
 
 log = logging.getLogger(__name__)
 
