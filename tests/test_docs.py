@@ -10,6 +10,8 @@ import sys
 from itertools import pairwise
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 
 from muse.cli.arguments import for_hydra
@@ -17,6 +19,7 @@ from muse.config.commands import COMMANDS
 from muse.config.compose import load_config
 from muse.config.overrides import unquoted
 from muse.sweep.jobs import expand
+from muse.synthetic.raters import simulated_raters, simulated_signal
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -82,6 +85,68 @@ def test_the_worked_example_with_own_data_and_model(tmp_path):
 def test_the_scripts_of_a_page_run_in_order(name, tmp_path):
     out = run_script("".join(blocks(ROOT / name, "sh")), tmp_path)
     assert "SYNTHETIC" in out
+
+
+SHARED = ROOT.parent / "shared" / "data"
+QUICK = "seeds=1 epochs=1 bootstrap=0 tensorboard=false"
+
+
+def what_a_reader_has(folder: Path) -> None:
+    """Ratings, features, a body signal and tables of one's own; the public data where they are."""
+    time = np.arange(120) / 2
+    for id_ in range(1, 9):
+        values = simulated_raters(
+            simulated_signal(120, id_), [0, 3, 5], [0, 0, 0], [1, 1, 0.8], [0.1] * 3, id_
+        )
+        columns = dict(zip("abc", values.round(4), strict=True))
+        for target in ("arousal", "valence"):
+            write(folder / f"my_ratings/{target}/{id_}.csv", {"timestamp": time} | columns)
+        rows = {"timestamp": np.arange(120) * 500, "segment_id": np.ones(120, int)}
+        write(folder / f"my_features/head/{id_}.csv", rows | {"pitch": values[0], "yaw": values[1]})
+        write(folder / f"my_recordings/eda/{id_}.csv", {"timestamp": time, "EDA": values[2]})
+        write(folder / f"faces/{id_}.csv", {"frame_ms": np.arange(600) * 100, "smile": time[0]})
+    frames = [
+        pd.DataFrame({"person": id_, "seconds": time, "score": np.sin(time / 5 + id_).round(3)})
+        for id_ in range(1, 9)
+    ]
+    pd.concat(frames).to_csv(folder / "ratings.csv", index=False)
+    partitions = ["train"] * 4 + ["devel"] * 2 + ["test"] * 2
+    write(folder / "people.csv", {"id": range(1, 9), "partition": partitions})
+    for name, there in (("raaw", "raaw"), ("CEAP-360VR", "ceap_raw")):
+        (folder / name).symlink_to(SHARED / there)
+
+
+def write(path: Path, columns: dict) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pd.DataFrame(columns).to_csv(path, index=False)
+
+
+def sections(name: str) -> list:
+    """(page, heading, commands) of the sections of a page that have commands."""
+    found = []
+    for section in re.split(r"^##+ ", (ROOT / name).read_text(), flags=re.MULTILINE):
+        lines = re.findall(
+            r"^    ((?:muse (?!COMMAND)|mkdir|ln -s|\(echo).*)", section, re.MULTILINE
+        )
+        lines = [f"{line.split('  #')[0]} {QUICK * ('muse train' in line)}" for line in lines]
+        heading = section.splitlines()[0]
+        if lines and heading != "The MuSe packages":  # which are not public
+            found.append(pytest.param("\n".join(lines), id=f"{name}: {heading}"))
+    return found
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not SHARED.is_dir(), reason="needs ../shared/data")
+@pytest.mark.parametrize("script", [s for p in ("gold", "data") for s in sections(f"docs/{p}.md")])
+def test_the_commands_of_a_section_run_in_order(script, tmp_path):
+    what_a_reader_has(tmp_path)
+    run_script(script, tmp_path)
+
+
+@pytest.mark.slow
+def test_the_commands_about_classes_run_in_order(tmp_path):
+    scripts = [param.values[0] for param in sections("docs/classes.md")]  # noqa: PD011
+    run_script("\n".join(scripts), tmp_path)
 
 
 def test_the_page_of_settings_is_that_of_today():
