@@ -7,13 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from matplotlib.figure import Figure
 from sklearn.metrics import silhouette_score
 
 import muse.commands.classes
 import muse.commands.train
 from muse.data.recordings import load_package
 from muse.errors import MuseError
+from muse.plots import save_figure
 from tests.conftest import edit, write
 
 LEVELS = (-0.8, -0.4, 0.1, 0.5, 0.9)  # of the segments: what their classes must be ordered by
@@ -63,13 +63,13 @@ def signals_package(root: Path) -> Path:
 @pytest.fixture
 def figures(monkeypatch):
     """Name of each file -> the figure that was saved in it."""
-    saved, savefig = {}, Figure.savefig
+    saved = {}
 
-    def keep(figure, path, **options):
-        saved[path.name.removeprefix(".").removesuffix(".draft")] = figure
-        savefig(figure, path, **options)
+    def keep(figure, path):
+        saved[path.name] = figure
+        save_figure(figure, path)
 
-    monkeypatch.setattr(Figure, "savefig", keep)
+    monkeypatch.setattr("muse.classes.report.save_figure", keep)
     return saved
 
 

@@ -232,7 +232,7 @@ def test_dimensions_are_known_for_every_feature_set_of_a_package(make_config):
         ("target=joy", "target=joy: expected one of valence, arousal"),
         ("loss=cc", "loss=cc: expected one of ccc, mse, l1, cross_entropy. Did you mean 'ccc'?"),
         ("loss=cross_entropy", "does not go with task=stress"),
-        ("missing=drop", "missing=drop: expected one of zero, error"),
+        ("missing=none", "missing=none: expected one of zero, error, drop"),
         ("ccc=n", "ccc=n: expected one of sample, biased"),
         ("hop=301", "hop=301 is longer than window=300"),
         ("window=0", "window=0: expected 1 or more"),
