@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from muse.files import write_file
 from muse.scoring import ccc
@@ -93,6 +94,7 @@ def draw_curves(title: str, metric: str, records: Sequence[dict]) -> Figure:
             rates.step(epochs, [r["lr"] for r in own], color=color, lw=1.3, where="mid")
         scores.set(title=target, ylabel=metric)
         rates.set(xlabel="epoch", ylabel="learning rate", yscale="log")
+        rates.xaxis.set_major_locator(MaxNLocator(integer=True))  # there are no half epochs
         for panel in (scores, rates):
             panel.grid(alpha=0.25)
     if len(seeds) <= 10:
