@@ -97,3 +97,9 @@ def test_wrong_settings_are_named(settings, message):
     with pytest.raises(MuseError) as caught:
         build_model(settings, {"x": 3}, 1)
     assert message in str(caught.value)
+
+
+def test_a_model_that_no_memory_can_hold_is_refused():
+    settings = {"_target_": "muse.models.recurrent.Recurrent", "hidden": 10**7}
+    with pytest.raises(MuseError, match="hidden=10000000: does not fit into memory"):
+        build_model(settings, {"x": 3}, 1)

@@ -32,7 +32,7 @@ def build_model(settings: dict, inputs: dict[str, int], outputs: int) -> nn.Modu
         outputs: number of values that the model gives per frame.
 
     Raises:
-        MuseError: no such class, or it does not take these arguments.
+        MuseError: no such class, it does not take these arguments, or it does not fit into memory.
     """
     arguments = {key: value for key, value in settings.items() if key != "_target_"}
     cls = find_class(str(settings["_target_"]))
@@ -46,7 +46,13 @@ def build_model(settings: dict, inputs: dict[str, int], outputs: int) -> nn.Modu
         known = ", ".join(name for name in signature.parameters if name not in given)
         name = cls.__name__
         raise MuseError(f"model: {error}; the settings of {name} are {known}.") from None
-    return cls(**given, **arguments)
+    try:
+        return cls(**given, **arguments)
+    except (RuntimeError, MemoryError) as error:
+        if "memory" not in str(error) and not isinstance(error, MemoryError):
+            raise
+        sizes = ", ".join(f"{key}={value}" for key, value in arguments.items())
+        raise MuseError(f"model: {sizes}: does not fit into memory. Give smaller sizes.") from None
 
 
 def find_class(target: str) -> type[nn.Module]:
