@@ -80,8 +80,10 @@ def trainer(run: Run, count: int, on_epoch: Callable[[dict], None]) -> Iterator[
     try:
         yield lambda units: _outcomes(pool, records, units, on_epoch)
     except BaseException:
-        for process in list((pool._processes or {}).values()):  # none is waited for
-            process.terminate()
+        # none is waited for; one that has just been forked would still catch a SIGTERM as this
+        # process does, and train on
+        for process in list((pool._processes or {}).values()):
+            process.kill()
         raise
     finally:
         pool.shutdown(cancel_futures=True)
