@@ -90,3 +90,11 @@ def test_faults_name_the_file_and_the_row(data, message):
         parse_table(PATH, data)
     assert str(caught.value).startswith(f"{PATH}: ")
     assert message in str(caught.value)
+
+
+def test_small_numbers_are_exact_beside_one_that_pandas_leaves_as_text():
+    texts = [f"830986945181410141799750297452544.{'0' * 49}", f"-0.{'0' * 38}41248019964"]
+    rows = "".join(f"{k},{text}\n" for k, text in enumerate(texts))
+    table = parse_table(Path("1.csv"), f"timestamp,a\n{rows}".encode())
+    expected = np.array([float(text) for text in texts], np.float32)
+    np.testing.assert_array_equal(table.values[:, 0], expected)
