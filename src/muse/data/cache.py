@@ -21,6 +21,7 @@ import multiprocessing
 import os
 import secrets
 import signal
+import threading
 import time
 import zlib
 from collections.abc import Callable, Iterable
@@ -47,6 +48,7 @@ WORTH_PROCESSES = 2**25  # bytes of text that are worth starting processes
 CHECKED_BYTES = 2**25  # values larger than this are not read for their checksum
 DEAD_SECONDS = 3600.0  # a draft that was not written to for so long is of a process that was killed
 RACY_SECONDS = 2.0  # a file this young may change again within the same time stamp
+LOADING = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -115,6 +117,12 @@ def load_tables(
     return [tables[path] for path in paths]
 
 
+def _load(file, **options) -> np.ndarray:
+    """np.load without pickle, one at a time: Python 3.11 may fail if two threads parse headers."""
+    with LOADING:
+        return np.load(file, allow_pickle=False, **options)
+
+
 def _pool(paths: list[Path], readers: int) -> Executor:
     """Workers to read files: processes for much text, since Python parses in one thread."""
     sizes = [path.stat().st_size for path in paths if path.is_file()]
@@ -173,10 +181,10 @@ def _open(home: Path, path: Path, digest: str, kind: str) -> CachedTable | None:
         about = json.loads(read_regular(stem.with_suffix(f"{kind}.json")))
         if about.pop("digest") != digest_of(about) or about["content"] != digest:
             return None
-        rows = np.load(stem.with_suffix(".rows.npy"), allow_pickle=False)
+        rows = _load(stem.with_suffix(".rows.npy"))
         half = kind == KINDS["float16"] and not about.get("float32")
         stored = stem.with_suffix(f"{kind}.npy" if half else ".npy")
-        values = np.load(stored, mmap_mode="r", allow_pickle=False)
+        values = _load(stored, mmap_mode="r")
         first = tuple(about["first_missing"]) if about["first_missing"] else None
         if values.shape != (rows.shape[1], len(about["columns"])):
             return None
