@@ -67,6 +67,7 @@ def run_script(script: str, folder: Path) -> str:
     return done.stdout
 
 
+@pytest.mark.slow
 def test_the_worked_example_with_own_data_and_model(tmp_path):
     page = ROOT / "docs/own-models.md"
     for source in [*blocks(page, "yaml"), *blocks(page, "python")]:

@@ -34,6 +34,7 @@ def muse(tmp_path_factory):
     return environment / "bin" / "muse"
 
 
+@pytest.mark.slow
 def test_the_wheel_has_all_that_the_commands_need(muse, tmp_path):
     def call(*words: str) -> str:
         clean = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}

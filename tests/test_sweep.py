@@ -277,6 +277,7 @@ def test_a_sweep_killed_in_the_middle_is_continued_by_the_same_command(tmp_path)
     assert processes_of_seeds(tmp_path) == {max(1, cores(-1) // min(cores(-1), 8))}
 
 
+@pytest.mark.slow
 def test_another_launcher_of_hydra(tmp_path):
     stress_package(tmp_path / "data")
     words = ["train", "-m", *SMALL, "lr=0.01,0.02", "hydra/launcher=basic"]

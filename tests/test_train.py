@@ -280,6 +280,7 @@ def test_a_full_disk_at_a_checkpoint_is_no_traceback(train, tmp_path, monkeypatc
         train("task=stress", "features=a")
 
 
+@pytest.mark.slow
 def test_nobody_needs_to_read_what_a_run_says(tmp_path):
     """`muse train | true`, and both outputs closed: the run is finished all the same."""
     stress_package(tmp_path)
@@ -327,7 +328,14 @@ def test_debug_fast_ends_any_training_in_seconds(make_config, tmp_path):
     assert config.recordings == 2 and config.bootstrap == 0
 
 
-@pytest.mark.parametrize("model", ["lstm", "gru", "attention", "attention_lstm"])
+@pytest.mark.parametrize(
+    "model",
+    [
+        "lstm",
+        "attention",
+        *(pytest.param(m, marks=pytest.mark.slow) for m in ("gru", "attention_lstm")),
+    ],
+)
 def test_debug_overfit_learns_two_recordings_by_heart(make_config, tmp_path, caplog, model):
     stress_package(tmp_path, frames=60)
     words = ["task=stress", "features=[a,b]", "target=valence", f"model={model}", "model.layers=1"]
@@ -346,7 +354,12 @@ def test_an_interrupted_run_says_so_and_does_not_count(tmp_path, number):
     stress_package(tmp_path / "data", frames=300)
     words = ["task=stress", "features=a", "standardise=true", "epochs=9999", "patience=9999"]
     process = subprocess.Popen(
-        [sys.executable, "-m", "muse", "train", *words], cwd=tmp_path, env=os.environ
+        [sys.executable, "-m", "muse", "train", *words],
+        cwd=tmp_path,
+        env=os.environ,
+        preexec_fn=lambda: signal.signal(
+            number, signal.SIG_DFL
+        ),  # a job in the background ignores it
     )
     try:
         deadline = time.time() + 60
