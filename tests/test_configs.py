@@ -28,7 +28,7 @@ def test_every_task_goes_with_every_model(make_config, task, model):
     config = make_config("train", f"task={task}", "features=a", f"model={model}")
     assert config.task.name == task
     assert config.seeds == [101, 102, 103, 104, 105]
-    assert build_model(config.model, {"x": 3}, 5)
+    assert build_model(config.model, {"x": 8}, 5)  # which the heads of published attention divide
     assert make_config("synth", f"task={task}").task == config.task
 
 

@@ -11,13 +11,13 @@ from muse.config.overrides import SWEPT, config_dirs
 from muse.config.shipped import GROUPS, group_files, shipped
 
 # groups, or filled in by muse
-NOT_SETTINGS = ("job", "feature_sets", "task", "to", "model", "recipes")
+NOT_SETTINGS = ("job", "retrained", "feature_sets", "task", "to", "model", "recipes")
 
 # the settings of a training by what they are about; those that people change most come first
 SECTIONS = {
     "what is trained": ("features", "target", "joint", "runs", "select", "method", "out_of_fold"),
     "training": ("lr", "epochs", "batch_size", "seeds", "patience", "weight_decay", "loss",
-                 "lr_patience", "lr_factor", "lr_floor"),
+                 "lr_on", "lr_patience", "lr_factor", "lr_floor"),
     "data": ("data", "standardise", "standardise_over", "window", "hop", "missing", "storage"),
     "scores and output": ("ccc", "bootstrap", "crossfit", "tensorboard"),
     "sweeps": ("rerun", "show_test"),

@@ -27,7 +27,7 @@ class Attention(nn.Module):
         inputs: features per frame.
         outputs: values per frame.
         dim: dimension that the features are projected to. None attends to the features as they
-            are, as Cai et al. (2021) do, and projects them only if the heads do not divide them.
+            are, and projects them only if the heads do not divide them.
         layers: number of attention layers.
         heads: heads per layer.
         positions: none, or sinusoidal (Vaswani et al. 2017, section 3.5): those behind the end of a
@@ -72,7 +72,8 @@ class Attention(nn.Module):
 class AttentionRecurrent(nn.Module):
     """Self-attention in front of the recurrent baseline.
 
-    A combination of muse's own. The idea is that of Cai et al. (2021), the layers are not: here
+    A combination of muse's own. The idea is that of Cai et al. (2021), whose layers are those of
+    `muse.models.cai_attention`: here
     features are projected to ``dim``, attention is normalised first and added to what it reads
     (pre-norm, residual), a last normalisation follows, and the head has two layers, as that of the
     baseline.
@@ -155,10 +156,7 @@ class Encoder(nn.Module):
         x = linear(self.project, x) if self.project else x  # (B, T, D)
         if self.positions == "sinusoidal":
             x = x + sinusoids(x.shape[1], self.dim, x)
-        mask = None
-        if int(lengths.min()) < x.shape[1]:
-            steps = torch.arange(x.shape[1], device=x.device)
-            mask = (steps < lengths[:, None])[:, None, None, :]  # (B, 1, 1, T)
+        mask = attention_mask(lengths, x.shape[1])
         for layer in self.layers:
             x = layer(x, mask)
         return self.norm(x)
@@ -186,18 +184,34 @@ class Layer(nn.Module):
     def forward(self, x: Tensor, mask: Tensor | None) -> Tensor:
         """x (B, T, D), mask (B, 1, 1, T) true where a frame exists -> (B, T, D).
 
-        Dropout is applied to the output, not to the attention weights: these are never stored, so
-        memory grows with the number of frames and not with its square.
+        Dropout is applied to the output, not to the attention weights: these are never stored.
         """
-        batch, frames, dim = x.shape
-        split = linear(self.queries_keys_values, self.norm(x)).view(
-            batch, frames, 3, self.heads, -1
-        )
-        q, k, v = split.permute(2, 0, 3, 1, 4)  # (B, heads, T, D / heads) each
-        mixed = scaled_dot_product_attention(q, k, v, attn_mask=mask)
-        mixed = mixed.transpose(1, 2).reshape(batch, frames, dim)
+        mixed = attend(linear(self.queries_keys_values, self.norm(x)), self.heads, mask)
         x = x + self.dropout(linear(self.out, mixed))
         return x if self.feedforward is None else x + self.dropout(in_parts(self.feedforward, x))
+
+
+def attention_mask(lengths: Tensor, frames: int) -> Tensor | None:
+    """Which frames exist, (B, 1, 1, T); None if no recording is padded."""
+    if int(lengths.min()) >= frames:
+        return None
+    return (torch.arange(frames, device=lengths.device) < lengths[:, None])[:, None, None, :]
+
+
+def attend(mapped: Tensor, heads: int, mask: Tensor | None) -> Tensor:
+    """Scaled dot-product attention of each head, the heads side by side: (B, T, D).
+
+    The attention weights are never stored, so memory grows with the number of frames and not with
+    its square.
+
+    Args:
+        mapped: queries, keys and values, (B, T, 3 * D).
+        mask: see `attention_mask`.
+    """
+    batch, frames, _ = mapped.shape
+    q, k, v = mapped.view(batch, frames, 3, heads, -1).permute(2, 0, 3, 1, 4)  # (B, heads, T, D/h)
+    mixed = scaled_dot_product_attention(q, k, v, attn_mask=mask)
+    return mixed.transpose(1, 2).reshape(batch, frames, -1)
 
 
 def sinusoids(frames: int, dim: int, like: Tensor) -> Tensor:

@@ -49,16 +49,10 @@ class Recurrent(nn.Module):
         head: int = 64,
     ):
         super().__init__()
-        if cell not in CELLS:
-            raise MuseError(f"model.cell={cell}: expected one of {', '.join(CELLS)}.")
-        check_sizes(hidden=hidden, layers=layers, head=head)
-        check_dropout(dropout)
+        check_recurrent(cell, hidden, layers, dropout)
+        check_sizes(head=head)
         self.project = nn.Linear(inputs, hidden, bias=False)
-        if bidirectional:
-            self.encoder = Bidirectional(CELLS[cell], hidden, layers, dropout)
-        else:
-            between = dropout if layers > 1 else 0.0
-            self.encoder = CELLS[cell](hidden, hidden, layers, dropout=between)
+        self.encoder = recurrent_layers(cell, hidden, hidden, layers, bidirectional, dropout)
         self.bidirectional = bidirectional
         self.head = nn.Sequential(
             nn.Linear(hidden * (2 if bidirectional else 1), head),
@@ -80,18 +74,40 @@ class Recurrent(nn.Module):
         return in_parts(self.head, x).transpose(0, 1)  # (B, T, O)
 
 
+def check_recurrent(cell: str, hidden: int, layers: int, dropout: float) -> None:
+    """Raise MuseError for settings that `recurrent_layers` cannot be made of."""
+    if cell not in CELLS:
+        raise MuseError(f"model.cell={cell}: expected one of {', '.join(CELLS)}.")
+    check_sizes(hidden=hidden, layers=layers)
+    check_dropout(dropout)
+
+
+def recurrent_layers(
+    cell: str, inputs: int, hidden: int, layers: int, bidirectional: bool, dropout: float
+) -> nn.Module:
+    """Recurrent layers in one direction (see `recur`) or in both; dropout is between the layers."""
+    if bidirectional:
+        return Bidirectional(CELLS[cell], inputs, hidden, layers, dropout)
+    return CELLS[cell](inputs, hidden, layers, dropout=dropout if layers > 1 else 0.0)
+
+
 class Bidirectional(nn.Module):
     """Recurrent layers in both directions; the backward one starts at each recording's own end."""
 
-    def __init__(self, cell: type[nn.RNNBase], hidden: int, layers: int, dropout: float):
+    def __init__(
+        self, cell: type[nn.RNNBase], inputs: int, hidden: int, layers: int, dropout: float
+    ):
         super().__init__()
-        sizes = [hidden] + [2 * hidden] * (layers - 1)
+        sizes = [inputs] + [2 * hidden] * (layers - 1)
         self.ahead = nn.ModuleList(cell(size, hidden) for size in sizes)
         self.back = nn.ModuleList(cell(size, hidden) for size in sizes)
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, x: Tensor, lengths: Tensor, project: Tensor | None = None) -> Tensor:
-        """x (T, B, H), or (T, B, F) with ``project`` (H, F); lengths (B,) -> (T, B, 2H)."""
+        """x (T, B, inputs), lengths (B,) -> (T, B, 2H).
+
+        With ``project`` (inputs, F), the weights of a layer in front, x is (T, B, F).
+        """
         steps = torch.arange(len(x), device=x.device)[:, None]
         turned = lengths - 1 - steps  # (T, B)
         turned = torch.where(turned >= 0, turned, steps)  # padding stays in place
@@ -107,7 +123,8 @@ def recur(cell: nn.RNNBase, x: Tensor, project: Tensor | None = None) -> Tensor:
     """What a recurrent module in one direction gives for x: (T, B, H).
 
     Args:
-        x: (T, B, H), or (T, B, F) with ``project`` (H, F), the weights of a layer in front.
+        x: (T, B, inputs), or (T, B, F) with ``project`` (inputs, F), the weights of a layer in
+            front.
     """
     if project is None:
         return cell(x)[0]
