@@ -78,7 +78,7 @@ def test_published_numbers_are_those_of_the_paper():
     tables = {table.task: table for table in read_paper("muse2021").tables}
 
     def value(task: str, features: str, *where: str, system: str = "LSTM") -> float:
-        return tables[task].values[Row(system, features), *where]
+        return tables[task].numbers[Row(system, features), *where]
 
     # read off Table 3 of the paper
     assert value("stress", "egemaps", "combined", "devel") == 0.5068

@@ -103,7 +103,7 @@ def line_of(sources: Sources, row: Row) -> Line:
     line = Line(
         sources.paper.row_name(row),
         {target: cell for target, cell in found.items() if cell},
-        {key[1:]: value for key, value in table.values.items() if key[0] == row},
+        {key[1:]: value for key, value in table.numbers.items() if key[0] == row},
     )
     if table.combined:
         combine(line, table.targets)

@@ -31,7 +31,7 @@ class Table:
     combined: bool  # whether it has their mean
     partitions: list[str]  # those that it has numbers of
     rows: list[Row]
-    values: dict[tuple[Row, str, str], float]  # row, target, partition -> CCC, or F1 in per cent
+    numbers: dict[tuple[Row, str, str], float]  # row, target, partition -> CCC, or F1 in per cent
     percent: bool  # whether they are F1 in per cent
 
 
