@@ -83,7 +83,8 @@ def test_help_of_a_command_tells_every_setting():
     text = help_text("train", [])
     for word in (
         "physio, sent, stress, wilder",
-        "attention, attention_lstm, gru, lstm",
+        "attention, attention_lstm, cai_attention, cai_attention_lstm, gated_cnn, gated_cnn_lstm, "
+        "gru, lstm, plain",
         "data.root",
         "model.hidden",
     ):
@@ -122,7 +123,7 @@ def test_help_has_choices_and_the_configs_of_the_user(tmp_path):
     (tmp_path / "model").mkdir()
     (tmp_path / "model/mine.yaml").write_text("_target_: mine.Model\nwidth: 3\n")
     text = help_text("train", ["--config-dir", str(tmp_path), "model=mine"])
-    assert "lstm, mine" in text and "settings of the model (model=mine)" in text
+    assert "lstm, plain, mine" in text and "settings of the model (model=mine)" in text
     assert "model.width = 3" in text
     assert "Training loss. One of ccc, mse, l1, cross_entropy. (that of the task)" in text
     assert "lr               Initial learning rate of Adam. (as published, else 0.002)" in text
@@ -232,7 +233,7 @@ def fails(monkeypatch, tmp_path, capsys):
         ),
         (
             ["task=stress", "features=a", "model=cnn"],
-            "model=cnn: expected one of attention, attention_lstm, gru",
+            "model=cnn: expected one of attention, attention_lstm, cai_attention, ",
         ),
         (["task=stress", "features=a", "lr2=3"], "no setting 'lr2'. Did you mean 'lr'?\nThe setti"),
         (
@@ -252,9 +253,10 @@ def fails(monkeypatch, tmp_path, capsys):
         (["task=stress", "features=a", "lr=-1"], "lr=-1.0: expected more than 0 and at most 10"),
         (["task=stress", "features=[a"], "In a shell a list needs quotes"),
         (["task=stress", "features=a", "jobs=2"], "'jobs' any more: it is called workers."),
+        (["task=stress", "features=a", "plateau.on=loss"], "its parts are lr_on (devel or loss)"),
         (
             ["task=stress", "features=a", "model.attention_layers=2"],
-            "no setting 'model.attention_layers'; models that have it: attention_lstm.",
+            "no setting 'model.attention_layers'; models that have it: attention_lstm, cai_",
         ),
         (
             ["task=stress", "features=a", "model=gru", "model.cell=lstm"],

@@ -136,6 +136,27 @@ def scripted(config, scores: list[float]) -> tuple[list[dict], object]:
     return records, result
 
 
+def test_without_patience_all_epochs_are_trained_and_the_best_is_kept(config):
+    scores = [0.3, *[0.1] * 29]
+    records, result = scripted(replace(config, epochs=30, patience=None), scores)
+    assert (len(records), result.epochs, result.best_epoch) == (30, 30, 1)
+    assert len(scripted(replace(config, epochs=30), scores)[0]) == 16
+
+
+def test_the_learning_rate_may_wait_for_the_training_loss(config, monkeypatch):
+    """Halved after more than lr_patience epochs without a lower loss, whatever devel does."""
+    losses = iter([0.9, 0.8, 0.85, 0.8, 0.8, 0.7, 0.75, 0.75, 0.75, 0.6])
+    monkeypatch.setattr(
+        "muse.training.loop.train_epoch",
+        lambda *_: torch.tensor([1.0, -1.0]) * 0.1 + next(losses),  # the mean of two steps
+    )
+    settings = {"epochs": 10, "patience": None, "lr_patience": 2, "lr_on": "loss"}
+    scores = [k / 10 for k in range(10)]
+    records, _ = scripted(replace(config, **settings), scores)
+    rates = [record["lr"] for record in records]
+    assert rates == pytest.approx([0.01] * 5 + [0.005] * 4 + [0.0025])
+
+
 def test_early_stop_after_patience_epochs_without_a_better_score(config):
     scores = [0.1, 0.3, 0.2, 0.3, 0.25, 0.9]
     records, result = scripted(replace(config, epochs=6, patience=3), scores)

@@ -17,7 +17,7 @@ NOT_SETTINGS = ("job", "feature_sets", "task", "to", "model", "recipes")
 SECTIONS = {
     "what is trained": ("features", "target", "joint", "runs", "select", "method", "out_of_fold"),
     "training": ("lr", "epochs", "batch_size", "seeds", "patience", "weight_decay", "loss",
-                 "lr_patience", "lr_factor", "lr_floor"),
+                 "lr_on", "lr_patience", "lr_factor", "lr_floor"),
     "data": ("data", "standardise", "standardise_over", "window", "hop", "missing", "storage"),
     "scores and output": ("ccc", "bootstrap", "crossfit", "tensorboard"),
     "sweeps": ("rerun", "show_test"),

@@ -20,6 +20,8 @@ from muse.errors import MuseError, did_you_mean
 
 # settings of config.yaml of runs made before -> the name of today
 RENAMED = {"jobs": "workers"}
+# names that other tools have -> those of muse
+ELSEWHERE = {"plateau": "lr_on (devel or loss), lr_patience, lr_factor and lr_floor"}
 
 
 def register_resolvers(words: list[str]) -> None:
@@ -157,6 +159,8 @@ def _unknown(command: str, key: str, words: Sequence[str], folders: list[Path]) 
     parent, _, name = key.rpartition(".")
     if key in RENAMED:
         return f"there is no setting '{key}' any more: it is called {RENAMED[key]}."
+    if key in ELSEWHERE:
+        return f"there is no setting '{key}'; its parts are {ELSEWHERE[key]}."
     known = known_keys(command, parent, folders)
     if parent == "model" and name in known:
         chosen = next((w[6:] for w in words if w.startswith("model=")), "lstm")

@@ -49,8 +49,13 @@ class TrainConfig(Settings):
     weight_decay: float = setting("L2 penalty of Adam.", low=0)
     batch_size: int = setting("Windows per training step.", low=1)
     epochs: int = setting("Epochs at most.", low=1)
-    patience: int = setting("Epochs without a better devel score before training stops.", low=1)
-    lr_patience: int = setting("Epochs without a better devel score before lr is reduced.", low=0)
+    patience: int | None = setting("Epochs without a better devel score before training stops; "
+                                   "null: all epochs are trained.", low=1)  # fmt: skip
+    lr_on: str = setting("What lr_patience waits for: a better devel score, or a lower training "
+                         "loss (mean of the epoch).", choices=("devel", "loss"),
+                         implied="devel")  # fmt: skip
+    lr_patience: int = setting("Epochs without a better devel score (or a lower loss, see lr_on) "
+                               "before lr is reduced.", low=0)  # fmt: skip
     lr_factor: float = setting("Factor of that reduction.", above=0, below=1)
     lr_floor: float = setting("Lowest learning rate.", low=0)
     seeds: Any = setting("Number of seeds (101, 102, ...), or a list of them: [101,107].")

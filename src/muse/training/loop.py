@@ -89,7 +89,7 @@ def train_seed(
             if value > best:
                 state = progress.model.state_dict()
                 progress.best = {k: v.detach().cpu().clone() for k, v in state.items()}
-            progress.plateau.step(1 - value)
+            progress.plateau.step(1 - value if config.lr_on == "devel" else losses.mean().item())
             history.append(
                 {
                     "seed": seed,
@@ -140,10 +140,9 @@ def _best_epoch(history: list[dict]) -> int:
 
 def _ended(config: TrainConfig, history: list[dict]) -> bool:
     """Whether all epochs are trained, or devel has not improved for `patience` of them."""
-    if not history:
-        return False
-    patient = len(history) - _best_epoch(history) < config.patience
-    return len(history) >= config.epochs or not patient
+    if not history or len(history) >= config.epochs:
+        return len(history) >= config.epochs
+    return config.patience is not None and len(history) - _best_epoch(history) >= config.patience
 
 
 def train_epoch(
