@@ -74,23 +74,26 @@ def draw_curves(title: str, metric: str, records: Sequence[dict]) -> Figure:
     """Draw the training of every seed: scores over epochs, the best epoch, and the learning rate.
 
     Args:
-        metric: what `devel` of a record is, on the y axis.
-        records: of the epochs in their order: target, seed, epoch, devel, lr and, if the training
-            loss is the CCC's, train.
+        metric: what is on the y axis: `devel` of a record, or without it `loss`.
+        records: of the epochs in their order: target, seed, epoch, loss, lr and, if it was looked
+            at, devel; if the training loss is the CCC's, train.
     """
     targets = list(dict.fromkeys(record["target"] for record in records))
     seeds = list(dict.fromkeys(record["seed"] for record in records))
+    with_devel = "devel" in records[0]
     figure = Figure(figsize=(1 + 5 * len(targets), 5), layout="constrained")
     panels = figure.subplots(2, len(targets), squeeze=False, sharex="col", height_ratios=(3, 1))
     for (scores, rates), target in zip(panels.T, targets, strict=True):
         for number, seed in enumerate(seeds):
             own = [r for r in records if (r["target"], r["seed"]) == (target, seed)]
-            epochs, devel = [r["epoch"] for r in own], [r["devel"] for r in own]
-            color, best = f"C{number % 10}", int(np.argmax(devel))
-            if "train" in own[0]:
+            epochs, color = [r["epoch"] for r in own], f"C{number % 10}"
+            watched = [r["devel" if with_devel else "loss"] for r in own]
+            if with_devel and "train" in own[0]:
                 scores.plot(epochs, [r["train"] for r in own], color=color, lw=0.8, ls=":")
-            scores.plot(epochs, devel, color=color, lw=1.3, label=f"seed {seed}")
-            scores.plot(epochs[best], devel[best], "o", color=color)
+            scores.plot(epochs, watched, color=color, lw=1.3, label=f"seed {seed}")
+            if with_devel:
+                best = int(np.argmax(watched))
+                scores.plot(epochs[best], watched[best], "o", color=color)
             rates.step(epochs, [r["lr"] for r in own], color=color, lw=1.3, where="mid")
         scores.set(title=target, ylabel=metric)
         rates.set(xlabel="epoch", ylabel="learning rate", yscale="log")
@@ -100,7 +103,8 @@ def draw_curves(title: str, metric: str, records: Sequence[dict]) -> Figure:
     if len(seeds) <= 10:
         panels[0, 0].legend(fontsize=8, frameon=False)
     dotted = "; dotted: mean CCC of the training windows" if "train" in records[0] else ""
-    figure.suptitle(f"{title}\nbest epochs marked{dotted}", fontsize=10)
+    what = f"best epochs marked{dotted}" if with_devel else "retrained on train and devel"
+    figure.suptitle(f"{title}\n{what}", fontsize=10)
     return figure
 
 

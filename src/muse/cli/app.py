@@ -40,8 +40,10 @@ def run(command: str) -> None:
     mended = without_dashes(command, words)
     if mended:
         sys.exit(f"muse {command}: settings are key=value, without dashes. Type: {mended}")
-    if command == "train" and any(word.startswith("resume=") for word in words):
-        command = "resume"
+    if command == "train":  # the settings of these are in the folder of a run
+        others = (other for other in ("resume", "retrain") for word in words
+                  if word.startswith(f"{other}="))  # fmt: skip
+        command = next(others, command)
     if set(MULTIRUN) & set(words) and command not in SWEPT:
         sys.exit(f"muse {command}: has no sweeps; -m is for {' and '.join(SWEPT)} only.")
     try:

@@ -11,7 +11,7 @@ from muse.config.overrides import SWEPT, config_dirs
 from muse.config.shipped import GROUPS, group_files, shipped
 
 # groups, or filled in by muse
-NOT_SETTINGS = ("job", "feature_sets", "task", "to", "model", "recipes")
+NOT_SETTINGS = ("job", "retrained", "feature_sets", "task", "to", "model", "recipes")
 
 # the settings of a training by what they are about; those that people change most come first
 SECTIONS = {

@@ -73,6 +73,8 @@ def _compared(used: LoadedRun, package: Package, target: str, partition: str, no
     result = used.saved.result
     if result["data"]["partitions"].get(partition) != package.digests[partition]:
         return "other data"
+    if "retrained" in result and partition != "test":
+        return "none, it was trained on"
     kept = result["targets"][target].get(partition)
     if kept is None:
         return "no score"

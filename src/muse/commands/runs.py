@@ -48,6 +48,6 @@ def _cells(run: ListedRun) -> list[str]:
         run.task + "".join(marks),
         ", ".join(run.targets),
         ("fusion of " if run.fusion else "") + " + ".join(run.features),
-        ", ".join(f"{score:.4f}" for score in run.devel),
+        "retrained" if run.retrained else ", ".join(f"{score:.4f}" for score in run.devel),
         str(run.folder),
     ]

@@ -8,7 +8,7 @@ from muse.config.importing import ImportConfig
 from muse.config.package import CheckConfig, SynthConfig
 from muse.config.table import RunsConfig, SummaryConfig, TableConfig
 from muse.config.train import FuseConfig, TrainConfig
-from muse.config.use import EvaluateConfig, PredictConfig, ResumeConfig
+from muse.config.use import EvaluateConfig, PredictConfig, ResumeConfig, RetrainConfig
 
 
 class Command(NamedTuple):
@@ -50,6 +50,11 @@ COMMANDS = {
         "Continue an interrupted training where it stood.",
         "muse resume outputs/train/RUN",
         "resume",
+    ),
+    "retrain": Command(
+        "Train a finished run again, on train and devel together.",
+        "muse retrain outputs/train/RUN",
+        "retrain",
     ),
     "evaluate": Command(
         "Score a trained model again, from its weights.",
@@ -94,6 +99,7 @@ SCHEMAS = {
     "train": TrainConfig,
     "fuse": FuseConfig,
     "resume": ResumeConfig,
+    "retrain": RetrainConfig,
     "evaluate": EvaluateConfig,
     "predict": PredictConfig,
     "check": CheckConfig,

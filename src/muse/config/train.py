@@ -17,6 +17,35 @@ from muse.errors import MuseError
 
 
 @dataclass
+class Schedule:
+    """How a seed of a model is trained again."""
+
+    model: str = setting("Its targets, joined by +.")
+    seed: int = setting("The seed.")
+    best: bool = setting("Whether it was the best on devel.")
+    epochs: int = setting("Epochs to train: as many as were best on devel.")
+    lr: dict[int, float] = setting("Learning rate, from this epoch on.")
+
+
+@dataclass
+class Retrained:
+    """What a retrained run has from the run that was chosen on devel, see muse.training.retrain."""
+
+    run: str = setting("The folder of that run.", identity=False)
+    run_id: str = setting("Its run id.")
+    digest: str = setting("Of its data.", identity="indirect")
+    schedules: list[Schedule] = setting("For each model and seed.", identity="indirect")
+
+    def of(self, model: str, seed: int) -> Schedule:
+        """The schedule of a seed of a model."""
+        return next(s for s in self.schedules if (s.model, s.seed) == (model, seed))
+
+    def best_seed(self, model: str) -> int:
+        """The seed of a model that was best on devel."""
+        return next(s.seed for s in self.schedules if s.model == model and s.best)
+
+
+@dataclass
 class TrainConfig(Settings):
     """Settings of `muse train`."""
 
@@ -78,6 +107,7 @@ class TrainConfig(Settings):
     feature_sets: dict[str, FeatureSet] = setting("Metadata of the public feature sets.",
                                                   identity="indirect")  # fmt: skip
     job: JobInfo | None = setting("Filled in by muse.", identity=False, default=None)
+    retrained: Retrained | None = setting("Filled in by muse retrain.", implied=None, default=None)
     fusion: ClassVar[bool] = False  # whether members are fused: the one place that knows
 
     def __post_init__(self):

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from muse.config.fields import Settings, names_of, setting
-from muse.config.shared import PARTITIONS, DataConfig
+from muse.config.shared import PARTITIONS, DataConfig, JobInfo
 
 
 @dataclass
@@ -33,6 +33,15 @@ class ResumeConfig(UseConfig):
     """Settings of `muse resume` and `muse train resume=...`."""
 
     resume: str = setting("The run folder to continue, or latest: the newest that is not finished.")
+
+
+@dataclass
+class RetrainConfig(UseConfig):
+    """Settings of `muse retrain` and `muse train retrain=...`."""
+
+    retrain: str = setting("The run folder, or latest: the newest finished run below outputs.")
+    workers: int | None = setting("Seeds trained in parallel; -1: one per core; null: as the run.")
+    job: JobInfo | None = setting("Filled in by muse.", default=None)
 
 
 @dataclass

@@ -83,6 +83,11 @@ def _result(config: FuseConfig, folder: str) -> dict:
     if config.target not in run.result["targets"]:
         known = ", ".join(run.result["targets"])
         raise MuseError(f"{folder}: has no target {config.target}; it was trained on {known}.")
+    if "retrained" in run.result:
+        raise MuseError(
+            f"{folder}: was retrained on train and devel, so there is no devel left to choose a "
+            f"fusion on. Fuse the run that it was made from: {run.result['retrained']['run']}"
+        )
     for name in run.result["files"]:
         parts = Path(name).parts
         if parts[0] != "weights" and config.target in parts:
@@ -106,6 +111,7 @@ def _best(config: FuseConfig, name: str) -> Path:
             run.result["task"] == config.task.name
             and run.result["features"] in ([name], expanded)
             and not run.fusion
+            and not run.retrained
             and target
             and not run.result["debug"]
             and Path(run.result["data"]["folder"]).absolute() == package.absolute()

@@ -1,5 +1,6 @@
 """The models of a finished run, applied to a package."""
 
+import logging
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
@@ -20,6 +21,8 @@ from muse.runs.read import SavedRun, read_run, settings_here
 from muse.runs.weights import LoadedModel, load_model_file
 from muse.training.device import prepare
 from muse.training.loop import predict
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -102,6 +105,8 @@ def load_run(use: UseConfig, folder: str) -> LoadedRun:
     config = settings_here(saved.config, use)
     path = saved.folder / "config.yaml"
     check_trusted(path, str(config.model["_target_"]), use.trust)
+    if "retrained" in saved.result:
+        log.info("%s was retrained: it was trained on train and devel.", saved.folder)
     device = prepare(config.device, config.threads)
     models = {}
     for target, part in saved.result["targets"].items():

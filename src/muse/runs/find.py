@@ -27,6 +27,7 @@ class ListedRun:
     synthetic: bool = False
     debug: bool = False
     devel: tuple[float, ...] = ()  # of a finished run, one for each target
+    retrained: bool = False  # on train and devel
 
 
 def listed_runs(root: Path) -> list[ListedRun]:
@@ -83,6 +84,7 @@ def _listed(folder: Path) -> ListedRun:
             return ListedRun(
                 folder, changed, status_of(folder)[0], config.task.name, tuple(config.targets),
                 tuple(config.features or config.runs or config.select.features), config.fusion,
+                retrained=config.retrained is not None,
             )  # fmt: skip
         result = read_result(folder)
     except MuseError:
@@ -92,4 +94,5 @@ def _listed(folder: Path) -> ListedRun:
         folder, changed, "finished", result["task"], tuple(targets), tuple(result["features"]),
         is_fusion(result), result["synthetic"], result["debug"],
         tuple(part["devel"][result["metric"]] for part in targets.values() if part["devel"]),
+        "retrained" in result,
     )  # fmt: skip

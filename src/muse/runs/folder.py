@@ -18,7 +18,9 @@ result.json (format 2): `run_id`, `command`, `muse` (version), `task`, `features
 `metric`, `synthetic` (data made by `muse synth`), `debug` (not on all recordings, or chosen on
 train), `members` (of a fusion: name and run folder), `data` (folder, digest, and a digest for each
 partition), `seconds` (in epochs, over all sittings), `environment` (versions, device,
-see muse.runs.environment), `targets` and, with two targets or more, `combined` (mean over targets;
+see muse.runs.environment), `retrained` (of a run of `muse retrain`: the folder and the run id of
+the run that it was made from; `train` is then train and devel, and there is no devel score:
+null), `targets` and, with two targets or more, `combined` (mean over targets;
 devel, test). Each target has
 `best_seed`, `best_epoch`, `weights`, `standardised` (feature sets), `train`, `devel` and `test`
 (scores of the best seed; null without labels), `test_last` (the metric on test with the weights of

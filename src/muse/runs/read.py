@@ -72,6 +72,11 @@ class FinishedRun:
         """Whether it is a late fusion of other runs."""
         return is_fusion(self.result)
 
+    @property
+    def retrained(self) -> bool:
+        """Whether it was trained on devel as well, so that nothing can be chosen by its scores."""
+        return "retrained" in self.result
+
 
 def finished_runs(root: Path) -> Iterator[FinishedRun]:
     """The finished runs below a folder, in the order of their names; damaged ones are reported."""
@@ -227,12 +232,25 @@ def _is_sound(result: dict) -> bool:
             and isinstance(result["data"]["folder"], str)
             and all(map(is_name, [*targets, *result["features"], *result.get("members", [])]))
             and all(isinstance(t[key], int) for t in targets.values() for key in SEED_KEYS)
-            and all(_is_spread(t["over_seeds"]["devel"]) for t in targets.values())
+            and (_is_retrained(result) if "retrained" in result else _has_devel(result))
             and isinstance(result["model"], dict)
             and isinstance(result["features"], list)
         )
     except (KeyError, TypeError, AttributeError):
         return False
+
+
+def _has_devel(result: dict) -> bool:
+    """Whether every target has devel scores over its seeds."""
+    return all(_is_spread(t["over_seeds"]["devel"]) for t in result["targets"].values())
+
+
+def _is_retrained(result: dict) -> bool:
+    """Whether no target has a devel score, and the run that the run was made from is named."""
+    named = all(isinstance(result["retrained"][key], str) for key in ("run", "run_id"))
+    return named and all(
+        t["devel"] is None and t["over_seeds"]["devel"] is None for t in result["targets"].values()
+    )
 
 
 def _is_spread(over: dict) -> bool:

@@ -28,15 +28,20 @@ def report(root: Path, show_test: bool) -> int:
     folders = job_folders(root)
     if not folders:
         raise MuseError(f"{root}: no jobs here; expected the folder of a sweep of `muse train -m`.")
-    rows, failures = [], []
+    rows, failures, retrained = [], [], []
     for folder in folders:
-        try:
-            rows += _rows(folder)
-        except MuseError as error:
-            failures.append(f"damaged: {folder}\n  {error}")
-            continue
         if state_of(folder) != "finished":
             failures.append(_failure(folder))
+            continue
+        try:
+            run = _run_of(folder)
+            result = read_result(run)
+            if "retrained" in result:
+                retrained.append(folder)
+            else:
+                rows += _rows(run, result)
+        except MuseError as error:
+            failures.append(f"damaged: {folder}\n  {error}")
     scores = pd.DataFrame([row for row, _ in rows], columns=SCORES)
     settings = pd.DataFrame([row for _, row in rows], dtype=object).fillna("")
     axes = []
@@ -54,6 +59,8 @@ def report(root: Path, show_test: bool) -> int:
     table = pd.concat(boards) if boards else scores.drop(columns="title")
     write_text(root / "leaderboard.csv", csv_text(table))
     print(f"\n{root / 'leaderboard.csv'}")
+    for folder in retrained:
+        print(f"\nretrained on train and devel, no devel score: {folder}")
     for failure in failures[:SHOWN]:
         print(f"\n{failure}")
     if len(failures) > SHOWN:
@@ -61,18 +68,20 @@ def report(root: Path, show_test: bool) -> int:
     return len(failures)
 
 
-def _rows(folder: Path) -> Iterator[tuple[tuple, dict[str, str]]]:
-    """For each target of a finished job its scores, see SCORES, and settings."""
-    if state_of(folder) != "finished":
-        return
-    run = folder
-    if not (folder / "result.json").exists():
-        try:
-            run = Path(json.loads(read_regular(folder / LINK_FILE))["run"])
-        except (OSError, ValueError, KeyError, TypeError, RecursionError):
-            path = folder / LINK_FILE
-            raise MuseError(f"{path}: damaged. Delete it; the sweep writes it again.") from None
-    result, config = read_result(run), read_settings(run)
+def _run_of(folder: Path) -> Path:
+    """The folder of a finished job, or of the run that has its numbers."""
+    if (folder / "result.json").exists():
+        return folder
+    try:
+        return Path(json.loads(read_regular(folder / LINK_FILE))["run"])
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        path = folder / LINK_FILE
+        raise MuseError(f"{path}: damaged. Delete it; the sweep writes it again.") from None
+
+
+def _rows(run: Path, result: dict) -> Iterator[tuple[tuple, dict[str, str]]]:
+    """For each target of a finished run its scores, see SCORES, and settings."""
+    config = read_settings(run)
     settings = dict(_flat(numbers_of(config)))
     if config.fusion and config.method != "lstm":  # its weights and seed follow from the method
         settings = {name: value for name, value in settings.items() if not _of_model(name)}

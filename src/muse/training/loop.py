@@ -33,7 +33,7 @@ class SeedResult:
     """What is left of one seed."""
 
     seed: int
-    devel: float  # best score, reached in `best_epoch`
+    devel: float | None  # best score, reached in `best_epoch`; None if it was not looked at
     best_epoch: int
     epochs: int  # trained, early stop included
     weights: dict[str, Tensor]  # of the best epoch, on the CPU
@@ -68,7 +68,7 @@ def train_seed(
         if not list(model.parameters()):  # nothing to learn, such as a mean of predictions
             state = model.state_dict()
             return SeedResult(seed, score(predict(model, devel)), 0, 0, state, state)
-        progress = _start(config, model, train, shuffle)
+        progress = start_state(config, model, train, shuffle)
         windows = cut_windows(train.samples, config.window, config.hop)
         start_training()
         if checkpoint:
@@ -81,9 +81,9 @@ def train_seed(
             lr = progress.optimiser.param_groups[0]["lr"]
             order = torch.randperm(len(windows), generator=shuffle).numpy()
             losses = train_epoch(progress.model, progress.optimiser, train, windows[order], config)
-            _check_finite("the loss", losses, seed, epoch, lr)
+            check_finite("the loss", losses, seed, epoch, lr)
             output = predict(progress.model, devel)
-            _check_finite("a devel prediction", torch.from_numpy(output), seed, epoch, lr)
+            check_finite("a devel prediction", torch.from_numpy(output), seed, epoch, lr)
             value = score(output)
             best = history[-1]["best"] if history else -math.inf
             if value > best:
@@ -110,7 +110,7 @@ def train_seed(
     )
 
 
-def _start(
+def start_state(
     config: TrainConfig, model: nn.Module, train: Frames, shuffle: torch.Generator
 ) -> TrainState:
     """A new model with its optimiser and scheduler."""
@@ -222,7 +222,7 @@ def seeded(seed: int, device: torch.device) -> Iterator[tuple[torch.Generator, C
         yield shuffle, lambda: torch.manual_seed(dropout & mask)
 
 
-def _check_finite(what: str, values: Tensor, seed: int, epoch: int, lr: float) -> None:
+def check_finite(what: str, values: Tensor, seed: int, epoch: int, lr: float) -> None:
     """Raise if a loss (one per step) or a prediction (after the last step) is not finite."""
     wrong = (~values.isfinite()).nonzero()
     if len(wrong):

@@ -27,7 +27,7 @@ from muse.training.device import give_back_memory, prepare
 from muse.training.loop import new_model
 from muse.training.memory import expected_memory
 from muse.training.prepare import ModelPlan
-from muse.training.seeds import SeedOutcome, train_fold, train_one
+from muse.training.seeds import SeedOutcome, retrain_one, train_fold, train_one
 
 POLL_SECONDS = 0.05
 
@@ -55,6 +55,8 @@ class Run:
         arguments = self.config, job, unit.seed, lambda record: on_epoch(about | record)
         if unit.fold:
             return train_fold(*arguments, unit.fold, self.checkpoints)
+        if self.config.retrained:
+            return retrain_one(*arguments, self.checkpoints)
         return train_one(*arguments, self.checkpoints)
 
 

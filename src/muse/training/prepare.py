@@ -4,7 +4,6 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from muse.config.shared import PARTITIONS
 from muse.config.train import TrainConfig
 from muse.data.layout import expand_features, is_standardised
 from muse.data.recordings import Package
@@ -89,11 +88,14 @@ def plan_models(config: TrainConfig, package: Package, device: torch.device) -> 
         chosen = tuple(standardised[group[0]])
         if chosen not in shared:
             scaling = fit_scaling(package, list(chosen), windows)
-            frames = {p: to_frames(package, p, config.targets, scaling, device) for p in PARTITIONS}
+            frames = {
+                p: to_frames(package, p, config.targets, scaling, device)
+                for p in package.partitions
+            }
             shared[chosen] = scaling, frames
         scaling, frames = shared[chosen]
         columns = [config.targets.index(target) for target in group]
         own = {p: replace(f, labels=f.labels[:, columns]) for p, f in frames.items()}
-        labelled = {t: [p for p in PARTITIONS if package.labelled(p, t)] for t in group}
+        labelled = {t: [p for p in package.partitions if package.labelled(p, t)] for t in group}
         plans.append(ModelPlan(group, list(chosen), scaling, own, labelled))
     return plans

@@ -14,6 +14,7 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 from muse import terminal
 from muse.config.train import TrainConfig
 from muse.files import open_regular, write_text
+from muse.terminal import counted
 from muse.training.prepare import ModelPlan
 from muse.training.seeds import SeedOutcome
 
@@ -50,7 +51,7 @@ class Recorder:
             for name in [n for n in ("loss", "train", "devel", "lr") if n in record]:
                 writer.add_scalar(name, record[name], record["epoch"])
         self.bar.set_description(f"{record['target']} seed {record['seed']}", refresh=False)
-        scores = {name: f"{record[name]:.3f}" for name in ("devel", "best")}
+        scores = {name: f"{record[name]:.3f}" for name in ("devel", "best") if name in record}
         self.bar.set_postfix(scores, refresh=False)
         self.bar.update()
 
@@ -62,7 +63,12 @@ class Recorder:
         for target in self.job.targets:
             devel, test = row["devel"][target], row["test"][target]
             tested = "" if test is None else f", test {test:.4f}"
-            log.info("%s%s: devel %.4f%s%s", target, of_seed, devel, in_epoch, tested)
+            scored = (
+                f"devel {devel:.4f}{in_epoch}"
+                if devel is not None
+                else (f"retrained for {counted(row['epochs'], 'epoch')}")
+            )
+            log.info("%s%s: %s%s", target, of_seed, scored, tested)
 
     def on_fold(self, outcome: SeedOutcome) -> np.ndarray:
         """As on_seed, for a model that leaves recordings out; returns what it predicts of train."""

@@ -8,7 +8,6 @@ from shlex import quote
 
 import numpy as np
 
-from muse.config.shared import PARTITIONS
 from muse.config.train import TrainConfig
 from muse.data.heads import head_of
 from muse.data.recordings import Package, load_package
@@ -23,6 +22,7 @@ from muse.training.device import prepare
 from muse.training.parallel import Run, Unit, processes, trainer
 from muse.training.prepare import id_of, plan_models
 from muse.training.recorder import recording
+from muse.training.retrain import with_devel
 from muse.training.save import save_curves, save_job, save_out_of_fold
 from muse.training.seeds import best_of
 
@@ -67,8 +67,11 @@ def settle(config: TrainConfig) -> TrainConfig:
 
 def load_inputs(config: TrainConfig) -> Package:
     """What the models of a run read: a package, or the predictions of a fusion's members."""
-    if config.fusion:
-        return load_members(config)
+    package = load_members(config) if config.fusion else _load_package(config)
+    return with_devel(config, package) if config.retrained else package
+
+
+def _load_package(config: TrainConfig) -> Package:
     return load_package(
         config.task,
         config.targets,
@@ -127,9 +130,11 @@ def _train(config: TrainConfig, folder: Path, package: Package | None) -> dict:
         outcomes = train(units)
         for number, job in enumerate(jobs):
             recorder.of(job)
-            done = best_of(islice(outcomes, len(config.seeds)), recorder.on_seed)
+            chosen = config.retrained and config.retrained.best_seed(job.name)
+            done = best_of(islice(outcomes, len(config.seeds)), recorder.on_seed, chosen)
             targets |= save_job(config, folder, package, job, done)
-            _warn_constant(config, job.targets, done.outputs["devel"])
+            watched = "train" if config.retrained else "devel"
+            _warn_constant(config, job.targets, done.outputs[watched], watched)
             folds = [Unit(number, done.best.seed, k + 1) for k in range(config.crossfit)]
             if folds:
                 held_out = [recorder.on_fold(outcome) for outcome in train(folds)]
@@ -148,19 +153,22 @@ def _train(config: TrainConfig, folder: Path, package: Package | None) -> dict:
     return result
 
 
-def _warn_constant(config: TrainConfig, targets: list[str], output: np.ndarray) -> None:
+def _warn_constant(
+    config: TrainConfig, targets: list[str], output: np.ndarray, partition: str
+) -> None:
     """Warn of targets for which a model has learnt nothing.
 
     Args:
-        output: of the best seed on devel, (frames, outputs).
+        output: of the best seed on the partition, (frames, outputs).
     """
     for k, target in enumerate(targets):
         values = head_of(config.task).values(output, k)
         if np.ptp(values, axis=0).max() <= 1e-6 * max(1, np.abs(values).max()):
             log.warning(
-                "%s: the predictions of the best seed are constant on devel. Give a lower learning "
+                "%s: the predictions of the best seed are constant on %s. Give a lower learning "
                 "rate (lr=%g now), or standardise the features (standardise=true).",
                 target,
+                partition,
                 config.lr,
             )
 
@@ -185,6 +193,8 @@ def _result(config: TrainConfig, package: Package, id_: str, targets: dict[str, 
     }
     if config.fusion:
         result["members"] = dict(zip(config.features, config.runs, strict=True))
+    if config.retrained:
+        result["retrained"] = {"run": config.retrained.run, "run_id": config.retrained.run_id}
     if len(targets) > 1:
         result["combined"] = _combined(config, targets)
     return result
@@ -204,8 +214,7 @@ def _combined(config: TrainConfig, targets: dict[str, dict]) -> dict:
 
 def _sizes(package: Package) -> str:
     parts = []
-    for partition in PARTITIONS:
-        recordings = package.partitions[partition]
+    for partition, recordings in package.partitions.items():
         frames = sum(len(recording.rows) for recording in recordings)
         parts.append(f"{partition} {len(recordings)} recordings, {frames} frames")
     return "; ".join(parts)
@@ -218,24 +227,34 @@ def _summary(config: TrainConfig, package: Package, result: dict) -> str:
     title += (
         f": {metric_title(metric)}, best of {count} seed{'s' * (count > 1)} on {config.best_on}"
     )
+    if config.retrained:
+        title += f" in {config.retrained.run}, retrained on train and devel: no devel score"
     rows = [
         ["", "devel", "95 % interval", "mean of seeds", "test", "95 % interval", "seed", "epoch"]
     ]
     for target, part in result["targets"].items():
         over = part["over_seeds"]["devel"]
-        spread = "" if over["deviation"] is None else f" ± {over['deviation']:.4f}"
         row = [target]
         for scores in (part["devel"], part["test"]):
             row.append(f"{scores[metric]:.4f}" if scores else "no labels")
             row.append(format_interval(scores))
-        row.insert(3, f"{over['mean']:.4f}{spread}")
+        row.insert(3, _spread(over) if over else "")
+        if config.retrained:
+            row[1] = "trained on"
         rows.append([*row, str(part["best_seed"]), str(part["best_epoch"])])
     if "combined" in result:
         devel, test = (result["combined"][p] for p in ("devel", "test"))
+        devel = "" if devel is None else f"{devel:.4f}"
         test = "no labels" if test is None else f"{test:.4f}"
-        rows.append(["combined", f"{devel:.4f}", "", "", test, "", "", ""])
+        rows.append(["combined", devel, "", "", test, "", "", ""])
     if config.best_on == "train":
         trained = [f"{part['train'][metric]:.4f}" for part in result["targets"].values()]
         for row, cell in zip_longest(rows, ["train", *trained], fillvalue=""):
             row.insert(1, cell)
     return f"{title}\n{in_columns(rows)}"
+
+
+def _spread(over: dict) -> str:
+    """Mean and deviation over seeds."""
+    deviation = "" if over["deviation"] is None else f" ± {over['deviation']:.4f}"
+    return f"{over['mean']:.4f}{deviation}"

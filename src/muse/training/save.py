@@ -28,7 +28,10 @@ SCORED = ("devel", "test", "test_last")  # of each seed, see muse.training.seeds
 def save_job(
     config: TrainConfig, folder: Path, package: Package, plan: ModelPlan, done: ModelResult
 ) -> dict[str, dict]:
-    """Write the files of the best seed and return target -> its part of result.json."""
+    """Write the files of the best seed and return target -> its part of result.json.
+
+    A retrained run has no devel: what it has learnt from is train.
+    """
     weights = Path("weights") / f"{plan.name}.safetensors"
     about = {
         "task": config.task.name,
@@ -43,25 +46,24 @@ def save_job(
     head = head_of(config.task)
     finite = {
         p: _all_finite(f"{plan.name}, {p}", package.partitions[p], done.outputs[p])
-        for p in PARTITIONS
+        for p in package.partitions
     }
     result = {}
     for k, target in enumerate(plan.targets):
-        for partition in PARTITIONS:
-            recordings = package.partitions[partition]
+        for partition, recordings in package.partitions.items():
             values = head.values(done.outputs[partition], k)
             if finite[partition]:
                 save_predictions(head, folder, recordings, target, partition, values)
             _save_labels(head, folder, recordings, target, partition)
-        scores = {
+        scores = dict.fromkeys(PARTITIONS) | {
             partition: score_target(
                 config, plan.frames[partition], done.outputs[partition], k, config.bootstrap
             )
-            if partition in plan.labelled[target] and finite[partition]
-            else None
-            for partition in PARTITIONS
+            for partition in plan.labelled[target]
+            if finite[partition]
         }
-        _plot(config, folder, package, plan, done, k, scores["devel"])
+        if scores["devel"]:
+            _plot(config, folder, package, plan, done, k, scores["devel"])
         seeds = [row | {p: row[p][target] for p in SCORED} for row in done.seeds]
         result[target] = {
             "best_seed": done.best.seed,
@@ -179,6 +181,7 @@ def save_curves(
     if records:
         title = heading(config.task.title, config.describe(package.features), package.synthetic)
         watched = f"{config.best_on} {metric_title(metric_name(config.task.metric))}"
+        watched = "training loss" if config.retrained else watched
         save_figure(draw_curves(title, watched, records), folder / "plots" / "curves.png")
 
 

@@ -13,6 +13,7 @@ from muse.scoring import metric_name
 from muse.training.checkpoint import Checkpoint
 from muse.training.loop import SeedResult, new_model, predict, train_seed
 from muse.training.prepare import ModelPlan
+from muse.training.retrain import retrain_seed
 from muse.training.scores import mean_score, score_target
 
 
@@ -80,14 +81,42 @@ def _scores(
     }
 
 
-def best_of(outcomes: Iterable[SeedOutcome], on_seed: Callable[[dict], None]) -> ModelResult:
-    """The seed of a model that is best on devel; ``on_seed`` gets the row of each in turn."""
+def retrain_one(
+    config: TrainConfig,
+    plan: ModelPlan,
+    seed: int,
+    on_epoch: Callable[[dict], None],
+    checkpoints: tuple[Path, str] | None = None,
+) -> SeedOutcome:
+    """Train one seed of a retrained run: as train_one, without devel."""
+    checkpoint = _checkpoint(checkpoints, plan, f"seed_{seed}")
+    schedule = config.retrained.of(plan.name, seed)
+    result = retrain_seed(config, plan.frames["train"], schedule, on_epoch, checkpoint)
+    model = new_model(config, plan.frames["train"])
+    model.load_state_dict(result.weights)
+    outputs = {partition: predict(model, frames) for partition, frames in plan.frames.items()}
+    test = _scores(config, plan, "test", outputs["test"])
+    row = {"seed": seed, "best_epoch": result.best_epoch, "epochs": result.epochs}
+    row |= {"devel": dict.fromkeys(plan.targets), "test": test, "test_last": test}
+    return SeedOutcome(replace(result, last={}), outputs, row)
+
+
+def best_of(
+    outcomes: Iterable[SeedOutcome], on_seed: Callable[[dict], None], chosen: int | None = None
+) -> ModelResult:
+    """The seed of a model that is best on devel, or the one that was ``chosen`` before.
+
+    Args:
+        on_seed: gets the row of each in turn.
+    """
     best: SeedOutcome | None = None
     seeds = []
     for outcome in outcomes:
         seeds.append(outcome.row)
         on_seed(outcome.row)
-        if best is None or outcome.result.devel > best.result.devel:
+        if chosen is not None:
+            best = outcome if outcome.result.seed == chosen else best
+        elif best is None or outcome.result.devel > best.result.devel:
             best = outcome
     return ModelResult(best.result, best.outputs, seeds)
 
