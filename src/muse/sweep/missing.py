@@ -4,13 +4,15 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+from muse import terminal
 from muse.config.compose import load_config
 from muse.config.overrides import name_of, quote_texts, quoted_list
 from muse.config.shipped import known_keys
 from muse.config.table import TableConfig
 from muse.errors import MuseError, did_you_mean
+from muse.runs.identity import settings_key
 from muse.runs.read import FinishedRun, finished_run
-from muse.sweep.jobs import expand, run_sweep
+from muse.sweep.jobs import expand, run_job, run_sweep
 from muse.sweep.state import reason_of, state_of
 from muse.tables.candidates import Runs
 from muse.tables.cells import Sources
@@ -25,7 +27,7 @@ def train_missing(config: TableConfig, tables: list[Sources], runs: list[Finishe
 
     What is finished is not lost if that is stopped: the same command goes on.
 
-    Raises MuseError for settings that no system has or that a row rules out, and for failed jobs.
+    Raises MuseError for settings that no model has or that a row rules out, and for failed jobs.
     """
     _check_settings(config, tables)
     for table in tables:
@@ -37,6 +39,7 @@ def train_missing(config: TableConfig, tables: list[Sources], runs: list[Finishe
         for row in table.rows:
             for target in table.table.targets:
                 runs += _fuse(config, _now(table, config, runs), row, target)
+                runs += _retrain(config, _now(table, config, runs), row, target)
 
 
 def _now(table: Sources, config: TableConfig, runs: list[FinishedRun]) -> Sources:
@@ -77,7 +80,7 @@ def _fuse(config: TableConfig, table: Sources, row: Row, target: str) -> list[Fi
     """The late fusion of a row, if it is one that is missing and whose members are all there."""
     row, _ = resolved(row, table.table.task, table.systems)
     members = table.members(row, target)
-    if not members or table.find(row, target):
+    if not members or table.chosen(row, target):
         return []
     words = [*table.systems[row.system].words(table.table.task), f"target={target}"]
     words.append(f"runs={quoted_list(str(cell.run) for cell in members)}")
@@ -91,8 +94,28 @@ def _train(config: TableConfig, command: str, words: list[str]) -> list[Finished
     where = [f"data.root={config.data.root}", f"data.cache={config.data.cache}"]
     words = [*words, *quote_texts(command, where)]
     words += _settings(config, command, words)
-    root = Path(config.root) / "sweep" / name_of(words)
-    folders = run_sweep(command, words, root)
+    return _finished(run_sweep(command, words, Path(config.root) / "sweep" / name_of(words)))
+
+
+def _retrain(config: TableConfig, table: Sources, row: Row, target: str) -> list[FinishedRun]:
+    """The run of a row trained again on train and devel, where the row shows that and lacks it."""
+    row, retrained = resolved(row, table.table.task, table.systems)
+    cell = table.chosen(row, target) if retrained else None
+    if not cell or table.runs.retrained(cell, target):
+        return []
+    from muse.training.retrain import settings_to_retrain  # with torch, which a table needs not
+
+    words = [f"retrain={cell.run}", f"data.root={config.data.root}"]
+    words.append(f"data.cache={config.data.cache}")
+    settings = settings_to_retrain(load_config("retrain", words))
+    root = Path(config.root) / "sweep" / "retrained"
+    with terminal.quietly():
+        run_job(settings, root)
+    return _finished([root / settings_key(settings)])
+
+
+def _finished(folders: list[Path]) -> list[FinishedRun]:
+    """The runs of jobs, those that refer to another run left out; MuseError if one has failed."""
     failed = [folder for folder in folders if state_of(folder) != "finished"]
     if failed:
         reasons = "".join(f"\n{folder}: {reason_of(folder)}" for folder in failed[:SHOWN])

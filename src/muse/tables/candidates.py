@@ -1,39 +1,24 @@
 """The finished runs that may stand in a table: the best on devel of those that fit a cell."""
 
+import logging
 from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
 
-from muse.config.train import TrainConfig
-from muse.runs.read import FinishedRun, read_settings
+from muse.errors import MuseError
+from muse.runs.read import FinishedRun
 from muse.tables.systems import System
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Cell:
     """A system on a target: devel and test, CCC or F1 in per cent, and where they come from."""
 
-    devel: float | None  # None: trained on devel
+    devel: float | None  # None: trained on devel as well
     test: float | None
     run: Path | None  # None for a mean of cells
     intervals: dict[str, list[float]] = field(default_factory=dict)  # partition -> 95 %, low, high
-
-
-class Candidate:
-    """A finished run whose settings are read when they are asked for."""
-
-    def __init__(self, run: FinishedRun):
-        self.run, self.result = run, run.result
-
-    @cached_property
-    def settings(self) -> TrainConfig:
-        return read_settings(self.run.folder)
-
-    def has(self, system: System) -> bool:
-        """Whether it has the settings that a system must have."""
-        return system.model.items() <= self.result["model"].items() and all(
-            getattr(self.settings, name) == value for name, value in system.run.items()
-        )
 
 
 class Runs:
@@ -50,15 +35,18 @@ class Runs:
         runs = [r for r in runs if r.result["task"] == task and not r.result["debug"]]
         real = [r for r in runs if not r.result["synthetic"]]
         self.synthetic = bool(runs) and not real if synthetic is None else synthetic
-        self.runs = [Candidate(r) for r in runs if r.result["synthetic"] == self.synthetic]
+        self.runs = [r for r in runs if r.result["synthetic"] == self.synthetic]
         self.test = test
 
     def best(self, features: list[str], target: str, system: System) -> Cell | None:
         """The run of a system on these feature sets that is best on devel; several: early fused."""
-        wanted = sorted(features)
         return self._best(
             target,
-            lambda c: not c.run.fusion and sorted(c.result["features"]) == wanted and c.has(system),
+            lambda run: (
+                not run.fusion
+                and sorted(run.result["features"]) == sorted(features)
+                and _has(run, system)
+            ),
         )
 
     def fused(
@@ -68,21 +56,55 @@ class Runs:
         wanted = sorted(str(cell.run.resolve()) for cell in members)
         return self._best(
             target,
-            lambda c: (
-                sorted(str(Path(m).resolve()) for m in c.result.get("members", {}).values())
-                == wanted
-                and c.has(system)
-                and sorted(getattr(c.settings, "beside", None) or []) == sorted(beside or [])
+            lambda run: (
+                _resolved(run.result.get("members", {}).values()) == wanted
+                and _has(run, system, {"beside": beside or None})
             ),
+        )
+
+    def retrained(self, cell: Cell, target: str) -> Cell | None:
+        """The run of a cell after it was trained again, on train and devel."""
+        wanted = [str(cell.run.resolve())]
+        return next(
+            (
+                _cell(run, target, self.test)
+                for run in self.runs
+                if run.retrained
+                and target in run.result["targets"]
+                and _resolved([run.result["retrained"]["run"]]) == wanted
+            ),
+            None,
         )
 
     def _best(self, target: str, fits) -> Cell | None:
         cells = [
-            _cell(c.run, target, self.test)
-            for c in self.runs
-            if target in c.result["targets"] and c.result["targets"][target]["devel"] and fits(c)
+            _cell(run, target, self.test)
+            for run in self.runs
+            if not run.retrained and target in run.result["targets"] and fits(run)
         ]
         return max(cells, key=lambda cell: cell.devel, default=None)
+
+
+def _has(run: FinishedRun, system: System, more: dict | None = None) -> bool:
+    """Whether a run has the settings of a system, and ``more`` settings."""
+    if not system.model.items() <= run.result["model"].items():
+        return False
+    wanted = system.run | (more or {})
+    try:
+        given = {name: getattr(run.settings, name, None) for name in wanted}
+    except MuseError as error:
+        log.warning("left out: %s", error)
+        return False
+    return all(_sorted(given[name]) == _sorted(value) for name, value in wanted.items())
+
+
+def _sorted(value: object) -> object:
+    """A list of names in a fixed order, anything else as it is."""
+    return sorted(value) if isinstance(value, list) else value
+
+
+def _resolved(folders) -> list[str]:
+    return sorted(str(Path(folder).resolve()) for folder in folders)
 
 
 def _cell(run: FinishedRun, target: str, weights: str) -> Cell:

@@ -31,8 +31,13 @@ class Sources:
     feature_sets: dict[str, FeatureSet]
 
     def find(self, row: Row, target: str) -> Cell | None:
-        """The run that is best on devel of those that may fill a row."""
+        """The run that is best on devel of those that may fill a row; or it, retrained."""
         row, retrained = resolved(row, self.table.task, self.systems)
+        cell = self.chosen(row, target)
+        return self.runs.retrained(cell, target) if cell and retrained else cell
+
+    def chosen(self, row: Row, target: str) -> Cell | None:
+        """The run that is best on devel of those of the system of a row."""
         system = self.required(row)
         if self.systems[row.system].single:
             return self.runs.best(self.read_of(row), target, system)
