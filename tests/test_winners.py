@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
+from matplotlib.figure import Figure
 
 import muse.commands.table
 import muse.commands.train
@@ -229,6 +230,7 @@ def test_settings_that_no_row_could_show_are_refused(package, table):
 )
 def test_every_published_row_is_trained(package, table, name, tables, monkeypatch):
     monkeypatch.setattr(muse.sweep.jobs, "cores", lambda asked: 1)  # no processes to be begun
+    monkeypatch.setattr(Figure, "savefig", lambda *_, **__: None)  # pictures take most of the time
     words = [f"table={name}", f"tables={tables}", "format=csv", "train=missing",
              f"settings={SINGLE}", f"fusion_settings={{{TINY}}}"]  # fmt: skip
     if "difficulty" in SCHEMAS:
