@@ -182,6 +182,9 @@ def test_a_row_shows_the_runs_of_its_system(package, table, make_config):
     text = table("table=hamieh2021", "tables=[3]")
     assert "Hamieh et al., 2021, Table 3 (losses), stress: CCC, devel\n" in text
     assert f"{low} to {high}" in text and "test" not in text
+    test = result["targets"]["arousal"]["test"]["ccc"]
+    text = table("table=hamieh2021", "tables=[3]", "partitions=[devel,test]")
+    assert f"{devel['ccc']:.4f} / {test:.4f}" in text
 
 
 def test_rows_and_tables_that_are_asked_for(package, table):

@@ -97,7 +97,7 @@ def _block(config: TableConfig, table: Sources) -> Block:
         published.number,
         published.task,
         published.targets + ["combined"] * published.combined,
-        published.partitions,
+        config.partitions or published.partitions,
         [line_of(table, row) for row in table.rows],
         table.runs.synthetic,
         2 if published.percent else 4,
@@ -116,7 +116,7 @@ def _notes(config: TableConfig, table: Sources) -> tuple[str, ...]:
         for name in dict.fromkeys(row.system for row in published.rows)
         if systems[name].model
     ]
-    if config.test == "last" and "test" in published.partitions:
+    if config.test == "last" and "test" in (config.partitions or published.partitions):
         notes.append("Test is scored with the weights of the last epoch; runs are chosen on devel.")
     if config.fusions is None and any(s.modalities is not None for s in systems.values()):
         notes += _notes_of_fusions(config, table)

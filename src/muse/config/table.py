@@ -46,6 +46,9 @@ class TableConfig(Settings):
     features: Any = setting("Rows, feature sets, a+b for early fusion; null: those of the table.",
                             names=True, null=True)  # fmt: skip
     fusions: Any = setting("Rows, late fusions: null (those of the table) or [[a,b],[a,b,c]].")
+    partitions: Any = setting("Partitions that are shown, [devel,test]; null: those that the table "
+                              "has published numbers of.", choices=("devel", "test"),
+                              names=True, null=True)  # fmt: skip
     members: str = setting("What the late fusions of muse2021 fuse: paper (the feature sets that "
                            "it names, else those best on devel), or devel.",
                            choices=("paper", "devel"))  # fmt: skip
