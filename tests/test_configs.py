@@ -3,10 +3,12 @@
 import math
 from dataclasses import asdict, dataclass
 
+import hydra
 import pytest
 import yaml
+from hydra.core.global_hydra import GlobalHydra
 
-from muse.config.compose import from_data
+from muse.config.compose import from_data, load_config, sweep_params
 from muse.config.fields import Settings, numbers_of, setting
 from muse.config.overrides import name_of
 from muse.config.shared import JobInfo
@@ -281,10 +283,19 @@ def test_every_config_begins_with_what_it_is():
         assert isinstance(yaml.safe_load(text), dict), path
 
 
+def test_settings_are_composed_within_a_command_as_well():
+    """A table that trains what is missing does so, within the Hydra of its own command."""
+    with hydra.initialize_config_dir(str(config_folder()), version_base="1.3"):
+        assert load_config("train", ["task=stress", "features=a"]).task.name == "stress"
+        assert sweep_params("train", ["+experiment=muse2021/stress"])["model.layers"] == "1,2,4"
+        with pytest.raises(MuseError):
+            load_config("train", ["task=stress", "features=a", "lr=0"])
+        assert hydra.compose("train", ["task=sent"]).task.name == "sent"
+    assert not GlobalHydra.instance().is_initialized()
+
+
 def test_settings_for_a_notebook_need_no_folder():
     """The folders that commands invent are there without the command line, each its own."""
-    from muse.config.compose import load_config
-
     words = {"gold": ["raters=x", "unit=s"], "classes": ["task=stress"], "check": ["task=stress"]}
     for command, overrides in words.items():
         first, second = (load_config(command, overrides).out for _ in range(2))

@@ -17,17 +17,11 @@ import muse.tables.published
 from muse.errors import MuseError
 from muse.files import digest_of
 from muse.runs.read import FinishedRun
-from muse.tables.cells import (
-    Cell,
-    Line,
-    Runs,
-    feature_lines,
-    published_fusions,
-    unnamed_members,
-)
-from muse.tables.published import read_table
+from muse.tables.candidates import Cell, Runs
+from muse.tables.cells import Line, Sources
+from muse.tables.published import Row, read_paper
 from muse.tables.render import Block, _csv, _latex
-from muse.tables.systems import read_systems
+from muse.tables.systems import shown_rows, systems_of, unnamed_members
 from tests.conftest import stress_package
 
 PUBLISHED = Path(__file__).parents[2] / "shared" / "data" / "published"
@@ -81,16 +75,21 @@ def cells(text: str) -> dict:
 
 
 def test_published_numbers_are_those_of_the_paper():
-    published = read_table("muse2021")
+    tables = {table.task: table for table in read_paper("muse2021").tables}
+
+    def value(task: str, features: str, *where: str, system: str = "LSTM") -> float:
+        return tables[task].numbers[Row(system, features), *where]
+
     # read off Table 3 of the paper
-    assert published.value("stress", "egemaps", "combined", "devel") == 0.5068
-    assert published.value("stress", "vggface", "valence", "test") == 0.5058
-    assert published.value("sent", "bert", "valence", "test") == 31.90
-    assert published.value("wilder", "late fusion: best V + A + T", "arousal", "devel") == 0.4929
-    assert published.value("physio", "vggish", "anno12_EDA", "devel") == 0.3416
-    assert published.is_percent("sent") and not published.is_percent("physio")
-    assert list(published.targets) == ["wilder", "sent", "stress", "physio"]
-    assert [len(rows) for rows in published.rows.values()] == [11, 11, 11, 11]
+    assert value("stress", "egemaps", "combined", "devel") == 0.5068
+    assert value("stress", "vggface", "valence", "test") == 0.5058
+    assert value("sent", "bert", "valence", "test") == 31.90
+    fusion = {"system": "LSTM late fusion"}
+    assert value("wilder", "late fusion: best V + A + T", "arousal", "devel", **fusion) == 0.4929
+    assert value("physio", "vggish", "anno12_EDA", "devel") == 0.3416
+    assert tables["sent"].percent and not tables["physio"].percent
+    assert list(tables) == ["wilder", "sent", "stress", "physio"]
+    assert [len(table.rows) for table in tables.values()] == [11, 11, 11, 11]
 
 
 @pytest.mark.skipif(not PUBLISHED.is_dir(), reason="needs ../shared/data/published")
@@ -123,38 +122,39 @@ def run_of(name: str, features: str, devel: dict, cell: str = "lstm") -> Finishe
 
 @pytest.mark.parametrize(("members", "audio"), [("paper", "deepspectrum"), ("devel", "egemaps")])
 def test_fusions_are_of_the_feature_sets_that_the_paper_names(make_config, members, audio):
-    config = make_config("table")
-    table, systems = read_table("muse2021"), read_systems("muse2021", members)
+    paper = read_paper("muse2021")
+    (table,) = (table for table in paper.tables if table.task == "wilder")
+    systems = systems_of(paper, members)
     both = {name: dict.fromkeys(["valence", "arousal"], devel) for name, devel in
             {"egemaps": 0.5, "deepspectrum": 0.4, "vggface": 0.3, "bert": 0.2}.items()}  # fmt: skip
     runs = Runs([run_of(name, name, devel) for name, devel in both.items()], "wilder", None)
-    names = [row.features for row in table.rows["wilder"] if len(row.modalities) == 1]
-    known = config.feature_sets
-    lines = feature_lines(names, table, "wilder", runs, known, systems)
-    fusions = published_fusions(table, "wilder", lines, known, systems)
-    found = {f.name: {t: {str(c.run) for c in cells} for t, cells in f.members.items()}
-             for f in fusions}  # fmt: skip
+    rows = shown_rows(table, systems, None, None)
+    sources = Sources(paper, table, rows, systems, runs, make_config("table").feature_sets)
+    found = {row.features: {t: {str(c.run) for c in sources.members(row, t)}
+                            for t in table.targets} for row in rows}  # fmt: skip
     for target in ("valence", "arousal"):
         assert found["late fusion: best A + V"][target] == {audio, "vggface"}
         assert found["late fusion: best V + A + T"][target] == {audio, "vggface", "bert"}
 
 
 def test_named_members_are_feature_sets_of_their_modality_and_rows_of_the_table(make_config):
-    known, table = make_config("table").feature_sets, read_table("muse2021")
-    systems = read_systems("muse2021", "paper")
-    assert set(systems.members) == set(table.targets)
-    for task, targets in systems.members.items():
-        assert list(targets) == table.targets[task]
-        rows = {row.features: row.modalities for row in table.rows[task]}
+    known, paper = make_config("table").feature_sets, read_paper("muse2021")
+    tables = {table.task: table for table in paper.tables}
+    systems = systems_of(paper)
+    named_in = systems["LSTM late fusion"].modalities
+    assert set(named_in) == set(tables)
+    for task, targets in named_in.items():
+        assert list(targets) == tables[task].targets
+        rows = {row.features: row.modalities for row in tables[task].rows}
         for named in targets.values():
             for letter, name in named.items():
                 assert rows[name] == (letter,)
                 assert known[name].modality == muse.tables.published.MODALITIES[letter]
     # sections 4.2 and 4.3 of the paper leave these open
-    assert unnamed_members(table, "sent", systems) == ["sent valence audio"]
-    assert unnamed_members(table, "wilder", systems) == []
-    assert unnamed_members(table, "physio", systems) == []
-    everything = unnamed_members(table, "physio", read_systems("muse2021", "devel"))
+    assert unnamed_members(tables["sent"], systems) == ["sent valence audio"]
+    assert unnamed_members(tables["wilder"], systems) == []
+    assert unnamed_members(tables["physio"], systems) == []
+    everything = unnamed_members(tables["physio"], systems_of(paper, "devel"))
     assert len(everything) == 3
 
 
@@ -222,14 +222,15 @@ def test_names_cannot_break_a_format():
     name = "a_1 $x$ {b} ~ ^ \\ 5 %\n&#"
     line = Line(name, {"valence": Cell(0.5, None, Path("=runs\n/one"))})
     formula = Line("=1+1", {"valence": Cell(-0.25, 0.125, Path("two"))})
-    block = Block("stress", ["valence"], [line, formula], synthetic=False, decimals=4)
-    lines = _latex(read_table("muse2021"), [block]).splitlines()
+    block = Block("MuSe 2021, Table 3, stress", "3", "stress", ["valence"], ["devel", "test"],
+                  [line, formula], synthetic=False, decimals=4)  # fmt: skip
+    lines = _latex([block]).splitlines()
     assert lines[0] == "% a_1 $x$ {b} ~ ^ \\ 5 % &#, valence: =runs /one"
     assert lines[8] == (
         r"a\_1 \$x\$ \{b\} \textasciitilde{} \textasciicircum{} \textbackslash{} 5 \% \&\#"
         r" & 0.5000 / - \\"
     )
-    rows = list(csv.DictReader(io.StringIO(_csv(read_table("muse2021"), [block]))))
+    rows = list(csv.DictReader(io.StringIO(_csv([block]))))
     assert [row["system"] for row in rows] == ["a_1 $x$ {b} ~ ^ \\ 5 % &#"] * 2 + ["'=1+1"] * 2
     assert rows[0]["run"] == "'=runs /one" and [row["muse"] for row in rows] == [
         "0.5", "", "-0.25", "0.125"

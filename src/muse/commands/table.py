@@ -1,53 +1,39 @@
 """`muse table`: published numbers beside those of finished runs, and how each came about."""
 
-import json
 import logging
 from pathlib import Path
 
 from muse.config.fields import one_of
-from muse.config.overrides import name_of, quote_texts, quoted_list
 from muse.config.table import TableConfig
 from muse.errors import MuseError
 from muse.files import write_text
-from muse.runs.read import FinishedRun, finished_run, finished_runs, standardised_members
-from muse.sweep.jobs import run_sweep
-from muse.sweep.state import reason_of, state_of
-from muse.tables.cells import (
-    Fusion,
-    Line,
-    Runs,
-    asked_fusions,
-    combine,
-    feature_lines,
-    published_fusions,
-    unnamed_members,
-)
-from muse.tables.published import Table, read_table
-from muse.tables.render import Block, _csv, _latex, _markdown, _terminal
-from muse.tables.systems import Systems, read_systems
+from muse.runs.read import FinishedRun, finished_runs, standardised_members
+from muse.sweep.missing import train_missing
+from muse.tables.candidates import Runs
+from muse.tables.cells import Sources, line_of
+from muse.tables.published import Paper, quoted_elsewhere, read_paper
+from muse.tables.render import Block, render
+from muse.tables.systems import System, shown_rows, systems_of, unnamed_members
 
 log = logging.getLogger(__name__)
-
-SHOWN = 5  # jobs without a result
 
 
 def run(config: TableConfig) -> None:
     """Print the table, or write it to `out`.
 
     Raises:
-        MuseError: an unknown task or row; a run of `train=missing` that has failed; an `out` that
-            is there already.
+        MuseError: an unknown task, table or row; a run of `train=missing` that has failed; an `out`
+            that is there already.
     """
     if config.out and Path(config.out).exists():
         raise MuseError(f"out={config.out}: the file is there already. Give another name.")
-    table = read_table(config.table)
-    tasks = config.tasks or list(table.targets)
-    for task in tasks:
-        one_of("tasks", task, list(table.targets))
+    paper = read_paper(config.table)
     runs = _usable_runs(Path(config.root))
-    blocks = [_block(config, table, task, runs) for task in tasks]
-    render = {"terminal": _terminal, "markdown": _markdown, "latex": _latex, "csv": _csv}
-    text = render[config.format](table, blocks)
+    tables = _tables(config, paper, runs)
+    if config.train == "missing":
+        train_missing(config, tables, runs)
+        tables = _tables(config, paper, runs)
+    text = render([_block(config, table) for table in tables], config.format)
     if config.out:
         write_text(Path(config.out), text)
         print(config.out)
@@ -65,86 +51,89 @@ def _usable_runs(root: Path) -> list[FinishedRun]:
                 "members, which changes the scores. Fuse them again with this version.",
                 run.folder,
             )
-        elif run.retrained:
-            log.info("left out: %s: retrained on devel, which the cells are chosen on.", run.folder)
         else:
             runs.append(run)
     return runs
 
 
-def _block(config: TableConfig, table: Table, task: str, runs: list[FinishedRun]) -> Block:
-    """A task of the table; with `train=missing` what is trained for it is added to ``runs``."""
-    known, targets = config.feature_sets, table.targets[task]
-    systems = read_systems(config.table, config.members)
-    rows = [row.features for row in table.rows[task] if len(row.modalities) == 1]
-    names = config.features or rows
-
-    def lines_of() -> tuple[Runs, list[Line]]:
-        found = Runs(runs, task, config.synthetic, config.test)
-        return found, feature_lines(names, table, task, found, known, systems)
-
-    def fusions() -> list[Fusion]:
-        if config.fusions is not None:
-            return asked_fusions(config.fusions, targets, lines)
-        return list(published_fusions(table, task, lines, known, systems))
-
-    found, lines = lines_of()
-    if config.train == "missing":
-        missing = [line.name for line in lines if set(line.cells) != set(targets)]
-        if missing:
-            experiment = [f"+experiment={config.table}/{task}", f"features={','.join(missing)}"]
-            runs += _train(config, "train", experiment)
-            found, lines = lines_of()
-        for fusion in fusions():
-            for target, members in fusion.members.items():
-                if not found.fused(members, target, fusion.model):
-                    chosen = quoted_list([str(cell.run) for cell in members])
-                    words = [f"task={task}", f"target={target}", f"runs={chosen}"]
-                    runs += _train(config, "fuse", words)
-        found, lines = lines_of()
-    fused = []
-    for fusion in fusions():
-        cells = {t: found.fused(members, t, fusion.model) for t, members in fusion.members.items()}
-        fused.append(Line(fusion.name, {t: cell for t, cell in cells.items() if cell}))
-    for line in [*lines, *fused]:
-        combine(line, targets)
-    shown = [*targets, "combined"] if len(targets) > 1 else targets
-    decimals = 2 if table.is_percent(task) else 4
-    notes = _notes(config, table, task, systems)
-    return Block(task, shown, lines + fused, found.synthetic, decimals, notes)
-
-
-def _notes(config: TableConfig, table: Table, task: str, systems: Systems) -> tuple[str, ...]:
-    """Which runs stand in the cells of a task, in sentences."""
-    model = ", ".join(f"model.{name}={value}" for name, value in systems.model.items())
-    notes = [f"The rows of the paper show only runs of its model ({model})."]
-    if config.test == "last":
-        notes.append("Test is scored with the weights of the last epoch; runs are chosen on devel.")
-    unnamed = unnamed_members(table, task, systems)
-    if config.fusions is None and config.members == "devel":
-        notes.append("Late fusions are of the feature sets that are best on devel here.")
-    elif config.fusions is None and unnamed:
-        notes.append(
-            "Late fusions are of the feature sets that the paper names; it names none for "
-            f"{', '.join(unnamed)}, where the one that is best on devel here is fused."
+def _tables(config: TableConfig, paper: Paper, runs: list[FinishedRun]) -> list[Sources]:
+    """The tables that are asked for, in the order of their numbers and of the tasks asked for."""
+    numbers = list(dict.fromkeys(table.number for table in paper.tables))
+    tasks = config.tasks or list(paper.tasks)
+    for task in tasks:
+        one_of("tasks", task, list(paper.tasks))
+    for number in config.tables or []:
+        one_of("tables", number, numbers)
+    systems = systems_of(paper, config.members)
+    named = any(system.modalities is not None for system in systems.values())
+    if config.members == "devel" and not named:
+        raise MuseError(
+            f"members=devel: the late fusions of {paper.name} are of systems that it names, not of "
+            "the best feature sets of modalities. Leave it out."
         )
+    of_task = {task: Runs(runs, task, config.synthetic, config.test) for task in tasks}
+    found = [
+        Sources(paper, table, rows, systems, of_task[task], config.feature_sets)
+        for number in config.tables or numbers
+        for task in tasks
+        for table in paper.tables
+        if (table.number, table.task) == (number, task)
+        and (rows := shown_rows(table, systems, config.features, config.fusions))
+    ]
+    if not found:
+        raise MuseError(
+            f"{paper.name}: no table has such rows (tables={config.tables}, tasks={config.tasks}, "
+            f"features={config.features}). Leave one of them out; late fusions of feature sets of "
+            "your own are fusions=[[a,b]]."
+        )
+    return found
+
+
+def _block(config: TableConfig, table: Sources) -> Block:
+    """A table with what runs give for its cells."""
+    published = table.table
+    return Block(
+        table.paper.title(published),
+        published.number,
+        published.task,
+        published.targets + ["combined"] * published.combined,
+        config.partitions or published.partitions,
+        [line_of(table, row) for row in table.rows],
+        table.runs.synthetic,
+        2 if published.percent else 4,
+        _notes(config, table),
+    )
+
+
+def _notes(config: TableConfig, table: Sources) -> tuple[str, ...]:
+    """What the paper says of its numbers, and which runs stand beside them, in sentences."""
+    paper, published, systems = table.paper, table.table, table.systems
+    notes = [note] if (note := paper.settings.get("note")) else []
+    if quoted := quoted_elsewhere(paper.name, published.task):
+        notes.append(f"Later papers quote higher baselines: {', '.join(quoted)}.")
+    notes += [
+        f"{name}: the rows of the paper show only runs of its model, {_in_words(systems[name])}."
+        for name in dict.fromkeys(row.system for row in published.rows)
+        if systems[name].model
+    ]
+    if config.test == "last" and "test" in (config.partitions or published.partitions):
+        notes.append("Test is scored with the weights of the last epoch; runs are chosen on devel.")
+    if config.fusions is None and any(s.modalities is not None for s in systems.values()):
+        notes += _notes_of_fusions(config, table)
     return tuple(notes)
 
 
-def _train(config: TableConfig, command: str, words: list[str]) -> list[FinishedRun]:
-    """Train what is missing below `root`; what is finished is not lost if that is stopped."""
-    where = [f"data.root={config.data.root}", f"data.cache={config.data.cache}"]
-    settings = config.fusion_settings if command == "fuse" else config.settings
-    more = [f"{name}={json.dumps(value)}" for name, value in (settings or {}).items()]
-    words = [*words, *quote_texts(command, where), *more]
-    root = Path(config.root) / "sweep" / name_of(words)
-    folders = run_sweep(command, words, root)
-    failed = [folder for folder in folders if state_of(folder) != "finished"]
-    if failed:
-        reasons = "".join(f"\n{folder}: {reason_of(folder)}" for folder in failed[:SHOWN])
-        more = f"\nand {len(failed) - SHOWN} more" if len(failed) > SHOWN else ""
-        raise MuseError(
-            f"train=missing: {len(failed)} of {len(folders)} jobs have no result:{reasons}{more}\n"
-            "The same command goes on where this one stopped."
-        )
-    return [finished_run(folder) for folder in folders if (folder / "result.json").exists()]
+def _notes_of_fusions(config: TableConfig, table: Sources) -> list[str]:
+    unnamed = unnamed_members(table.table, table.systems)
+    if config.members == "devel":
+        return ["Late fusions are of the feature sets that are best on devel here."]
+    return [
+        "Late fusions are of the feature sets that the paper names; it names none for "
+        f"{', '.join(unnamed)}, where the one that is best on devel here is fused."
+    ] * bool(unnamed)
+
+
+def _in_words(system: System) -> str:
+    settings = {f"model.{name}": value for name, value in system.model.items()} | system.run
+    settings["model._target_"] = settings["model._target_"].rpartition(".")[2]
+    return ", ".join(f"{name}={value}" for name, value in settings.items())

@@ -37,21 +37,28 @@ class RunsConfig(Settings):
 class TableConfig(Settings):
     """Settings of `muse table`."""
 
-    table: str = setting(
-        "The table: muse2021 (Table 3 of the MuSe 2021 paper).", choices=("muse2021",)
-    )
+    table: str = setting("The paper: muse2021 (Table 3 of the MuSe 2021 paper), cai2021 (Tables 2 "
+                         "to 6 of Cai et al., 2021), or hamieh2021 (Tables 1 to 9 of Hamieh et "
+                         "al., 2021).", choices=("muse2021", "cai2021", "hamieh2021"))  # fmt: skip
+    tables: Any = setting("Numbers of the paper's tables, [2,4]; null: all.",
+                          names=True, null=True)  # fmt: skip
     tasks: Any = setting("Sub-challenges; null: all of the table.", names=True, null=True)
-    features: Any = setting("Rows, feature sets; null: those of the table.", names=True, null=True)
+    features: Any = setting("Rows, feature sets, a+b for early fusion; null: those of the table.",
+                            names=True, null=True)  # fmt: skip
     fusions: Any = setting("Rows, late fusions: null (those of the table) or [[a,b],[a,b,c]].")
-    members: str = setting("What the table's late fusions fuse: paper (the feature sets that it "
-                           "names, else those best on devel), or devel.",
+    partitions: Any = setting("Partitions that are shown, [devel,test]; null: those that the table "
+                              "has published numbers of.", choices=("devel", "test"),
+                              names=True, null=True)  # fmt: skip
+    members: str = setting("What the late fusions of muse2021 fuse: paper (the feature sets that "
+                           "it names, else those best on devel), or devel.",
                            choices=("paper", "devel"))  # fmt: skip
     test: str = setting("Test scores with the weights of the best epoch on devel, or of the last "
                         "epoch, as the published code.", choices=("best", "last"))  # fmt: skip
     root: str = setting("Folder below which runs are looked for.")
     train: str = setting("no, or missing: train and fuse what no run has done.",
                          choices=("no", "missing"))  # fmt: skip
-    settings: Any = setting("With train=missing: settings of the runs, {epochs:20,model.layers:1}.")
+    settings: Any = setting("With train=missing: settings of the runs, {epochs:20,model.layers:1}; "
+                            "those of a model for the systems whose model has them.")  # fmt: skip
     fusion_settings: Any = setting("The same for the fusions; null: the published ones.")
     synthetic: bool | None = setting("Runs on synthetic data; null: where there are no others.")
     format: str = setting("Format of the table.", choices=("terminal", "markdown", "latex", "csv"))

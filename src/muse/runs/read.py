@@ -10,6 +10,7 @@ import os
 import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path, PurePosixPath
 
 import yaml
@@ -62,10 +63,15 @@ def read_run(folder: str) -> SavedRun:
 
 @dataclass(frozen=True)
 class FinishedRun:
-    """A finished run of which only the result was read."""
+    """A finished run of which the result was read."""
 
     folder: Path
     result: dict  # see muse.runs.folder; without `files`, which may be thousands
+
+    @cached_property
+    def settings(self) -> TrainConfig:
+        """Its settings, read when they are asked for first; MuseError as `read_settings`."""
+        return read_settings(self.folder)
 
     @property
     def fusion(self) -> bool:

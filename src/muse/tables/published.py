@@ -1,53 +1,115 @@
 """Numbers of the papers' tables, as published; numbers/README.md has their sources."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pandas as pd
+import yaml
 
+NUMBERS = Path(__file__).parent / "numbers"
 MODALITIES = {"A": "audio", "V": "video", "T": "text", "B": "bio"}
-PAPERS = {"cai2021": "Cai et al., 2021", "hamieh2021": "Hamieh et al., 2021"}
+BASELINE = "baseline"  # the system whose numbers a paper quotes of another
 
 
 @dataclass(frozen=True)
 class Row:
-    """A system of a table: a feature set, or the late fusion of the best of some modalities."""
+    """A row of a published table, or one of that kind that the user asks for."""
 
-    features: str  # as the CSV calls it
-    modalities: tuple[str, ...]  # one for a feature set, several for a fusion
+    system: str
+    features: str  # as the CSV calls them; several are joined by +
+    modalities: tuple[str, ...] = field(default=(), compare=False)
+    published: bool = field(default=True, compare=False)
 
 
 @dataclass(frozen=True)
 class Table:
-    """The numbers of a paper's table."""
+    """A published table, as far as it is about one task."""
 
-    targets: dict[str, list[str]]  # task -> targets, without `combined`
-    rows: dict[str, list[Row]]  # task -> rows, as published
-    values: dict[tuple[str, str, str, str], float]  # task, features, target, partition
-    percent: set[str]  # tasks with F1 in per cent
-    quoted: pd.DataFrame  # task, target, partition, paper, value: what later papers give instead
-
-    def is_percent(self, task: str) -> bool:
-        """Whether the numbers of a task are F1 in per cent, not CCC."""
-        return task in self.percent
-
-    def value(self, task: str, row: str, target: str, partition: str) -> float | None:
-        """A number as published: CCC, or F1 in per cent."""
-        return self.values.get((task, row, target, partition))
+    number: str
+    task: str
+    targets: list[str]  # without `combined`
+    combined: bool  # whether it has their mean
+    partitions: list[str]  # those that it has numbers of
+    rows: list[Row]
+    numbers: dict[tuple[Row, str, str], float]  # row, target, partition -> CCC, or F1 in per cent
+    percent: bool  # whether they are F1 in per cent
 
 
-def read_table(name: str) -> Table:
-    """Read the numbers of a table that ships with muse."""
-    everything = pd.read_csv(Path(__file__).parent / "numbers" / f"{name}.csv")
-    own = everything[everything["paper"] == name]
-    systems = own[["task", "features", "modality"]].drop_duplicates()
-    targets, rows = {}, {}
-    for task in own["task"].unique():
-        found = own.loc[own["task"] == task, "target"].unique()
-        targets[task] = [target for target in found if target != "combined"]
-        listed = systems[systems["task"] == task]
-        rows[task] = [Row(f, tuple(m.split("+"))) for _, f, m in listed.itertuples(index=False)]
-    keys = own[["task", "features", "target", "partition"]].itertuples(index=False, name=None)
-    values = dict(zip(keys, own["value"], strict=True))
-    percent = set(own.loc[own["metric"].str.contains("%"), "task"])
-    return Table(targets, rows, values, percent, everything[everything["paper"] != name])
+@dataclass(frozen=True)
+class Paper:
+    """What a paper publishes, and the file beside its numbers: which runs may stand there."""
+
+    name: str
+    tables: list[Table]
+    settings: dict  # the YAML, see numbers/README.md
+
+    @property
+    def tasks(self) -> dict[str, list[str]]:
+        """Task -> targets, without `combined`."""
+        found: dict[str, dict] = {}
+        for table in self.tables:
+            found.setdefault(table.task, {}).update(dict.fromkeys(table.targets))
+        return {task: list(targets) for task, targets in found.items()}
+
+    def row_name(self, row: Row) -> str:
+        """How a row is called: by its system alone where it has no features."""
+        if not row.features:
+            return row.system
+        features = row.features
+        if not row.published and "members" in self.settings["systems"][row.system]:
+            fusion = self.settings.get("own_fusion", "{features}")
+            features = fusion.format(features=features.replace("+", " + "))
+        form = self.settings.get("row", "{features}, {system}")
+        return form.format(system=row.system, features=features)
+
+    def title(self, table: Table) -> str:
+        """The paper, the number of the table, what is in it, and the task."""
+        about = self.settings["tables"][table.number].get("about")
+        number = f"Table {table.number} ({about})" if about else f"Table {table.number}"
+        return f"{self.settings['paper']}, {number}, {table.task}"
+
+
+def read_paper(name: str) -> Paper:
+    """Read the numbers of a paper that ship with muse."""
+    settings = yaml.safe_load((NUMBERS / f"{name}.yaml").read_text(encoding="utf-8"))
+    rows = _numbers(name)
+    shown = {part: number for number, value in settings["tables"].items()
+             for part in [number, *value.get("with", [])]}  # fmt: skip
+    groups = rows.groupby([rows["table"].map(shown), "task"], sort=False)
+    return Paper(name, [_table(*key, group) for key, group in groups], settings)
+
+
+def _numbers(name: str) -> pd.DataFrame:
+    texts = dict.fromkeys(["table", "features", "modality"], str)
+    return pd.read_csv(NUMBERS / f"{name}.csv", dtype=texts, keep_default_na=False)
+
+
+def _table(number: str, task: str, rows: pd.DataFrame) -> Table:
+    values = {
+        (Row(r.system, r.features, tuple(r.modality.split("+"))), r.target, r.partition): r.value
+        for r in rows.itertuples()
+    }
+    targets = [target for target in rows["target"].unique() if target != "combined"]
+    return Table(
+        number,
+        task,
+        targets,
+        "combined" in set(rows["target"]),
+        [part for part in ("devel", "test") if part in set(rows["partition"])],
+        list(dict.fromkeys(row for row, _, _ in values)),
+        values,
+        rows["metric"].str.contains("%").any(),
+    )
+
+
+def quoted_elsewhere(name: str, task: str) -> list[str]:
+    """What later papers give as the results of this one for a task, in words."""
+    found = []
+    for path in sorted(NUMBERS.glob("*.yaml")):
+        settings = yaml.safe_load(path.read_text(encoding="utf-8"))
+        if settings.get("quotes") == name:
+            rows = _numbers(path.stem)
+            rows = rows[(rows["system"] == BASELINE) & (rows["task"] == task)]
+            found += [f"{task} {row.target} {row.partition} {row.value:.4f} ({settings['paper']})"
+                      for row in rows.itertuples()]  # fmt: skip
+    return found

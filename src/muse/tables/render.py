@@ -7,11 +7,18 @@ import numpy as np
 import pandas as pd
 
 from muse.files import csv_text
-from muse.tables.cells import Cell, Line
-from muse.tables.published import PAPERS, Table
+from muse.tables.candidates import Cell
+from muse.tables.cells import Line
 from muse.terminal import in_columns
 
 NO_TERMINAL = (140, 24)  # columns and lines where the output goes elsewhere
+DIFFERENCES = ["difference", "difference_low", "difference_high"]
+COLUMNS = [  # name, columns of the CSV, sign
+    ("muse", ["muse"], ""),
+    ("published", ["published"], ""),
+    ("difference", DIFFERENCES[:1], "+"),
+    ("95 % interval", DIFFERENCES[1:], "+"),
+]
 LATEX = str.maketrans(
     {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
     | {sign: f"\\{sign}" for sign in "{}$&#_%"}
@@ -20,67 +27,71 @@ LATEX = str.maketrans(
 
 @dataclass(frozen=True)
 class Block:
-    """A task of a table: its rows in order, and what is published of them."""
+    """A table, as far as it is about one task: its rows in order, and what is published of them."""
 
+    title: str
+    number: str  # of the table in its paper
     task: str
-    targets: list[str]  # `combined` last, if there are several
+    targets: list[str]  # `combined` last, where the table has it
+    partitions: list[str]  # those that the table has numbers of
     lines: list[Line]
     synthetic: bool
     decimals: int
-    notes: tuple[str, ...] = ()  # which runs may stand in it
+    notes: tuple[str, ...] = ()  # what is to be known of its numbers and of the runs in it
 
 
 def _title(block: Block) -> str:
     mark = ", SYNTHETIC data: no comparison with the published numbers" if block.synthetic else ""
     unit = "macro F1 in %" if block.decimals == 2 else "CCC"
-    return f"MuSe 2021, Table 3, {block.task}: {unit}, devel / test{mark}"
+    return f"{block.title}: {unit}, {' / '.join(block.partitions)}{mark}"
 
 
-def _note(table: Table, blocks: list[Block]) -> str:
-    notes = dict.fromkeys(note for block in blocks for note in block.notes)
-    text = "The preprint calls the published numbers preliminary."
-    order = {block.task: place for place, block in enumerate(blocks)}
-    rows = table.quoted[table.quoted["task"].isin(order)]
-    quoted = [
-        f"{row.task} {row.target} {row.partition} {row.value:.4f} ({PAPERS[row.paper]})"
-        for row in sorted(rows.itertuples(), key=lambda row: order[row.task])
-    ]
-    later = [f"Later papers quote higher baselines: {', '.join(quoted)}."] if quoted else []
-    return " ".join([text, *later, *notes])
+def _notes(blocks: list[Block], between: str) -> str:
+    return between.join(dict.fromkeys(note for block in blocks for note in block.notes))
 
 
-def _frame(table: Table, block: Block) -> pd.DataFrame:
-    """A row for each system, target and partition: ours, published, difference."""
+def _frame(block: Block) -> pd.DataFrame:
+    """A row for each system, target and partition: ours, published, difference and its interval."""
     rows = [
-        [block.task, line.name, target, partition, ours,
-         table.value(block.task, line.name, target, partition), cell.run]
+        [block.number, block.task, line.name, target, partition, getattr(cell, partition),
+         line.published.get((target, partition)),
+         *(cell.intervals.get(partition) or (None, None)), cell.run]
         for line in block.lines
         for target in block.targets
         for cell in [line.cells.get(target) or Cell(None, None, None)]
-        for partition, ours in (("devel", cell.devel), ("test", cell.test))
+        for partition in block.partitions
     ]  # fmt: skip
-    names = ["task", "system", "target", "partition", "muse", "published", "run"]
-    frame = pd.DataFrame(rows, columns=names).astype({"muse": float, "published": float})
-    gap = np.nan if block.synthetic else frame["muse"] - frame["published"]
-    frame.insert(6, "difference", gap)
-    frame.insert(7, "synthetic", str(block.synthetic).lower())
-    return frame
+    numbers = ["muse", "published", "low", "high"]
+    names = ["table", "task", "system", "target", "partition", *numbers, "run"]
+    frame = pd.DataFrame(rows, columns=names).astype(dict.fromkeys(numbers, float))
+    for place, (name, ours) in enumerate(zip(DIFFERENCES, ["muse", "low", "high"], strict=True), 7):
+        frame.insert(place, name, np.nan if block.synthetic else frame[ours] - frame["published"])
+    frame.insert(10, "synthetic", str(block.synthetic).lower())
+    return frame.drop(columns=["low", "high"])
 
 
-def _pairs(table: Table, block: Block, empty: str = "- / -") -> dict[str, pd.DataFrame]:
+def _groups(block: Block) -> dict[str, pd.DataFrame]:
     """For each target a row per system: columns of devel / test, those without any left out."""
-    form = f".{block.decimals}f"
     groups = {}
-    for target, own in _frame(table, block).groupby("target", sort=False):
-        columns = {}
-        for part, sign in (("muse", ""), ("published", ""), ("difference", "+")):
-            pairs = own[part].to_numpy().reshape(-1, 2)  # (systems, devel and test)
-            texts = [" / ".join("-" if np.isnan(v) else f"{v:{sign}{form}}" for v in pair)
-                     for pair in pairs]  # fmt: skip
-            if not np.isnan(pairs).all():
-                columns[part] = [empty if t == "- / -" else t for t in texts]
+    for target, own in _frame(block).groupby("target", sort=False):
+        columns = {
+            name: _texts(own[parts], len(block.partitions), f"{sign}.{block.decimals}f")
+            for name, parts, sign in COLUMNS
+            if not own[parts].isna().all(axis=None)
+        }
         groups[target] = pd.DataFrame(columns, index=[line.name for line in block.lines])
     return groups
+
+
+def _texts(values: pd.DataFrame, partitions: int, form: str) -> list[str]:
+    """The numbers of a column, its partitions in one text; two columns are from and to.
+
+    Args:
+        values: (systems x partitions, one number or from and to).
+    """
+    texts = ["-" if np.isnan(row[0]) else " to ".join(f"{value:{form}}" for value in row)
+             for row in values.to_numpy()]  # fmt: skip
+    return [" / ".join(texts[k : k + partitions]) for k in range(0, len(texts), partitions)]
 
 
 def _rows(groups: dict[str, pd.DataFrame], corner: str) -> list[list[str]]:
@@ -100,12 +111,12 @@ def _sources(block: Block) -> list[str]:
     ]
 
 
-def _terminal(table: Table, blocks: list[Block]) -> str:
+def _terminal(blocks: list[Block]) -> str:
     """Targets side by side if the terminal is wide enough, else below each other."""
     width = shutil.get_terminal_size(NO_TERMINAL).columns
     parts = []
     for block in blocks:
-        groups = _pairs(table, block)
+        groups = _groups(block)
         text = in_columns(_rows(groups, ""))
         if max(map(len, text.splitlines())) > width:
             alone = {target: _rows({target: group}, "") for target, group in groups.items()}
@@ -115,31 +126,32 @@ def _terminal(table: Table, blocks: list[Block]) -> str:
                 if len(groups[target].columns)
             )
         parts.append("\n".join([_title(block), text, *_sources(block)]))
-    return "\n\n".join([*parts, _note(table, blocks)]) + "\n"
+    return "\n\n".join([*parts, _notes(blocks, "\n")]) + "\n"
 
 
-def _markdown(table: Table, blocks: list[Block]) -> str:
+def _markdown(blocks: list[Block]) -> str:
     parts = []
     for block in blocks:
-        head, *rows = _rows(_pairs(table, block), "system")
+        head, *rows = _rows(_groups(block), "system")
         lines = [head, ["---"] * len(head), *rows]
         body = "\n".join(f"| {' | '.join(line)} |" for line in lines)
         sources = "\n".join(f"- {source}" for source in _sources(block))
         parts.append(f"## {_title(block)}\n\n{body}\n\n{sources}".rstrip())
-    return "\n\n".join([*parts, _note(table, blocks)]) + "\n"
+    return "\n\n".join([*parts, _notes(blocks, "\n\n")]) + "\n"
 
 
-def _latex(table: Table, blocks: list[Block]) -> str:
+def _latex(blocks: list[Block]) -> str:
     """Tables for the package booktabs; the runs behind them are comments."""
     parts = []
     for block in blocks:
-        cells = _rows(_pairs(table, block, empty=""), "system")
-        rows = [" & ".join(map(escaped, row)).rstrip() + r" \\" for row in cells]
+        head, *cells = _rows(_groups(block), "system")
+        cells = [[name, *(text.strip("- /") and text for text in row)] for name, *row in cells]
+        rows = [" & ".join(map(escaped, row)).rstrip() + r" \\" for row in [head, *cells]]
         lines = [
             *(f"% {_in_one_line(source)}" for source in _sources(block)),
             r"\begin{table}",
-            rf"\caption{{{escaped(_title(block))}. {escaped(_note(table, [block]))}}}",
-            rf"\begin{{tabular}}{{l{'c' * (len(cells[0]) - 1)}}}",
+            rf"\caption{{{escaped(_title(block))}. {escaped(_notes([block], ' '))}}}",
+            rf"\begin{{tabular}}{{l{'c' * (len(head) - 1)}}}",
             *(r"\toprule", rows[0], r"\midrule", *rows[1:], r"\bottomrule"),
             *(r"\end{tabular}", r"\end{table}"),
         ]
@@ -156,5 +168,13 @@ def _in_one_line(text: str) -> str:
     return " ".join(text.split())
 
 
-def _csv(table: Table, blocks: list[Block]) -> str:
-    return csv_text(pd.concat([_frame(table, block) for block in blocks]))
+def _csv(blocks: list[Block]) -> str:
+    return csv_text(pd.concat([_frame(block) for block in blocks]))
+
+
+FORMATS = {"terminal": _terminal, "markdown": _markdown, "latex": _latex, "csv": _csv}
+
+
+def render(blocks: list[Block], form: str) -> str:
+    """The blocks of a table as text: terminal, markdown, latex or csv."""
+    return FORMATS[form](blocks)
