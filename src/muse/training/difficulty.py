@@ -35,6 +35,7 @@ from muse.training.prepare import plan_inputs, standardised_sets
 log = logging.getLogger(__name__)
 
 MODEL = "muse.models.autoencoder.ReconstructionError"
+PROVENANCE = "difficulty.json"  # in a folder of `muse difficulty`: how it was made
 FORMAT = 1  # raise it when equal settings and data give another indicator
 LR_FACTOR, LR_FLOOR = 0.5, 1e-5  # of the learning rate when devel has not improved
 
@@ -52,10 +53,24 @@ def with_difficulty(config: TrainConfig, package: Package, device: torch.device)
             has diverged.
     """
     plan = plan_inputs(config, package)
+    if config.crossfit:
+        _check_not_fitted(plan.names, package.folder)
     if plan.names == package.features:
         return package
     models = fit_autoencoders(config, config.difficulty, package, plan.computed, device)
     return add_indicators(package, plan.names, models, device)
+
+
+def _check_not_fitted(names: list[str], folder: Path) -> None:
+    """Raise MuseError for an indicator in the package: its auto-encoder has seen every fold."""
+    for name in names:
+        path = folder / "feature_segments" / name / PROVENANCE
+        if path.is_file():
+            raise MuseError(
+                f"{path.parent}: its auto-encoder was fitted on all of train, so on the recordings "
+                "of every fold. Train without folds (crossfit=0), or move the folder out of the "
+                f"package: {name} is then computed within each fold."
+            )
 
 
 def fit_autoencoders(

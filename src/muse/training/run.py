@@ -116,6 +116,11 @@ def _failed(folder: Path, reason: str) -> None:
 def _train(config: TrainConfig, folder: Path, package: Package | None) -> dict:
     device = prepare(config.device, config.threads)
     package = with_difficulty(config, package or load_inputs(config), device)
+    if config.crossfit and package.autoencoders:
+        raise MuseError(
+            f"crossfit={config.crossfit}: the auto-encoder of {', '.join(package.autoencoders)} is "
+            "fitted on all of train, so on the recordings of every fold. Expected crossfit=0."
+        )
     save_autoencoders(folder, package)
     jobs = plan_models(config, package, device)
     id_ = id_of(config, package)
