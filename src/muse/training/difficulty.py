@@ -54,7 +54,7 @@ def with_difficulty(config: TrainConfig, package: Package, device: torch.device)
     """
     plan = plan_inputs(config, package)
     if config.crossfit:
-        _check_not_fitted(plan.names, package.folder)
+        _check_not_fitted(config.sets, package.folder)
     if plan.names == package.features:
         return package
     models = fit_autoencoders(config, config.difficulty, package, plan.computed, device)
@@ -68,8 +68,7 @@ def _check_not_fitted(names: list[str], folder: Path) -> None:
         if path.is_file():
             raise MuseError(
                 f"{path.parent}: its auto-encoder was fitted on all of train, so on the recordings "
-                "of every fold. Train without folds (crossfit=0), or move the folder out of the "
-                f"package: {name} is then computed within each fold."
+                "of every fold. Train without folds (crossfit=0)."
             )
 
 
