@@ -19,7 +19,7 @@ import muse.commands.train
 from muse.config.shared import FeatureSet
 from muse.data.layout import plan_features
 from muse.errors import MuseError
-from muse.training import difficulty
+from muse.training import autoencoder
 from muse.training.difficulty import with_difficulty
 from muse.training.loop import train_epoch
 from muse.training.prepare import id_of
@@ -170,7 +170,7 @@ def test_devel_decides_when_to_stop_and_test_does_not(indicators, home):
 def test_one_fit_is_shared_by_targets_seeds_runs_and_orders(indicators, monkeypatch):
     fits = []
     monkeypatch.setattr(
-        difficulty, "train_seed", lambda *a, f=difficulty.train_seed: fits.append(1) or f(*a)
+        autoencoder, "train_seed", lambda *a, f=autoencoder.train_seed: fits.append(1) or f(*a)
     )
     first, package = indicators("features=[b,difficulty_a,a]")
     assert package.features == ["b", "difficulty_a", "a"]
@@ -223,7 +223,7 @@ def test_a_damaged_fit_is_made_again_and_an_interrupted_one_continues(indicators
     (path,) = Path(package_cache()).glob("difficulty/*.safetensors")
     path.write_bytes(path.read_bytes()[:-1] + b"x")
     with monkeypatch.context() as patched:
-        patched.setattr(difficulty, "terminal", SimpleNamespace(bar=lambda **_: Interrupted()))
+        patched.setattr(autoencoder, "terminal", SimpleNamespace(bar=lambda **_: Interrupted()))
         with pytest.raises(KeyboardInterrupt):
             indicators(*words)
     trained = []
@@ -271,7 +271,11 @@ def test_the_settings_of_an_indicator_are_in_the_id_of_runs_that_have_one(make_c
         id_with("features=[a]"),
     ]
     assert len(set(ids)) == 5
-    config = make_config("train", "task=stress", "features=difficulty_a", *SMALL, *RUN)
+    words = "task=stress", "features=difficulty_a", *RUN
+    without = make_config("train", *words, "difficulty=null")
+    with pytest.raises(MuseError, match="difficulty=null: expected the settings of the auto-enc"):
+        with_difficulty(without, load_inputs(without), CPU)
+    config = make_config("train", *words, *SMALL)
     package = load_inputs(config)
     assert id_of(config, package) == id_of(config, with_difficulty(config, package, CPU))
 

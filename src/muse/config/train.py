@@ -83,7 +83,7 @@ class TrainConfig(Settings):
         super().__post_init__()
         if self.standardise is not None and not isinstance(self.standardise, bool):
             self.standardise = names_of("standardise", self.standardise)
-        if not any(name.startswith(INDICATOR) for name in self.sets):
+        if not self.has_indicator:
             self.difficulty = None  # of no effect, so no part of the run id
         self.seeds = _seeds(self.seeds)
         if self.target is not None:
@@ -114,6 +114,11 @@ class TrainConfig(Settings):
     def sets(self) -> list[str]:
         """The feature sets and aliases that are read of the package."""
         return self.features
+
+    @property
+    def has_indicator(self) -> bool:
+        """Whether one of these is called as a difficulty indicator is."""
+        return any(name.startswith(INDICATOR) for name in self.sets)
 
     @property
     def targets(self) -> list[str]:

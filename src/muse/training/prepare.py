@@ -41,10 +41,10 @@ def plan_inputs(config: TrainConfig, package: Package) -> FeaturePlan:
 
     Raises MuseError for feature sets that the package does not have.
     """
-    if config.difficulty is None and not (config.fusion and config.beside):
-        return FeaturePlan(package.features, {})
-    if config.fusion:
+    if config.fusion and config.beside:
         return plan_fusion(config)
+    if not config.has_indicator:
+        return FeaturePlan(package.features, {})
     return plan_features(config.features, config.feature_sets, package.folder)
 
 
