@@ -90,7 +90,7 @@ def test_help_of_a_command_tells_every_setting():
     ):
         assert word in text
     assert "(required)" in text and "(~/.cache/muse)" in text and "(that of the task)" in text
-    assert "weight_decay     L2 penalty of Adam. (0.0)" in text
+    assert "weight_decay         L2 penalty of Adam. (0.0)" in text
     assert "scale" in help_text("synth", [])
     assert "-m sweeps over values with commas" in text
     gold = help_text("gold", [])
@@ -126,7 +126,7 @@ def test_help_has_choices_and_the_configs_of_the_user(tmp_path):
     assert "lstm, plain, mine" in text and "settings of the model (model=mine)" in text
     assert "model.width = 3" in text
     assert "Training loss. One of ccc, mse, l1, cross_entropy. (that of the task)" in text
-    assert "lr               Initial learning rate of Adam. (as published, else 0.002)" in text
+    assert "lr                   Initial learning rate of Adam. (as published, else 0.002)" in text
 
 
 @pytest.mark.parametrize(

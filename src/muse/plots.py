@@ -145,6 +145,30 @@ def draw_distributions(
     return figure
 
 
+def draw_over_time(
+    title: str, name: str, recordings: Sequence[tuple[str, np.ndarray, np.ndarray]], shown: int = 4
+) -> Figure:
+    """Draw one value per frame of some recordings, evenly picked in the order given.
+
+    Args:
+        name: what the values are, on the y axis.
+        recordings: id, timestamps in ms (frames,), values (frames,).
+    """
+    picks = np.unique(np.linspace(0, len(recordings) - 1, shown).round().astype(int))
+    figure = Figure(figsize=(10, 0.7 + 1.5 * len(picks)), layout="constrained")
+    panels = figure.subplots(len(picks), 1, squeeze=False, sharey=True)[:, 0]
+    for panel, pick in zip(panels, picks, strict=True):
+        id_, time, values = recordings[pick]
+        panel.plot(time / 1000, values, color=PREDICTION, lw=1.2)
+        panel.set_title(f"recording {id_} (mean {values.mean():.3g})", loc="left", fontsize=9)
+        panel.margins(x=0)
+        panel.grid(alpha=0.25)
+    figure.supylabel(name, fontsize=9)
+    panels[-1].set_xlabel("time (s)")
+    figure.suptitle(title, fontsize=11)
+    return figure
+
+
 def save_figure(figure: Figure, path: Path) -> None:
     """Write a figure as PNG, whole or not at all."""
     write_file(path, lambda draft: figure.savefig(draft, dpi=110, format="png"))

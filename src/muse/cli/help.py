@@ -3,6 +3,7 @@
 import json
 from dataclasses import Field, fields
 from pathlib import Path
+from typing import get_args
 
 import yaml
 
@@ -15,10 +16,12 @@ NOT_SETTINGS = ("job", "retrained", "feature_sets", "task", "to", "model", "reci
 
 # the settings of a training by what they are about; those that people change most come first
 SECTIONS = {
-    "what is trained": ("features", "target", "joint", "runs", "select", "method", "out_of_fold"),
+    "what is trained": ("features", "target", "joint", "runs", "select", "beside",
+                        "method", "out_of_fold"),
     "training": ("lr", "epochs", "batch_size", "seeds", "patience", "weight_decay", "loss",
                  "lr_on", "lr_patience", "lr_factor", "lr_floor"),
     "data": ("data", "standardise", "standardise_over", "window", "hop", "missing", "storage"),
+    "difficulty indicators": ("difficulty",),
     "scores and output": ("ccc", "bootstrap", "crossfit", "tensorboard"),
     "sweeps": ("rerun", "show_test"),
     "machine": ("workers", "device", "precision", "threads"),
@@ -101,7 +104,8 @@ def settings(schema: type, defaults: dict, prefix: str = "") -> list[tuple[str, 
             continue
         value = defaults.get(item.name)
         if isinstance(value, dict):
-            rows += settings(item.type, value, f"{item.name}.")
+            kinds = get_args(item.type) or (item.type,)  # a group of settings may be null
+            rows += settings(kinds[0], value, f"{item.name}.")
         else:
             rows.append((prefix + name, f"{described(item)} ({shown(value)})"))
     return rows

@@ -64,7 +64,7 @@ def _run(word: str) -> None:
 def usage() -> str:
     """The text of `muse --help`."""
     lines = ["usage: muse COMMAND key=value ...", "", "commands"]
-    lines += [f"  {name:8} {command.summary}" for name, command in COMMANDS.items()]
+    lines += [f"  {name:10} {command.summary}" for name, command in COMMANDS.items()]
     lines += ["", "examples"]
     lines += [f"  {command.example}" for command in COMMANDS.values()]
     lines += ["", "`muse COMMAND --help` lists the settings of a command."]

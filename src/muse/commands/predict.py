@@ -90,7 +90,7 @@ def _recordings(used: LoadedRun, config: PredictConfig) -> dict[str, list[str]]:
     if (folder / "metadata" / "partition.csv").exists():
         there = used.recordings()
     else:
-        there = {"test": recordings_in(folder, used.features[0])}
+        there = {"test": recordings_in(folder, used.read[0])}
     return {name: there.get(name, []) for name in config.partition or there}
 
 

@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 from muse.config.classes import ClassesConfig
+from muse.config.difficulty import DifficultyConfig
 from muse.config.gold import GoldConfig
 from muse.config.importing import ImportConfig
 from muse.config.package import CheckConfig, SynthConfig
@@ -71,6 +72,11 @@ COMMANDS = {
         "muse check task=stress",
         "task",
     ),
+    "difficulty": Command(
+        "Make difficulty indicators of feature sets, as feature sets of their own.",
+        "muse difficulty task=stress features=egemaps",
+        "task",
+    ),
     "gold": Command(
         "Fuse raters' traces to one signal, the gold standard (RAAW, EWE, Physio).",
         "muse gold my_ratings/arousal unit=s out=data/c3_muse_stress",
@@ -106,6 +112,7 @@ SCHEMAS = {
     "summary": SummaryConfig,
     "runs": RunsConfig,
     "table": TableConfig,
+    "difficulty": DifficultyConfig,
     "gold": GoldConfig,
     "classes": ClassesConfig,
     "import": ImportConfig,

@@ -10,6 +10,7 @@ from muse.config.fields import Settings, one_of, setting
 from muse.errors import MuseError
 
 PARTITIONS = ("train", "devel", "test")
+INDICATOR = "difficulty_"  # before the name of a feature set: that of its difficulty indicator
 
 
 # loss -> the head that it trains, metric -> the head that it scores, see TaskConfig.head

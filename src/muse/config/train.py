@@ -3,8 +3,10 @@
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar
 
+from muse.config.difficulty import AutoencoderConfig
 from muse.config.fields import Settings, names_of, one_of, setting, within
 from muse.config.shared import (
+    INDICATOR,
     LOSSES,
     DataConfig,
     FeatureSet,
@@ -106,6 +108,8 @@ class TrainConfig(Settings):
     data: DataConfig = setting("The packages and the cache.", identity="indirect")
     feature_sets: dict[str, FeatureSet] = setting("Metadata of the public feature sets.",
                                                   identity="indirect")  # fmt: skip
+    difficulty: AutoencoderConfig | None = setting("The auto-encoder of feature sets difficulty_X.",
+                                                   implied=None, default=None)  # fmt: skip
     job: JobInfo | None = setting("Filled in by muse.", identity=False, default=None)
     retrained: Retrained | None = setting("Filled in by muse retrain.", implied=None, default=None)
     fusion: ClassVar[bool] = False  # whether members are fused: the one place that knows
@@ -114,6 +118,8 @@ class TrainConfig(Settings):
         super().__post_init__()
         if self.standardise is not None and not isinstance(self.standardise, bool):
             self.standardise = names_of("standardise", self.standardise)
+        if not self.has_indicator:
+            self.difficulty = None  # of no effect, so no part of the run id
         self.seeds = _seeds(self.seeds)
         if self.target is not None:
             one_of("target", self.target, self.task.targets)
@@ -138,6 +144,16 @@ class TrainConfig(Settings):
             )
         if not isinstance(self.model, dict) or not self.model.get("_target_"):
             raise MuseError("model has no _target_: expected the class to build, or model=lstm.")
+
+    @property
+    def sets(self) -> list[str]:
+        """The feature sets and aliases that are read of the package."""
+        return self.features
+
+    @property
+    def has_indicator(self) -> bool:
+        """Whether one of these is called as a difficulty indicator is."""
+        return any(name.startswith(INDICATOR) for name in self.sets)
 
     @property
     def targets(self) -> list[str]:
@@ -184,6 +200,8 @@ class FuseConfig(TrainConfig):
     runs: Any = setting("Run folders, or folders of predictions made elsewhere: [RUN,RUN].",
                         names=True, null=True, identity="indirect")  # fmt: skip
     select: SelectConfig = setting("Choose the runs instead of naming them.", identity="indirect")
+    beside: Any = setting("Feature sets of the package beside the predictions, such as "
+                          "[difficulty_egemaps].", names=True, null=True, implied=None)  # fmt: skip
     method: str = setting("lstm (trained), mean, or weighted (mean by devel score).",
                           choices=("lstm", "mean", "weighted"))  # fmt: skip
     out_of_fold: bool = setting("Fit on out-of-fold predictions of train (runs with crossfit=5).")
@@ -201,12 +219,21 @@ class FuseConfig(TrainConfig):
         if self.features and (not self.runs or _count(self.features) != _count(self.runs)):
             raise MuseError("features: the feature sets to fuse are select.features.")
         super().__post_init__()
+        if self.beside and self.method != "lstm":
+            raise MuseError(
+                f"method={self.method} is a mean of predictions, in which beside={self.beside} has "
+                "no place: expected method=lstm."
+            )
         if self.target is None:
             known = self.task.targets
             raise MuseError(
                 f"target=null: expected one of {', '.join(known)}, or for each of them a fusion: "
                 f"-m target={','.join(known)}."
             )
+
+    @property
+    def sets(self) -> list[str]:
+        return self.beside or []
 
     def describe(self, features: list[str]) -> str:
         how = {"lstm": "late fusion", "mean": "mean", "weighted": "weighted mean"}[self.method]

@@ -1,9 +1,10 @@
 """The layout of a challenge package: where it is, its partitions, its feature sets."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
 from muse.config.fields import path_of
-from muse.config.shared import PARTITIONS, FeatureSet, TaskConfig
+from muse.config.shared import INDICATOR, PARTITIONS, FeatureSet, TaskConfig
 from muse.data.csv_table import read_rows
 from muse.errors import STOP, Faults, MuseError, did_you_mean, raise_faults
 
@@ -116,6 +117,42 @@ def expand_features(
                 f"{', '.join(there)}.{did_you_mean(name, there)}"
             )
     return expanded
+
+
+@dataclass(frozen=True)
+class FeaturePlan:
+    """The feature sets of a model, and what they are made of."""
+
+    names: list[str]  # side by side in this order, aliases expanded
+    computed: dict[str, list[str]]  # difficulty indicator -> the feature sets it is computed from
+
+    @property
+    def read(self) -> list[str]:
+        """The feature sets that are read from files, in the order in which they are needed."""
+        needed = [part for name in self.names for part in self.computed.get(name, [name])]
+        return list(dict.fromkeys(needed))
+
+
+def plan_features(
+    names: list[str], feature_sets: dict[str, FeatureSet], package: Path
+) -> FeaturePlan:
+    """As `expand_features`, with the difficulty indicators that a package has no folder of.
+
+    `difficulty_X` stands for the indicator of the feature set or alias X.
+    """
+    computed = {
+        name: expand_features([name.removeprefix(INDICATOR)], feature_sets, package)
+        for name in names
+        if name.startswith(INDICATOR)
+        and name not in feature_sets
+        and name not in feature_folders(package)
+    }
+    expanded = [
+        part
+        for name in names
+        for part in ([name] if name in computed else expand_features([name], feature_sets, package))
+    ]
+    return FeaturePlan(list(dict.fromkeys(expanded)), computed)
 
 
 def feature_folders(package: Path) -> list[str]:

@@ -2,8 +2,9 @@
 
 import hashlib
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -61,6 +62,7 @@ class Package:
     partitions: dict[str, list[Recording]]
     digests: dict[str, str]  # of each partition's features and labels
     synthetic: bool  # whether `muse synth` has made the data
+    autoencoders: dict[str, Any] = field(default_factory=dict)  # difficulty indicator -> its model
 
     @property
     def digest(self) -> str:

@@ -13,6 +13,7 @@ from muse.data.heads import head_of
 from muse.data.recordings import Package
 from muse.errors import MuseError
 from muse.files import check_plain
+from muse.fusion.beside import add_beside
 from muse.fusion.predictions import Member, load_predictions
 from muse.runs.read import finished_runs, read_run, read_settings
 from muse.scoring import metric_name, metric_title
@@ -49,10 +50,13 @@ def choose_members(config: FuseConfig) -> FuseConfig:
 def load_members(config: FuseConfig) -> Package:
     """The predictions of the members, which `choose_members` has chosen, as a package.
 
-    Raises MuseError as `muse.fusion.predictions.load_predictions`.
+    With ``config.beside`` the feature sets that it needs are beside them.
+
+    Raises MuseError as `muse.fusion.predictions.load_predictions` and `add_beside`.
     """
     members = members_of(config, config.runs)
-    return load_predictions(config.task, config.target, members, config.data, config.out_of_fold)
+    package = load_predictions(config.task, config.target, members, config.data, config.out_of_fold)
+    return add_beside(config, package) if config.beside else package
 
 
 def members_of(config: FuseConfig, chosen: list[str]) -> list[Member]:
@@ -109,7 +113,7 @@ def _best(config: FuseConfig, name: str) -> Path:
         target = run.result["targets"].get(config.target)
         if (
             run.result["task"] == config.task.name
-            and run.result["features"] in ([name], expanded)
+            and (run.result["features"] == expanded or "+".join(run.result["features"]) == name)
             and not run.fusion
             and not run.retrained
             and target

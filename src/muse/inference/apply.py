@@ -10,7 +10,7 @@ import torch
 from muse.config.train import TrainConfig
 from muse.config.use import UseConfig
 from muse.data.heads import head_of
-from muse.data.layout import find_package, read_partitions
+from muse.data.layout import FeaturePlan, find_package, read_partitions
 from muse.data.recordings import Package, load_package
 from muse.data.windows import Frames, to_frames
 from muse.errors import MuseError
@@ -20,6 +20,7 @@ from muse.runs.find import run_folder
 from muse.runs.read import SavedRun, read_run, settings_here
 from muse.runs.weights import LoadedModel, load_model_file
 from muse.training.device import prepare
+from muse.training.difficulty import add_indicators
 from muse.training.loop import predict
 
 log = logging.getLogger(__name__)
@@ -45,11 +46,18 @@ class LoadedRun:
     config: TrainConfig  # the run's, with the data and the device of the command
     device: torch.device
     models: list[LoadedModel]
+    autoencoders: dict[str, LoadedModel]  # of the difficulty indicators that the run computes
 
     @property
     def features(self) -> list[str]:
         """The feature sets that the models read."""
         return list(self.models[0].features)
+
+    @property
+    def read(self) -> list[str]:
+        """The feature sets that are read from files."""
+        computed = {name: list(model.features) for name, model in self.autoencoders.items()}
+        return FeaturePlan(self.features, computed).read
 
     def recordings(self) -> dict[str, list[str]]:
         """Partition -> recording ids of the package, without the partitions that are empty."""
@@ -67,11 +75,12 @@ class LoadedRun:
         config = self.config
         if config.fusion:
             package = load_members(self.config)
-            return replace(package, partitions={p: package.partitions[p] for p in ids})
+            package = replace(package, partitions={p: package.partitions[p] for p in ids})
+            return self._with_indicators(package)
         package = load_package(
             config.task,
             targets,
-            self.features,
+            self.read,
             {},
             config.data,
             config.missing,
@@ -79,9 +88,17 @@ class LoadedRun:
             config.recordings,
             storage=config.storage,
         )
-        for name, columns in self.models[0].features.items():
-            _check_columns(package, name, columns)
-        return package
+        for model in (self.models[0], *self.autoencoders.values()):
+            for name, columns in model.features.items():
+                if name not in self.autoencoders:
+                    _check_columns(package, name, columns)
+        return self._with_indicators(package)
+
+    def _with_indicators(self, package: Package) -> Package:
+        """Difficulty indicators by the auto-encoders of the run."""
+        if not self.autoencoders:
+            return package
+        return add_indicators(package, self.features, self.autoencoders, self.device)
 
     def apply(self, package: Package) -> Iterator[Applied]:
         """Predict each partition with each model: an element per target and partition."""
@@ -118,7 +135,14 @@ def load_run(use: UseConfig, folder: str) -> LoadedRun:
                 f"{saved.folder / name}: a model of {', '.join(models[name].targets)}, but "
                 f"result.json names it for {target}. Copy the run folder again."
             )
-    return LoadedRun(saved, config, device, list(models.values()))
+    names = next(iter(models.values())).features
+    kept = {name: f"weights/{name}.safetensors" for name in names}
+    autoencoders = {
+        name: load_model_file(saved.file(path), use.trust, device)
+        for name, path in kept.items()
+        if path in saved.result["files"] and path not in models
+    }
+    return LoadedRun(saved, config, device, list(models.values()), autoencoders)
 
 
 def _targets(package: Package) -> set[str]:

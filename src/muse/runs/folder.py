@@ -5,6 +5,7 @@ config.yaml          every setting, with the command in its first line
 metrics.jsonl        one line per target, seed and epoch: the source of TensorBoard's curves; with
                      loss=ccc `train` is the mean CCC of the training windows (1 - loss)
 weights/TARGET.safetensors       weights of the best seed, scaling, and how to build the model
+weights/difficulty_X.safetensors the same of the auto-encoder of a difficulty indicator
 predictions/TARGET/PARTITION/ID.csv   timestamp, segment_id, value; the challenge's format
 logits/…             with classes: one row per frame, c_0, c_1, …
 crossfit/…           predictions/ (logits/) of train by models that have not seen the recording

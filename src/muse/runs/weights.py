@@ -21,6 +21,7 @@ class LoadedModel:
     targets: list[str]
     features: dict[str, list[str]]  # feature set -> names of its columns, in the model's order
     scaling: Scaling
+    about: dict  # all that the file says of it, see `save_model_file`
 
 
 def save_model_file(path: Path, weights: dict[str, Tensor], scaling: Scaling, about: dict) -> None:
@@ -65,7 +66,7 @@ def load_model_file(path: Path, trust: list[str], device: torch.device) -> Loade
         built.load_state_dict(weights)
     except RuntimeError as error:
         raise MuseError(f"{path}: the weights do not fit {model['_target_']} ({error}).") from None
-    return LoadedModel(built.to(device), targets, features, Scaling(mean, scale))
+    return LoadedModel(built.to(device), targets, features, Scaling(mean, scale), about)
 
 
 def _check_shapes(

@@ -17,7 +17,7 @@ from muse import terminal
 from muse.config.compose import load_config, sweep_params
 from muse.config.train import TrainConfig
 from muse.cores import JOB_BYTES, cores, end_with, within_memory
-from muse.data.layout import expand_features, find_package
+from muse.data.layout import find_package, plan_features
 from muse.data.recordings import Package
 from muse.files import write_json
 from muse.runs.folder import BusyError
@@ -148,7 +148,7 @@ def _inputs(config: TrainConfig) -> Package:
 def _state_of_files(config: TrainConfig) -> tuple:
     """What the data of a job depend on: settings, and size and times of every file."""
     package = find_package(config.task, config.data.root)
-    sets = expand_features(config.features, config.feature_sets, package)
+    sets = plan_features(config.features, config.feature_sets, package).read
     homes = [package / "metadata", *(package / "feature_segments" / name for name in sets)]
     homes += [package / "label_segments" / target for target in config.targets]
     files = []

@@ -5,10 +5,11 @@ from dataclasses import dataclass, replace
 import torch
 
 from muse.config.train import TrainConfig
-from muse.data.layout import expand_features, is_standardised
+from muse.data.layout import FeaturePlan, expand_features, is_standardised, plan_features
 from muse.data.recordings import Package
 from muse.data.windows import Frames, Scaling, fit_scaling, to_frames
 from muse.errors import MuseError
+from muse.fusion.beside import plan_fusion, standardised_in_members
 from muse.models import source_of
 from muse.runs.identity import run_id
 
@@ -34,28 +35,45 @@ def groups_of(config: TrainConfig) -> list[list[str]]:
     return [config.targets] if config.joint else [[target] for target in config.targets]
 
 
+def plan_inputs(config: TrainConfig, package: Package) -> FeaturePlan:
+    """The feature sets that the models of a run read; for a fusion its members are some of them.
+
+    Raises MuseError for feature sets that the package does not have.
+    """
+    if config.fusion and config.beside:
+        return plan_fusion(config)
+    if not config.has_indicator:
+        return FeaturePlan(package.features, {})
+    return plan_features(config.features, config.feature_sets, package.folder)
+
+
 def standardised_sets(config: TrainConfig, package: Package) -> dict[str, list[str]]:
-    """Target -> feature sets that are standardised for it.
+    """Target -> feature sets that are standardised for it; also those behind an indicator.
 
     The members of a fusion are predictions, on the scale of the gold standard: what is known of the
-    feature set that a member is named after does not hold for them.
+    feature set that a member is named after does not hold for them. A feature set beside them is
+    standardised if it is in the member that reads it.
 
     Raises MuseError if `standardise` names a feature set that is not used.
     """
     override = config.standardise
-    if override is None and config.fusion:
-        override = False
+    plan = plan_inputs(config, package)
+    names = list(dict.fromkeys([*plan.names, *plan.read]))
     if isinstance(override, list):
         override = expand_features(override, config.feature_sets)
         for name in override:
-            if name not in package.features:
-                used = ", ".join(package.features)
+            if name not in names:
+                used = ", ".join(names)
                 raise MuseError(f"standardise: {name} is not among the features ({used}).")
+    known = standardised_in_members(config) if config.fusion and override is None else {}
     return {
         target: [
             name
-            for name in package.features
-            if is_standardised(name, config.task.name, group, config.feature_sets, override)
+            for name in names
+            if known.get(
+                name,
+                is_standardised(name, config.task.name, group, config.feature_sets, override),
+            )
         ]
         for group in groups_of(config)
         for target in group
@@ -64,9 +82,10 @@ def standardised_sets(config: TrainConfig, package: Package) -> dict[str, list[s
 
 def id_of(config: TrainConfig, package: Package) -> str:
     """The run id of settings and data, see `muse.runs.identity.run_id`."""
+    features = plan_inputs(config, package).names
     standardised = standardised_sets(config, package)
     source = source_of(str(config.model["_target_"]))
-    return run_id(config, package.features, standardised, package.digest, source)
+    return run_id(config, features, standardised, package.digest, source)
 
 
 def plan_models(config: TrainConfig, package: Package, device: torch.device) -> list[ModelPlan]:

@@ -10,6 +10,7 @@ import numpy as np
 
 from muse.config.train import TrainConfig
 from muse.data.heads import head_of
+from muse.data.layout import find_package, plan_features
 from muse.data.recordings import Package, load_package
 from muse.errors import MuseError
 from muse.fusion.members import choose_members, load_members
@@ -19,6 +20,7 @@ from muse.runs.read import read_result
 from muse.scoring import metric_name, metric_title
 from muse.terminal import format_interval, heading, in_columns
 from muse.training.device import prepare
+from muse.training.difficulty import save_autoencoders, with_difficulty
 from muse.training.parallel import Run, Unit, processes, trainer
 from muse.training.prepare import id_of, plan_models
 from muse.training.recorder import recording
@@ -66,17 +68,19 @@ def settle(config: TrainConfig) -> TrainConfig:
 
 
 def load_inputs(config: TrainConfig) -> Package:
-    """What the models of a run read: a package, or the predictions of a fusion's members."""
-    package = load_members(config) if config.fusion else _load_package(config)
-    return with_devel(config, package) if config.retrained else package
+    """What the models of a run read: a package, or the predictions of a fusion's members.
 
-
-def _load_package(config: TrainConfig) -> Package:
+    In the place of a difficulty indicator are the feature sets that it is computed from, see
+    `muse.training.difficulty.with_difficulty`.
+    """
+    if config.fusion:
+        return load_members(config)
+    folder = find_package(config.task, config.data.root)
     return load_package(
         config.task,
         config.targets,
-        config.features,
-        config.feature_sets,
+        plan_features(config.features, config.feature_sets, folder).read,
+        {},
         config.data,
         config.missing,
         recordings=config.recordings,
@@ -111,7 +115,15 @@ def _failed(folder: Path, reason: str) -> None:
 
 def _train(config: TrainConfig, folder: Path, package: Package | None) -> dict:
     device = prepare(config.device, config.threads)
-    package = package or load_inputs(config)
+    package = with_difficulty(config, package or load_inputs(config), device)
+    if config.crossfit and package.autoencoders:
+        raise MuseError(
+            f"crossfit={config.crossfit}: the auto-encoder of {', '.join(package.autoencoders)} is "
+            "fitted on all of train, so on the recordings of every fold. Expected crossfit=0."
+        )
+    save_autoencoders(folder, package)
+    if config.retrained:  # an auto-encoder stays as it was fitted, and stopped, without devel
+        package = with_devel(config, package)
     jobs = plan_models(config, package, device)
     id_ = id_of(config, package)
     log.info(heading(config.task.title, config.describe(package.features), package.synthetic))
