@@ -50,7 +50,7 @@ def candidates(words: list[str], word: str) -> list[str]:
         return [key + equals + name for name in known if name.startswith(value)]
     if not words and not equals and bare in GROUPS:
         found = [file.stem for file in group_files(bare) if file.stem.startswith(word)]
-    elif not words and not equals and bare in FOLDERS:
+    elif not equals and (bare == "runs" or (bare in FOLDERS and not words)):
         found = _run_folders(word)
     return found + _settings(command, words, word)
 
