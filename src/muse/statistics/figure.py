@@ -12,12 +12,12 @@ def draw_differences(title: str, metric: str, rows: pd.DataFrame) -> Figure:
 
     Args:
         metric: whose difference it is, on the x axis.
-        rows: in their order; the columns target, first, second, difference, low, high, p and
+        rows: in their order; the columns target, first, second, difference, low, high, p_holm and
             mean_difference (of the means over seeds), NaN where there is none.
     """
     targets = list(dict.fromkeys(rows["target"]))
     most = rows["target"].value_counts().max()
-    figure = Figure(figsize=(2.5 + 4 * len(targets), 1.8 + 0.42 * most), layout="constrained")
+    figure = Figure(figsize=(2.5 + 4 * len(targets), 2 + 0.42 * most), layout="constrained")
     panels = figure.subplots(1, len(targets), squeeze=False, sharex=True, sharey=True)[0]
     for panel, target in zip(panels, targets, strict=True):
         own = rows[rows["target"] == target]
@@ -31,14 +31,16 @@ def draw_differences(title: str, metric: str, rows: pd.DataFrame) -> Figure:
                        label="means over seeds")  # fmt: skip
             panel.legend(fontsize=8, frameon=False, loc="upper right", ncols=2,
                          bbox_to_anchor=(1, 1.12), borderaxespad=0)  # fmt: skip
-        for y, (gap, p) in enumerate(zip(own["difference"], own["p"], strict=True)):
+        for y, (gap, p) in enumerate(zip(own["difference"], own["p_holm"], strict=True)):
             text = "" if np.isnan(p) else f"p {p:.3f}" if p >= 0.001 else "p < 0.001"
             panel.annotate(text, (gap, y), (0, 5), textcoords="offset points", ha="center",
                            fontsize=8)  # fmt: skip
-        panel.set_yticks(height, own["first"] + " $-$ " + own["second"], fontsize=8)
+        pairs = own["first"] + " \N{MINUS SIGN} " + own["second"]
+        panel.set_yticks(height, pairs, fontsize=8, parse_math=False)
         panel.set_ylim(most - 0.5, -0.5)  # the first pair is above
         panel.set_title(target, loc="left", fontsize=10)
         panel.set_xlabel(f"difference of {metric}")
         panel.grid(alpha=0.25, axis="x")
-    figure.suptitle(title, fontsize=10)
+    about = "95 % intervals over recordings; p of the permutation test, corrected (Holm)"
+    figure.suptitle(f"{title}\n{about}", fontsize=10)
     return figure

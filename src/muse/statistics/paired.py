@@ -65,7 +65,7 @@ def compare_recordings(
         ``other`` times, and the second the rest: (B, n), (B, n) -> (B,)."""
         return measure(np.hstack([own, other])) - measure(np.hstack([other, own]))
 
-    own, none = np.ones((1, recordings)), np.zeros((1, recordings))
+    own, none = np.ones((1, recordings), int), np.zeros((1, recordings), int)
     first, second = (float(measure(np.hstack(draw))[0]) for draw in ([own, none], [none, own]))
     observed = first - second
     if recordings < 2:
@@ -96,10 +96,11 @@ def compare_seeds(first: Sequence[float], second: Sequence[float]) -> OverSeeds:
     Args:
         first, second: the score of each seed.
     """
-    means = float(np.mean(first)), float(np.mean(second))
+    about = [(np.mean(s), np.std(s, ddof=1), len(s)) for s in (first, second) if len(s) > 1]
     p = None
-    if min(len(first), len(second)) > 1 and max(np.ptp(first), np.ptp(second)) > TIE:
-        p = float(stats.ttest_ind(first, second, equal_var=False).pvalue)
+    if len(about) == 2 and max(np.ptp(first), np.ptp(second)) > TIE:
+        p = float(stats.ttest_ind_from_stats(*about[0], *about[1], equal_var=False).pvalue)
+    means = float(np.mean(first)), float(np.mean(second))
     return OverSeeds(*means, means[0] - means[1], p)
 
 
