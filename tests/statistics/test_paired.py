@@ -139,7 +139,8 @@ def test_a_weighted_metric_with_auc_is_tested_as_it_is_scored():
     metric = {"auc": 0.5, "uar": 0.5}
     alone = [float(class_measure(p, golds, 2, metric, probs)()[0])
              for p, probs in zip(predicted, probabilities, strict=True)]  # fmt: skip
-    measure = class_measure(sum(predicted, []), golds * 2, 2, metric, sum(probabilities, []))
+    measure = class_measure([*predicted[0], *predicted[1]], golds * 2, 2, metric,
+                            [*probabilities[0], *probabilities[1]])  # fmt: skip
     test = compare_recordings(measure, 3, 8, 1)
     assert (test.first, test.second) == pytest.approx(alone) and test.p * 4 == round(test.p * 4)
 

@@ -12,8 +12,9 @@ def draw_differences(title: str, metric: str, rows: pd.DataFrame) -> Figure:
 
     Args:
         metric: whose difference it is, on the x axis.
-        rows: in their order; the columns target, first, second, difference, low, high, p_holm and
-            mean_difference (of the means over seeds), NaN where there is none.
+        rows: the same pairs in the same order for each target; columns target, first, second,
+            difference, low, high, p_holm and mean_difference (of the means over seeds), NaN where
+            there is none.
     """
     targets = list(dict.fromkeys(rows["target"]))
     most = rows["target"].value_counts().max()
