@@ -9,6 +9,7 @@ from functools import cache
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 import muse.commands.compare
@@ -21,6 +22,8 @@ from muse.errors import MuseError
 from muse.files import digest_of, write_rows
 from muse.runs.folder import begin, write_result
 from muse.scoring import ccc, regression_scores
+from muse.tables.comparison import NUMBERS, Comparison
+from muse.tables.comparison_text import render
 from tests.conftest import sent_package, stress_package
 
 DEVEL, TEST = ("4", "5", "10"), ("2", "6")
@@ -292,6 +295,23 @@ def test_runs_that_cannot_be_compared(make_run, compare, words, more, message):
     other = make_run("other", 0.5, *(words if ids is DEVEL else []), devel=ids, **more)
     with pytest.raises(MuseError, match=message):
         compare(good, other)
+
+
+def test_a_run_is_named_once(make_run, compare):
+    good = make_run("good", 0.3)
+    with pytest.raises(MuseError, match="runs: outputs/train/good is named twice"):
+        compare(good, "latest")
+
+
+def test_the_text_of_many_recordings():
+    row = dict.fromkeys((*NUMBERS, "difference", "first_score", "second_score"), 0.5)
+    row |= {"target": "joy", "first": "a", "second": "b", "recordings": 300, "exact": False,
+            "seeds": "2 / 3", "p": 0.0002}  # fmt: skip
+    about = ("Title", "joy", "devel", "macro F1")
+    one = Comparison(*about, pd.DataFrame([row]), {"a": "x", "b": "y"}, 5000, False)
+    text = render(one, "terminal")
+    assert "Title: difference of macro F1" in text and "  2.0e-04  +0.5000 (2 / 3)  0.5000" in text
+    assert "300 recordings:" in text and "5000 random swaps" in text and "no p" not in text
 
 
 def test_other_labels_and_frames_are_refused(make_run, compare):

@@ -43,11 +43,13 @@ class Comparison:
 def compare(config: CompareConfig, runs: Sequence[SavedRun]) -> Comparison:
     """Test the pairs of runs that the settings ask for.
 
-    Raises MuseError for runs of other tasks, metrics, recordings or labels, and as
-    `muse.runs.predictions.load_together`.
+    Raises MuseError for a run that is named twice, for runs of other tasks, metrics, recordings or
+    labels, and as `muse.runs.predictions.load_together`.
     """
-    for other in runs[1:]:
+    for number, other in enumerate(runs[1:], start=1):
         _check_alike(runs[0], other)
+        if other.folder.resolve() in [run.folder.resolve() for run in runs[:number]]:
+            raise MuseError(f"runs: {other.folder} is named twice; name each run once.")
     names = config.names or _names(runs)
     rows = [row for target in _targets(config, runs) for row in _rows(config, runs, names, target)]
     frame = pd.DataFrame(rows)
@@ -67,7 +69,7 @@ def _check_alike(first: SavedRun, run: SavedRun) -> None:
             "task": one.result["task"],
             "task.classes": one.config.task.classes,
             "metric": one.result["metric"],
-            "ccc": one.config.ccc,
+            "ccc": one.config.ccc if "ccc" in one.result["metric"] else None,
         }
         for one in (first, run)
     )

@@ -61,8 +61,9 @@ def _cells(comparison: Comparison) -> list[list[str]]:
 
 
 def _several(rows: pd.DataFrame) -> bool:
-    """Whether a target has several pairs, for which p is corrected."""
-    return bool((rows["target"].value_counts() > 1).any())
+    """Whether a target has several pairs with a p, which is then corrected."""
+    tested = rows[["p", "p_seeds"]].notna().any(axis=None)
+    return bool(tested and rows["target"].value_counts().max() > 1)
 
 
 def _p_value(p: float) -> str:
@@ -72,7 +73,7 @@ def _p_value(p: float) -> str:
 def _notes(comparison: Comparison) -> list[str]:
     """What the numbers are, in sentences."""
     rows, notes = comparison.rows, []
-    for count, own in rows.groupby("recordings"):
+    for count, own in rows.groupby(rows["recordings"].astype(object)):  # 2**n of any size
         if count < 2:
             notes.append("One recording: there is neither an interval nor a test.")
             continue
