@@ -162,6 +162,13 @@ def test_further_bare_words_are_a_list(words, collected):
     assert collect_bare_words("import", expand_bare_word("import", words)) == collected
 
 
+def test_the_bare_words_of_compare_are_runs():
+    words = expand_bare_word("compare", ["outputs/train/a b", "latest", "partition=test"])
+    expected = ["partition=test", "runs=['outputs/train/a b','latest']"]
+    assert collect_bare_words("compare", words) == expected
+    assert collect_bare_words("compare", ["runs=[a,b]"]) == ["runs=[a,b]"]
+
+
 def test_commands_without_a_list_leave_bare_words_alone():
     assert collect_bare_words("train", ["task=stress", "x"]) == ["task=stress", "x"]
 

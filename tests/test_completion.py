@@ -48,6 +48,8 @@ def query(line: str, folder: Path) -> list[str]:
         ("muse evaluate out", ["outputs/train/a", "outputs/train/b", "out="]),
         ("muse predict run=outputs/train/b", ["run=outputs/train/b"]),
         ("muse evaluate run=x partition=t", ["partition=train", "partition=test"]),
+        ("muse compare outputs/train/a out", ["outputs/train/a", "outputs/train/b", "out="]),
+        ("muse compare a b partition=", ["partition=devel", "partition=test", "partition=all"]),
         ("muse nothing x", []),
     ],
 )

@@ -4,6 +4,7 @@ A score is taken once over all frames (or segments) of a partition, never averag
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -12,6 +13,27 @@ TITLES = {
     **{"ccc": "CCC", "pearson": "Pearson's r"},
     **{"f1": "macro F1", "micro_f1": "micro F1", "uar": "UAR", "auc": "AUC"},
 }
+
+
+@dataclass(frozen=True)
+class Measure:
+    """The metrics of any drawing of recordings, from what each recording adds to them.
+
+    ``of`` maps a metric and draws (B, recordings), how often each recording counts, to (B,); draws
+    are None where each counts once, which gives (1,).
+    """
+
+    metric: str | dict[str, float]  # the one that is asked for, or the weight of each
+    of: Callable[[str, np.ndarray | None], np.ndarray]
+
+    @property
+    def weights(self) -> dict[str, float]:
+        """The metrics in the one that is asked for."""
+        return self.metric if isinstance(self.metric, dict) else {self.metric: 1.0}
+
+    def __call__(self, draws: np.ndarray | None = None) -> np.ndarray:
+        """The metric that is asked for, of each drawing: (B,)."""
+        return sum(weight * self.of(name, draws) for name, weight in self.weights.items())
 
 
 def metric_name(metric: str | dict[str, float]) -> str:
@@ -83,19 +105,31 @@ def regression_scores(
         ccc, pearson, ccc_per_recording (mean), recordings, frames, interval (95 %, of the metric:
         [low, high] or None), and the weighted sum under `metric_name`.
     """
+    measure = regression_measure(predictions, golds, variance, metric)
+    alone = np.eye(len(golds))  # each recording by itself
+    return {
+        **_scores(measure, ("ccc", "pearson"), bootstrap, len(golds)),
+        "ccc_per_recording": float(measure.of("ccc", alone).mean()),
+        "recordings": len(golds),
+        "frames": sum(map(len, golds)),
+    }
+
+
+def regression_measure(
+    predictions: Sequence[np.ndarray],
+    golds: Sequence[np.ndarray],
+    variance: str,
+    metric: str | dict[str, float],
+) -> Measure:
+    """The metrics of any drawing of recordings; arguments as of `regression_scores`."""
     centre = np.mean(np.concatenate(golds), dtype=np.float64)
     moments = _moments(predictions, golds, centre)  # (recordings, 6)
 
-    def measure(name: str, draws: np.ndarray | None) -> np.ndarray:
+    def of(name: str, draws: np.ndarray | None) -> np.ndarray:
         sums = moments.sum(0, keepdims=True) if draws is None else draws @ moments
         return _ccc(sums, variance) if name == "ccc" else _pearson(sums)
 
-    return {
-        **_scores(measure, ("ccc", "pearson"), metric, bootstrap, len(golds)),
-        "ccc_per_recording": float(_ccc(moments, variance).mean()),
-        "recordings": len(golds),
-        "frames": int(moments[:, 0].sum()),
-    }
+    return Measure(metric, of)
 
 
 def class_scores(
@@ -119,53 +153,66 @@ def class_scores(
         interval (95 %, of the metric: [low, high] or None), auc if the metric asks for it, and the
         weighted sum under `metric_name`.
     """
-    tables = np.stack(
-        [
-            np.bincount(np.asarray(g, int) * classes + np.asarray(p, int), minlength=classes**2)
-            for p, g in zip(predictions, golds, strict=True)
-        ]
-    )  # (recordings, classes * classes)
-    whole = tables.sum(0, keepdims=True)
-
-    def measure(name: str, draws: np.ndarray | None) -> np.ndarray:
-        if name == "auc":
-            return _auc(probabilities, golds, draws)
-        drawn = whole if draws is None else draws @ tables
-        return CONFUSION_METRICS[name](drawn.reshape(-1, classes, classes))
-
+    measure = class_measure(predictions, golds, classes, metric, probabilities)
+    confusion = _confusion(np.concatenate(predictions), np.concatenate(golds), classes)
     return {
-        **_scores(measure, tuple(CONFUSION_METRICS), metric, bootstrap, len(golds)),
-        "confusion": whole.reshape(classes, classes).tolist(),
+        **_scores(measure, tuple(CONFUSION_METRICS), bootstrap, len(golds)),
+        "confusion": confusion.reshape(classes, classes).tolist(),
         "recordings": len(golds),
-        "segments": int(whole.sum()),
+        "segments": int(confusion.sum()),
     }
 
 
-def _scores(
-    measure: Callable[[str, np.ndarray | None], np.ndarray],
-    names: tuple[str, ...],
+def class_measure(
+    predictions: Sequence[np.ndarray],
+    golds: Sequence[np.ndarray],
+    classes: int,
     metric: str | dict[str, float],
-    bootstrap: int,
-    recordings: int,
-) -> dict:
-    """The metrics ``names``, the one that was asked for, and its 95 % percentile interval.
+    probabilities: Sequence[np.ndarray] = (),
+) -> Measure:
+    """The metrics of any drawing of recordings; arguments as of `class_scores`."""
+    pairs = zip(predictions, golds, strict=True)
+    tables = np.stack([_confusion(*pair, classes) for pair in pairs])
+
+    def of(name: str, draws: np.ndarray | None) -> np.ndarray:
+        if name == "auc":
+            return _auc(probabilities, golds, draws)
+        drawn = tables.sum(0) if draws is None else draws @ tables
+        return CONFUSION_METRICS[name](drawn.reshape(-1, classes, classes))
+
+    return Measure(metric, of)
+
+
+def bootstrap_interval(
+    measure: Callable[[np.ndarray], np.ndarray], recordings: int, resamples: int, seed: int = SEED
+) -> list[float] | None:
+    """95 % percentile interval over resamples of recordings: [low, high].
 
     Args:
-        measure: (metric, draws (B, recordings): how often each recording counts) -> (B,); without
-            draws every recording counts once.
+        measure: draws (B, recordings), how often each recording counts -> (B,).
+
+    Returns:
+        None without resamples, and with one recording, which says nothing of how they differ.
     """
-    weights = {metric: 1.0} if isinstance(metric, str) else metric
-
-    def weighted(draws: np.ndarray | None) -> np.ndarray:
-        return sum(weight * measure(name, draws) for name, weight in weights.items())
-
-    scores = {name: float(measure(name, None)[0]) for name in dict.fromkeys([*names, *weights])}
-    scores[metric_name(metric)] = float(weighted(None)[0])
-    if not bootstrap or recordings < 2:  # one recording says nothing of how recordings differ
-        return scores | {"interval": None}
-    picked = np.random.default_rng(SEED).integers(recordings, size=(bootstrap, recordings))
+    if not resamples or recordings < 2:
+        return None
+    picked = np.random.default_rng(seed).integers(recordings, size=(resamples, recordings))
     draws = np.stack([np.bincount(row, minlength=recordings) for row in picked])
-    return scores | {"interval": np.percentile(weighted(draws), [2.5, 97.5]).tolist()}
+    return np.percentile(measure(draws), [2.5, 97.5]).tolist()
+
+
+def _scores(measure: Measure, names: tuple[str, ...], bootstrap: int, recordings: int) -> dict:
+    """The metrics ``names``, the one that is asked for, and its 95 % percentile interval."""
+    found = {name: measure.of(name, None) for name in dict.fromkeys([*names, *measure.weights])}
+    found[metric_name(measure.metric)] = measure()
+    scores = {name: float(score[0]) for name, score in found.items()}
+    return scores | {"interval": bootstrap_interval(measure, recordings, bootstrap)}
+
+
+def _confusion(prediction: np.ndarray, gold: np.ndarray, classes: int) -> np.ndarray:
+    """How often each gold class (row) is predicted as each: (classes * classes,)."""
+    cells = np.asarray(gold, int) * classes + np.asarray(prediction, int)
+    return np.bincount(cells, minlength=classes**2)
 
 
 def _moments(predictions: Sequence, golds: Sequence, centre: float) -> np.ndarray:

@@ -8,12 +8,12 @@ import io
 import os
 import sys
 from contextlib import redirect_stdout
+from dataclasses import fields
 from pathlib import Path
 
 import yaml
 
-from muse.config.commands import COMMANDS
-from muse.config.shared import LOSSES, PARTITIONS
+from muse.config.commands import COMMANDS, SCHEMAS
 from muse.config.shipped import GROUPS, config_folder, group_files, shipped
 
 OPTIONS = ("--cfg", "--config-dir", "--help", "--multirun")
@@ -46,11 +46,12 @@ def candidates(words: list[str], word: str) -> list[str]:
     if key in FOLDERS:
         return [key + equals + folder for folder in _run_folders(value)]
     if key in ("features", "loss", "partition"):
-        known = {"features": _feature_sets(), "loss": LOSSES, "partition": PARTITIONS}[key]
+        choices = {item.name: item.metadata.get("choices") for item in fields(SCHEMAS[command])}
+        known = _feature_sets() if key == "features" else choices.get(key) or ()
         return [key + equals + name for name in known if name.startswith(value)]
     if not words and not equals and bare in GROUPS:
         found = [file.stem for file in group_files(bare) if file.stem.startswith(word)]
-    elif not words and not equals and bare in FOLDERS:
+    elif not equals and (bare == "runs" or (bare in FOLDERS and not words)):
         found = _run_folders(word)
     return found + _settings(command, words, word)
 

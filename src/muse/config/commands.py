@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 from muse.config.classes import ClassesConfig
+from muse.config.compare import CompareConfig
 from muse.config.difficulty import DifficultyConfig
 from muse.config.gold import GoldConfig
 from muse.config.importing import ImportConfig
@@ -46,6 +47,12 @@ COMMANDS = {
         "A table of a paper: published numbers beside those of your runs.",
         "muse table muse2021 'tasks=[stress]'",
         "table",
+    ),
+    "compare": Command(
+        "Test whether finished runs differ by more than chance, recording by recording.",
+        "muse compare outputs/train/RUN1 outputs/train/RUN2 partition=devel",
+        "runs",
+        "runs",
     ),
     "resume": Command(
         "Continue an interrupted training where it stood.",
@@ -113,6 +120,7 @@ SCHEMAS = {
     "runs": RunsConfig,
     "table": TableConfig,
     "difficulty": DifficultyConfig,
+    "compare": CompareConfig,
     "gold": GoldConfig,
     "classes": ClassesConfig,
     "import": ImportConfig,

@@ -14,7 +14,13 @@ import numpy as np
 from scipy.special import softmax
 
 from muse.config.shared import TaskConfig
-from muse.scoring import class_scores, regression_scores
+from muse.scoring import (
+    Measure,
+    class_measure,
+    class_scores,
+    regression_measure,
+    regression_scores,
+)
 
 
 @dataclass(frozen=True)
@@ -54,6 +60,15 @@ class Regression:
     ) -> dict:
         """Scores of values (T,) and gold standard (T,) of each recording, see muse.scoring."""
         return regression_scores(values, golds, self.variance, bootstrap, self.metric)
+
+    def measure(
+        self,
+        values: Sequence[np.ndarray],
+        golds: Sequence[np.ndarray],
+        samples: Sequence[np.ndarray],
+    ) -> Measure:
+        """The scores of any drawing of the recordings, arguments as of `scores`."""
+        return regression_measure(values, golds, self.variance, self.metric)
 
 
 @dataclass(frozen=True)
@@ -95,13 +110,30 @@ class Classes:
         bootstrap: int = 0,
     ) -> dict:
         """Scores of logits (T, C) and gold standard (T,) of each recording, see muse.scoring."""
+        predictions, labels, probabilities = self._of_segments(values, golds, samples)
         return class_scores(
-            [self.predictions(*pair) for pair in zip(values, samples, strict=True)],
+            predictions, labels, self.outputs_per_target, bootstrap, self.metric, probabilities
+        )
+
+    def measure(
+        self,
+        values: Sequence[np.ndarray],
+        golds: Sequence[np.ndarray],
+        samples: Sequence[np.ndarray],
+    ) -> Measure:
+        """The scores of any drawing of the recordings, arguments as of `scores`."""
+        predictions, labels, probabilities = self._of_segments(values, golds, samples)
+        return class_measure(
+            predictions, labels, self.outputs_per_target, self.metric, probabilities
+        )
+
+    def _of_segments(self, values: Sequence, golds: Sequence, samples: Sequence) -> tuple:
+        """Predicted class (S,), labels (S,) and probabilities (S, C) of each recording."""
+        predicted = list(zip(values, samples, strict=True))
+        return (
+            [self.predictions(*pair) for pair in predicted],
             [self.labels(*pair) for pair in zip(golds, samples, strict=True)],
-            self.outputs_per_target,
-            bootstrap,
-            self.metric,
-            [softmax(v[s.sum(1) - 1], axis=1) for v, s in zip(values, samples, strict=True)],
+            [softmax(v[s.sum(1) - 1], axis=1) for v, s in predicted],
         )
 
 

@@ -132,9 +132,7 @@ def _terminal(blocks: list[Block]) -> str:
 def _markdown(blocks: list[Block]) -> str:
     parts = []
     for block in blocks:
-        head, *rows = _rows(_groups(block), "system")
-        lines = [head, ["---"] * len(head), *rows]
-        body = "\n".join(f"| {' | '.join(line)} |" for line in lines)
+        body = markdown_rows(_rows(_groups(block), "system"))
         sources = "\n".join(f"- {source}" for source in _sources(block))
         parts.append(f"## {_title(block)}\n\n{body}\n\n{sources}".rstrip())
     return "\n\n".join([*parts, _notes(blocks, "\n\n")]) + "\n"
@@ -146,17 +144,31 @@ def _latex(blocks: list[Block]) -> str:
     for block in blocks:
         head, *cells = _rows(_groups(block), "system")
         cells = [[name, *(text.strip("- /") and text for text in row)] for name, *row in cells]
-        rows = [" & ".join(map(escaped, row)).rstrip() + r" \\" for row in [head, *cells]]
-        lines = [
-            *(f"% {_in_one_line(source)}" for source in _sources(block)),
-            r"\begin{table}",
-            rf"\caption{{{escaped(_title(block))}. {escaped(_notes([block], ' '))}}}",
-            rf"\begin{{tabular}}{{l{'c' * (len(head) - 1)}}}",
-            *(r"\toprule", rows[0], r"\midrule", *rows[1:], r"\bottomrule"),
-            *(r"\end{tabular}", r"\end{table}"),
-        ]
-        parts.append("\n".join(lines))
+        caption = f"{_title(block)}. {_notes([block], ' ')}"
+        parts.append(latex_table([head, *cells], caption, _sources(block)))
     return "\n\n".join(parts) + "\n"
+
+
+def markdown_rows(rows: list[list[str]]) -> str:
+    """A table of Markdown; the first row is its header."""
+    head, *others = [[_in_one_line(cell).replace("|", r"\|") for cell in row] for row in rows]
+    lines = [head, ["---"] * len(head), *others]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def latex_table(rows: list[list[str]], caption: str, comments: list[str], texts: int = 1) -> str:
+    """A table for the package booktabs; the first row is its header, and ``texts`` columns are
+    aligned to the left."""
+    head, *others = [" & ".join(map(escaped, row)).rstrip() + r" \\" for row in rows]
+    lines = [
+        *(f"% {_in_one_line(comment)}" for comment in comments),
+        r"\begin{table}",
+        rf"\caption{{{escaped(caption)}}}",
+        rf"\begin{{tabular}}{{{'l' * texts}{'c' * (len(rows[0]) - texts)}}}",
+        *(r"\toprule", head, r"\midrule", *others, r"\bottomrule"),
+        *(r"\end{tabular}", r"\end{table}"),
+    ]
+    return "\n".join(lines)
 
 
 def escaped(text: str) -> str:

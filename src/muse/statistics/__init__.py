@@ -1,0 +1,1 @@
+"""Statistics: paired tests of systems, over recordings and over seeds."""
