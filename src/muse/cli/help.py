@@ -19,6 +19,7 @@ SECTIONS = {
     "training": ("lr", "epochs", "batch_size", "seeds", "patience", "weight_decay", "loss",
                  "lr_patience", "lr_factor", "lr_floor"),
     "data": ("data", "standardise", "standardise_over", "window", "hop", "missing", "storage"),
+    "cross-validation": ("folds", "groups", "inner_devel", "train_share", "learning_curve"),
     "scores and output": ("ccc", "bootstrap", "crossfit", "tensorboard"),
     "sweeps": ("rerun", "show_test"),
     "machine": ("workers", "device", "precision", "threads"),

@@ -11,7 +11,7 @@ from muse.errors import MuseError
 from muse.files import write_text
 from muse.runs.read import FinishedRun, finished_run, finished_runs, standardised_members
 from muse.sweep.jobs import run_sweep
-from muse.sweep.state import reason_of, state_of
+from muse.sweep.state import check_finished
 from muse.tables.cells import (
     Fusion,
     Line,
@@ -27,8 +27,6 @@ from muse.tables.render import Block, _csv, _latex, _markdown, _terminal
 from muse.tables.systems import Systems, read_systems
 
 log = logging.getLogger(__name__)
-
-SHOWN = 5  # jobs without a result
 
 
 def run(config: TableConfig) -> None:
@@ -137,12 +135,5 @@ def _train(config: TableConfig, command: str, words: list[str]) -> list[Finished
     words = [*words, *quote_texts(command, where), *more]
     root = Path(config.root) / "sweep" / name_of(words)
     folders = run_sweep(command, words, root)
-    failed = [folder for folder in folders if state_of(folder) != "finished"]
-    if failed:
-        reasons = "".join(f"\n{folder}: {reason_of(folder)}" for folder in failed[:SHOWN])
-        more = f"\nand {len(failed) - SHOWN} more" if len(failed) > SHOWN else ""
-        raise MuseError(
-            f"train=missing: {len(failed)} of {len(folders)} jobs have no result:{reasons}{more}\n"
-            "The same command goes on where this one stopped."
-        )
+    check_finished(folders, "train=missing")
     return [finished_run(folder) for folder in folders if (folder / "result.json").exists()]

@@ -3,11 +3,13 @@
 import secrets
 import shlex
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
 
 import hydra
 import yaml
+from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import MissingConfigException, OverrideParseException
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -54,15 +56,28 @@ def load_config(command: str, overrides: list[str], folder: str = "."):
         folder: the run folder.
     """
     register_resolvers(overrides)
-    with hydra.initialize_config_dir(str(config_folder()), version_base="1.3"):
+    with _composing():
         config = hydra.compose(command, overrides=quote_texts(command, own_model(overrides)))
-    return to_dataclass(command, config, JobInfo(folder, command_line(command, overrides)))
+    line = command_line(command, overrides)
+    return to_dataclass(command, config, JobInfo(folder, line, overrides))
+
+
+@contextmanager
+def _composing() -> Iterator[None]:
+    """Hydra's compose API with the shipped configs, also inside a command that Hydra has started."""
+    outer = GlobalHydra.instance().hydra
+    GlobalHydra.instance().clear()
+    try:
+        with hydra.initialize_config_dir(str(config_folder()), version_base="1.3"):
+            yield
+    finally:
+        GlobalHydra.instance().hydra = outer
 
 
 def sweep_params(command: str, overrides: list[str]) -> dict[str, str]:
     """The axes that the YAML of an experiment gives to Hydra's sweeper."""
     register_resolvers(overrides)
-    with hydra.initialize_config_dir(str(config_folder()), version_base="1.3"):
+    with _composing():
         config = hydra.compose(command, overrides=overrides, return_hydra_config=True)
     return {str(key): str(value) for key, value in (config.hydra.sweeper.params or {}).items()}
 

@@ -168,3 +168,4 @@ class JobInfo:
 
     folder: str
     command: str
+    words: list[str] = field(default_factory=list)  # its settings, as `load_config` takes them

@@ -107,7 +107,7 @@ def _best(config: FuseConfig, name: str) -> Path:
             and run.result["features"] in ([name], expanded)
             and not run.fusion
             and target
-            and not run.result["debug"]
+            and run.comparable
             and Path(run.result["data"]["folder"]).absolute() == package.absolute()
         ):
             try:

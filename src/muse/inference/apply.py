@@ -10,16 +10,17 @@ from muse.config.train import TrainConfig
 from muse.config.use import UseConfig
 from muse.data.heads import head_of
 from muse.data.layout import find_package, read_partitions
-from muse.data.recordings import Package, load_package
-from muse.data.windows import Frames, to_frames
+from muse.data.recordings import Package, Recording, load_package
+from muse.data.windows import to_frames
 from muse.errors import MuseError
 from muse.fusion.members import load_members
 from muse.models import check_trusted
 from muse.runs.find import run_folder
-from muse.runs.read import SavedRun, read_run, settings_here
+from muse.runs.read import SavedRun, read_run, settings_here, weights_of
 from muse.runs.weights import LoadedModel, load_model_file
 from muse.training.device import prepare
 from muse.training.loop import predict
+from muse.training.scores import split_frames
 
 
 @dataclass(frozen=True)
@@ -28,9 +29,6 @@ class Applied:
 
     target: str
     partition: str
-    index: int  # of the target among those of the model
-    frames: Frames
-    output: np.ndarray  # (frames, outputs of the model)
     values: np.ndarray  # (frames,) predictions, or (frames, classes) logits
 
 
@@ -41,12 +39,23 @@ class LoadedRun:
     saved: SavedRun
     config: TrainConfig  # the run's, with the data and the device of the command
     device: torch.device
-    models: list[LoadedModel]
+    models: list[list[LoadedModel]]  # one for each fold; a single one of a run without folds
 
     @property
     def features(self) -> list[str]:
         """The feature sets that the models read."""
-        return list(self.models[0].features)
+        return list(self.models[0][0].features)
+
+    @property
+    def targets(self) -> list[str]:
+        """The targets of all models."""
+        return [target for models in self.models for target in models[0].targets]
+
+    @property
+    def folds(self) -> list[list[str]]:
+        """The recordings that each fold has held out; empty for a run without folds."""
+        part = next(iter(self.saved.result["targets"].values()))
+        return [row["recordings"] for row in part.get("folds", [])]
 
     def recordings(self) -> dict[str, list[str]]:
         """Partition -> recording ids of the package, without the partitions that are empty."""
@@ -76,20 +85,56 @@ class LoadedRun:
             config.recordings,
             storage=config.storage,
         )
-        for name, columns in self.models[0].features.items():
+        for name, columns in self.models[0][0].features.items():
             _check_columns(package, name, columns)
         return package
 
-    def apply(self, package: Package) -> Iterator[Applied]:
-        """Predict each partition with each model: an element per target and partition."""
-        for loaded in self.models:
-            for partition in package.partitions:
-                labels = [t for t in loaded.targets if t in _targets(package)]
-                frames = to_frames(package, partition, labels, loaded.scaling, self.device)
-                output = predict(loaded.model, frames)
-                for k, target in enumerate(loaded.targets):
-                    values = head_of(self.config.task).values(output, k)
-                    yield Applied(target, partition, k, frames, output, values)
+    def apply(self, package: Package, out_of_fold: bool = False) -> Iterator[Applied]:
+        """Predict each partition for each target; of folds the mean of all models.
+
+        Args:
+            out_of_fold: recordings that a fold has held out are predicted by the model of that fold
+                alone. It has not seen them, if their data are those of the training.
+        """
+        head = head_of(self.config.task)
+        for models in self.models:
+            own = self._out_of_fold(models, package) if out_of_fold and self.folds else {}
+            for partition, recordings in package.partitions.items():
+                left = [r for r in recordings if r.id not in own]
+                found = own | self._mean(models, package, left)
+                output = np.concatenate([found[recording.id] for recording in recordings])
+                for k, target in enumerate(models[0].targets):
+                    yield Applied(target, partition, head.values(output, k))
+
+    def _out_of_fold(self, models: list[LoadedModel], package: Package) -> dict[str, np.ndarray]:
+        """Recording id -> what the model of the fold says that has held the recording out."""
+        there = {r.id: r for p in package.partitions if self.same_data(package, p)
+                 for r in package.partitions[p]}  # fmt: skip
+        found = {}
+        for loaded, ids in zip(models, self.folds, strict=True):
+            held_out = [there[id_] for id_ in ids if id_ in there]
+            found |= self._mean([loaded], package, held_out)
+        return found
+
+    def _mean(
+        self, models: list[LoadedModel], package: Package, recordings: list[Recording]
+    ) -> dict[str, np.ndarray]:
+        """Recording id -> mean output of models, (frames, outputs)."""
+        if not recordings:
+            return {}
+        alone = replace(package, partitions={"": recordings})
+        outputs = []
+        for loaded in models:
+            frames = to_frames(alone, "", [], loaded.scaling, self.device)
+            outputs.append(predict(loaded.model, frames))
+        output = np.mean(outputs, axis=0) if len(outputs) > 1 else outputs[0]
+        own = split_frames(recordings, output)
+        return {r.id: values for r, values in zip(recordings, own, strict=True)}
+
+    def same_data(self, package: Package, partition: str) -> bool:
+        """Whether a partition is that of the training, to the last value."""
+        before = self.saved.result["data"]["partitions"].get(partition)
+        return before == package.digests[partition]
 
 
 def load_run(use: UseConfig, folder: str) -> LoadedRun:
@@ -103,22 +148,18 @@ def load_run(use: UseConfig, folder: str) -> LoadedRun:
     path = saved.folder / "config.yaml"
     check_trusted(path, str(config.model["_target_"]), use.trust)
     device = prepare(config.device, config.threads)
-    models = {}
+    models: dict[tuple[str, ...], list[LoadedModel]] = {}
     for target, part in saved.result["targets"].items():
-        name = part["weights"]
-        if name not in models:
-            models[name] = load_model_file(saved.file(name), use.trust, device)
-        if target not in models[name].targets:
-            raise MuseError(
-                f"{saved.folder / name}: a model of {', '.join(models[name].targets)}, but "
-                f"result.json names it for {target}. Copy the run folder again."
-            )
+        names = tuple(weights_of(part))
+        if names not in models:
+            models[names] = [load_model_file(saved.file(n), use.trust, device) for n in names]
+        for name, loaded in zip(names, models[names], strict=True):
+            if target not in loaded.targets:
+                raise MuseError(
+                    f"{saved.folder / name}: a model of {', '.join(loaded.targets)}, but "
+                    f"result.json names it for {target}. Copy the run folder again."
+                )
     return LoadedRun(saved, config, device, list(models.values()))
-
-
-def _targets(package: Package) -> set[str]:
-    """Targets whose labels were read."""
-    return {target for group in package.partitions.values() for r in group for target in r.labels}
 
 
 def _check_columns(package: Package, name: str, columns: list[str]) -> None:

@@ -27,6 +27,7 @@ class ListedRun:
     synthetic: bool = False
     debug: bool = False
     devel: tuple[float, ...] = ()  # of a finished run, one for each target
+    folds: int | str | None = None  # of a cross-validation, see muse.runs.folder
 
 
 def listed_runs(root: Path) -> list[ListedRun]:
@@ -92,4 +93,5 @@ def _listed(folder: Path) -> ListedRun:
         folder, changed, "finished", result["task"], tuple(targets), tuple(result["features"]),
         is_fusion(result), result["synthetic"], result["debug"],
         tuple(part["devel"][result["metric"]] for part in targets.values() if part["devel"]),
+        result.get("folds"),
     )  # fmt: skip

@@ -70,6 +70,8 @@ def begin(folder: Path, config: TrainConfig) -> None:
     """Make the run folder: its settings and the status `running`."""
     settings = {k: v for k, v in asdict(config).items() if k != "job"}
     settings["data"]["root"] = str(path_of(config.data.root).absolute())
+    if config.groups:
+        settings["groups"] = str(path_of(config.groups).absolute())
     text = yaml.safe_dump(settings, sort_keys=False, allow_unicode=True)
     write_text(folder / "config.yaml", f"# {config.job.command}\n{text}")
     set_status(folder, "running")

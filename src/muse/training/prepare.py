@@ -4,7 +4,6 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from muse.config.shared import PARTITIONS
 from muse.config.train import TrainConfig
 from muse.data.layout import expand_features, is_standardised
 from muse.data.recordings import Package
@@ -12,6 +11,7 @@ from muse.data.windows import Frames, Scaling, fit_scaling, to_frames
 from muse.errors import MuseError
 from muse.models import source_of
 from muse.runs.identity import run_id
+from muse.training.folds import used_groups
 
 
 @dataclass(frozen=True)
@@ -67,20 +67,17 @@ def id_of(config: TrainConfig, package: Package) -> str:
     """The run id of settings and data, see `muse.runs.identity.run_id`."""
     standardised = standardised_sets(config, package)
     source = source_of(str(config.model["_target_"]))
-    return run_id(config, package.features, standardised, package.digest, source)
+    groups = used_groups(config, package)
+    return run_id(config, package.features, standardised, package.digest, source, groups)
 
 
 def plan_models(config: TrainConfig, package: Package, device: torch.device) -> list[ModelPlan]:
     """The models to train, with their data on the device (shared where the scaling is the same).
 
-    Raises MuseError as `standardised_sets`, and for more folds of crossfit than recordings.
+    Everything that is fitted on data is fitted on train of ``package``, which may be a fold.
+
+    Raises MuseError as `standardised_sets`.
     """
-    count = len(package.partitions["train"])
-    if config.crossfit > count:
-        raise MuseError(
-            f"crossfit={config.crossfit}: train has {count} recordings; expected at most one fold "
-            "for each."
-        )
     standardised = standardised_sets(config, package)
     windows = (config.window, config.hop) if config.standardise_over == "windows" else None
     shared: dict[tuple, tuple] = {}
@@ -89,11 +86,14 @@ def plan_models(config: TrainConfig, package: Package, device: torch.device) -> 
         chosen = tuple(standardised[group[0]])
         if chosen not in shared:
             scaling = fit_scaling(package, list(chosen), windows)
-            frames = {p: to_frames(package, p, config.targets, scaling, device) for p in PARTITIONS}
+            frames = {
+                p: to_frames(package, p, config.targets, scaling, device)
+                for p in package.partitions
+            }
             shared[chosen] = scaling, frames
         scaling, frames = shared[chosen]
         columns = [config.targets.index(target) for target in group]
         own = {p: replace(f, labels=f.labels[:, columns]) for p, f in frames.items()}
-        labelled = {t: [p for p in PARTITIONS if package.labelled(p, t)] for t in group}
+        labelled = {t: [p for p in package.partitions if package.labelled(p, t)] for t in group}
         plans.append(ModelPlan(group, list(chosen), scaling, own, labelled))
     return plans
