@@ -64,7 +64,7 @@ def load_config(command: str, overrides: list[str], folder: str = "."):
 
 @contextmanager
 def _composing() -> Iterator[None]:
-    """Hydra's compose API with the shipped configs, also inside a command that Hydra has started."""
+    """Hydra's compose API with the shipped configs, also inside a command that Hydra runs."""
     outer = GlobalHydra.instance().hydra
     GlobalHydra.instance().clear()
     try:
