@@ -122,6 +122,7 @@ def draw_folds(
         panel.axvline(pooled, color=GOLD, lw=1.2, label=f"pooled {pooled:.3f}")
         panel.set_yticks(range(len(ranked)), [name for name, _ in ranked], fontsize=8)
         panel.set(title=target, xlabel=f"{metric} of what was held out")
+        panel.xaxis.set_major_locator(MaxNLocator(5))
         panel.grid(alpha=0.25)
         panel.legend(fontsize=8, frameon=False, loc="lower right")
     figure.suptitle(title, fontsize=10)

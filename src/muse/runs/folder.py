@@ -7,10 +7,13 @@ metrics.jsonl        one line per target, seed and epoch: the source of TensorBo
 weights/TARGET.safetensors       weights of the best seed, scaling, and how to build the model
 predictions/TARGET/PARTITION/ID.csv   timestamp, segment_id, value; the challenge's format
 logits/…             with classes: one row per frame, c_0, c_1, …
+weights/TARGET/fold_1.safetensors, …  with folds: the model of each fold, with its own scaling;
+                     predictions/ are then those of the model that has not seen the recording
 crossfit/…           predictions/ (logits/) of train by models that have not seen the recording
 labels/…             the gold standard in the shape of predictions/, where there is one
 plots/curves.png     devel score, training CCC and learning rate of every seed over epochs
 plots/TARGET.png     gold standard and prediction, or the confusion matrix
+plots/folds.png      with folds: the score of each
 result.json          scores; written last: without it a run is not finished
 checkpoints/…        what `resume` goes on from; only until the run is finished
 
@@ -19,13 +22,18 @@ result.json (format 2): `run_id`, `command`, `muse` (version), `task`, `features
 train), `members` (of a fusion: name and run folder), `data` (folder, digest, and a digest for each
 partition), `seconds` (in epochs, over all sittings), `environment` (versions, device,
 see muse.runs.environment), `targets` and, with two targets or more, `combined` (mean over targets;
-devel, test). Each target has
+devel, test and, with folds, pooled). Each target has
 `best_seed`, `best_epoch`, `weights`, `standardised` (feature sets), `train`, `devel` and `test`
 (scores of the best seed; null without labels), `test_last` (the metric on test with the weights of
 that seed's last epoch, as the published baseline code scores it; runs of version 0.1 have none),
 `seeds` (seed, best_epoch, epochs, devel, test, test_last) and `over_seeds` (mean and deviation,
 n - 1, of devel, test and test_last). F1 and UAR are between 0 and 1.
 A weighted sum of metrics is called by its weights, as in `0.66*micro_f1+0.34*uar`.
+With folds (`folds`: their number, or loso) `train`, `devel` and `test` of a target are the scores
+of the out-of-fold predictions of these recordings; `best_seed`, `best_epoch`, `weights`,
+`test_last` and `over_seeds` are null, and there are `pooled` (scores over all recordings that are
+in a fold), `folds` (fold, recordings, groups, seed, epoch, inner_devel, score, weights) and
+`over_folds` (mean and deviation of their scores). `train_share` is there if it is below 1.
 `files` has a checksum of every file that later stages read, `digest` one of result.json itself.
 """
 
