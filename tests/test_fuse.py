@@ -210,8 +210,12 @@ def test_predictions_made_elsewhere_are_compared_with_the_package(train, fuse, h
         fuse("runs=[mine,theirs]")
 
 
-def test_out_of_fold_predictions_are_of_models_that_have_not_seen_the_recording(train, home):
-    plain = ["features=a", "standardise=false", "seeds=[7]"]
+@pytest.mark.parametrize("standardise", ["true", "false"])
+def test_out_of_fold_predictions_are_of_models_that_have_not_seen_the_recording(
+    train, home, standardise
+):
+    """Nor has their scaling, which is fitted without the recording."""
+    plain = ["features=a", f"standardise={standardise}", "seeds=[7]"]
     folder = train(*plain, "crossfit=2", name="folds")
     for held_out in "31":  # the training recordings; move one to test and train on the other
         path = home / "data/c3_muse_stress/metadata/partition.csv"

@@ -108,6 +108,60 @@ def draw_curves(title: str, metric: str, records: Sequence[dict]) -> Figure:
     return figure
 
 
+def draw_folds(
+    title: str, metric: str, scores: dict[str, tuple[float, list[tuple[str, float]]]]
+) -> Figure:
+    """Draw the score of each fold, the best at the top, and that of all recordings as a line.
+
+    Args:
+        metric: what is scored, on the x axis.
+        scores: target -> score of all recordings pooled, and name and score of each fold.
+    """
+    rows = max(len(folds) for _, folds in scores.values())
+    figure = Figure(figsize=(1 + 4 * len(scores), 1.4 + 0.22 * rows), layout="constrained")
+    panels = figure.subplots(1, len(scores), squeeze=False)[0]
+    for panel, (target, (pooled, folds)) in zip(panels, scores.items(), strict=True):
+        ranked = sorted(folds, key=lambda item: item[1])
+        panel.plot([score for _, score in ranked], range(len(ranked)), "o", color=PREDICTION)
+        panel.axvline(pooled, color=GOLD, lw=1.2, label=f"pooled {pooled:.3f}")
+        panel.set_yticks(range(len(ranked)), [name for name, _ in ranked], fontsize=8)
+        panel.set(title=target, xlabel=f"{metric} of what was held out")
+        panel.xaxis.set_major_locator(MaxNLocator(5))
+        panel.grid(alpha=0.25)
+        panel.legend(fontsize=8, frameon=False, loc="lower right")
+    figure.suptitle(title, fontsize=10)
+    return figure
+
+
+def draw_learning_curve(title: str, metric: str, over: str, rows: Sequence[dict]) -> Figure:
+    """Draw scores against the share of the training recordings.
+
+    Args:
+        metric: what is scored, on the y axis.
+        over: what mean and deviation are taken over, seeds or folds.
+        rows: target, share, mean, deviation (or None), best and test (or None), by rising share.
+    """
+    targets = list(dict.fromkeys(row["target"] for row in rows))
+    figure = Figure(figsize=(1 + 4 * len(targets), 3.6), layout="constrained")
+    panels = figure.subplots(1, len(targets), squeeze=False, sharey=True)[0]
+    best = "pooled" if over == "folds" else "best on devel"
+    for panel, target in zip(panels, targets, strict=True):
+        own = [row for row in rows if row["target"] == target]
+        columns = {name: np.array([row[name] for row in own], float) for name in own[0]
+                   if name != "target"}  # fmt: skip
+        share, spread = columns["share"], np.nan_to_num(columns["deviation"])
+        panel.errorbar(share, columns["mean"], spread, color="C0", capsize=3, marker="o",
+                       label=f"mean and deviation over {over}")  # fmt: skip
+        panel.plot(share, columns["best"], "^", color="C1", label=best)
+        panel.plot(share, columns["test"], "s--", color=PARTITION_COLORS["test"], label="test")
+        panel.set(title=target, xlabel="share of the training recordings", xlim=(0, 1.05))
+        panel.grid(alpha=0.25)
+    panels[0].set_ylabel(metric)
+    panels[0].legend(fontsize=8, frameon=False)
+    figure.suptitle(title, fontsize=10)
+    return figure
+
+
 def draw_distributions(
     title: str, labels: dict[str, dict[str, np.ndarray]], classes: int
 ) -> Figure:

@@ -29,6 +29,12 @@ def format_interval(scores: dict | None) -> str:
     return f"{limits[0]:.3f} to {limits[1]:.3f}" if limits else ""
 
 
+def format_spread(over: dict) -> str:
+    """A mean and its deviation, if there is one."""
+    spread = "" if over["deviation"] is None else f" ± {over['deviation']:.4f}"
+    return f"{over['mean']:.4f}{spread}"
+
+
 def heading(title: str, inputs: str, synthetic: bool) -> str:
     """Task and inputs; a synthetic package is never without its mark."""
     return f"{title}, {inputs}{', SYNTHETIC data' if synthetic else ''}"

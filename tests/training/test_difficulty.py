@@ -19,8 +19,8 @@ import muse.commands.train
 from muse.config.shared import FeatureSet
 from muse.data.layout import plan_features
 from muse.errors import MuseError
-from muse.training import autoencoder
-from muse.training.difficulty import with_difficulty
+from muse.training import autoencoder, difficulty
+from muse.training.difficulty import add_indicators, with_difficulty
 from muse.training.loop import train_epoch
 from muse.training.prepare import id_of
 from muse.training.run import load_inputs
@@ -138,7 +138,8 @@ def make_run_indicator(folder: Path) -> dict[str, np.ndarray]:
     from muse.inference.apply import load_run
 
     used = load_run(load_config("evaluate", [f"run={folder}"]), str(folder))
-    package = used.package([], used.recordings())
+    read, models = used.package([], used.recordings()), used.autoencoders[0]
+    package = add_indicators(read, used.features, models, CPU)
     k = package.features.index("difficulty_a")
     return {r.id: r.features[k][:, 0] for group in package.partitions.values() for r in group}
 
@@ -306,9 +307,44 @@ def test_the_command_writes_what_training_computes(train, make_config, home, cap
         train("features=difficulty_a", "crossfit=2")
 
 
-def test_an_indicator_of_a_package_is_never_made_by_folds_on_all_of_train(train):
-    with pytest.raises(MuseError, match="difficulty_a is fitted on all of train"):
-        train("features=difficulty_a", "crossfit=2")
+def test_a_fold_has_an_auto_encoder_that_has_not_seen_what_it_holds_out(train, home, make_config,
+                                                                         capsys):  # fmt: skip
+    words = "features=difficulty_a", "target=valence", "folds=3"
+
+    def weights(folder: Path) -> list[bytes]:
+        files = [folder / f"weights/difficulty_a/fold_{k}.safetensors" for k in (1, 2, 3)]
+        return [load_file(file)["model.network.output.weight"].tobytes() for file in files]
+
+    folder, before = train(*words)
+    folder = folder.rename(home / "before")
+    kept = weights(folder)
+    muse.commands.evaluate.run(make_config("evaluate", f"run={folder}"))
+    assert capsys.readouterr().out.count(", equal") == 3  # by the auto-encoders of the folds
+    path = home / f"data/c3_muse_stress/{SETS}/a/6.csv"
+    change(path, lambda x: x + 5 * (np.arange(len(x)) == 3)[:, None])
+    folder, after = train(*words)
+    folds = before["targets"]["valence"]["folds"]
+    assert [row["recordings"] for row in folds] == [
+        row["recordings"] for row in after["targets"]["valence"]["folds"]
+    ]
+    pairs = zip(folds, kept, weights(folder), strict=True)
+    same = {"6" in row["recordings"]: old == new for row, old, new in pairs}
+    assert same[True]  # what it holds out is nothing to a fold
+    assert not same[False]  # the others have it in train or in the inner devel
+
+
+def test_so_has_a_fold_of_crossfit(train, monkeypatch):
+    seen = []
+
+    def note(config, settings, base, *rest):
+        seen.append({recording.id for recording in base.partitions["train"]})
+        return fitted(config, settings, base, *rest)
+
+    fitted = difficulty.fitted
+    monkeypatch.setattr(difficulty, "fitted", note)
+    folder, _ = train("features=difficulty_a", "target=valence", "crossfit=2", "workers=1")
+    assert seen == [{"3", "1"}, {"1"}, {"3"}]
+    assert len(list((folder / "crossfit/predictions/valence/train").iterdir())) == 2
 
 
 def test_segments_have_an_indicator_in_their_frames(make_config, tmp_path):

@@ -154,7 +154,7 @@ def count(make_config, monkeypatch):
     def of(units: int, *words: str, device: str = "cpu") -> int:
         small = "features=x", "model.hidden=8", "model.layers=1", "batch_size=1"
         config = make_config("train", "task=stress", *small, "workers=-1", *words)
-        job = ModelPlan(["valence"], [], None, dict.fromkeys(PARTITIONS, frames(1)), {})
+        job = ModelPlan(["valence"], [], None, dict.fromkeys(PARTITIONS, frames(1)), {}, {}, {})
         return parallel.processes(config, torch.device(device), units, job)
 
     return of

@@ -18,7 +18,7 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from muse import terminal
-from muse.cli.arguments import check_choices, for_hydra, without_dashes
+from muse.cli.arguments import check_choices, for_hydra, settings_of, without_dashes
 from muse.cli.help import help_text
 from muse.config.commands import COMMANDS
 from muse.config.compose import command_line, explain_error, register_resolvers, to_dataclass
@@ -53,6 +53,7 @@ def run(command: str) -> None:
         sys.exit(f"muse {command}: {error}")
     os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come here and are put into words below
     register_resolvers(sys.argv[1:])
+    given = settings_of(command, words)
     line = command_line(command, words)  # as it was typed, to be typed again
     watch.current = None  # of an earlier call in this process
     failed: list[MuseError | BrokenPipeError] = []
@@ -63,7 +64,7 @@ def run(command: str) -> None:
             return _job_of_sweep(command, config)
         folder = _folder()
         try:
-            settings = to_dataclass(command, config, JobInfo(str(folder), line))
+            settings = to_dataclass(command, config, JobInfo(str(folder), line, given))
             module = f"{command}_" if iskeyword(command) else command
             import_module(f"muse.commands.{module}").run(settings)
         except (MuseError, BrokenPipeError) as error:

@@ -10,7 +10,9 @@ from muse.config.commands import COMMANDS
 from muse.config.overrides import (
     CONFIG_DIR_FLAGS,
     LAUNCHER,
+    MULTIRUN,
     SWEPT,
+    config_dirs,
     own_model,
     quote_texts,
     quoted_list,
@@ -22,6 +24,8 @@ from muse.errors import MuseError
 def for_hydra(command: str, words: list[str]) -> list[str]:
     """Expand, quote and order the words after `muse COMMAND`; MuseError if they contradict."""
     _check_cell(words)
+    if set(MULTIRUN) & set(words) and any(word.startswith("learning_curve=") for word in words):
+        raise MuseError("learning_curve is a sweep of its own: leave -m out.")
     words = collect_bare_words(command, expand_bare_word(command, words))
     words = quote_texts(command, own_model(words))
     if command in SWEPT and not any(word.startswith(LAUNCHER) for word in words):
@@ -29,6 +33,15 @@ def for_hydra(command: str, words: list[str]) -> list[str]:
     if "--cfg" in words and words[words.index("--cfg") :][1:2] == ["job"]:
         words = [*words, "--resolve"]  # published settings, windows of the task: as they will be
     return overrides_first(words)
+
+
+def settings_of(command: str, words: list[str]) -> list[str]:
+    """The settings among the words after `muse COMMAND`, as `load_config` takes them."""
+    folders = [str(folder.absolute()) for folder in config_dirs(words)]
+    words = quote_texts(command, collect_bare_words(command, expand_bare_word(command, words)))
+    given = [word for word, yes in zip(words, _are_settings(words), strict=True) if yes]
+    given = [word for word in given if not word.startswith("hydra")]
+    return given + [f"hydra.searchpath={quoted_list(folders)}"] * bool(folders)
 
 
 def check_choices(words: list[str]) -> None:
@@ -116,9 +129,13 @@ def _check_cell(words: list[str]) -> None:
 
 def overrides_first(words: list[str]) -> list[str]:
     """Settings before options: argparse refuses settings on both sides of `--config-dir FOLDER`."""
-    is_setting = [
+    both = list(zip(words, _are_settings(words), strict=True))
+    return [word for word, yes in both if yes] + [word for word, yes in both if not yes]
+
+
+def _are_settings(words: list[str]) -> list[bool]:
+    """Which words are settings, not options or the folder of one."""
+    return [
         ("=" in word or word[:1] == "~") and word[:1] != "-" and before not in CONFIG_DIR_FLAGS
         for before, word in zip(["", *words], words, strict=False)
     ]
-    settings = [word for word, yes in zip(words, is_setting, strict=True) if yes]
-    return settings + [word for word, yes in zip(words, is_setting, strict=True) if not yes]

@@ -22,6 +22,7 @@ SECTIONS = {
                  "lr_on", "lr_patience", "lr_factor", "lr_floor"),
     "data": ("data", "standardise", "standardise_over", "window", "hop", "missing", "storage"),
     "difficulty indicators": ("difficulty",),
+    "cross-validation": ("folds", "groups", "inner_devel", "train_share", "learning_curve"),
     "scores and output": ("ccc", "bootstrap", "crossfit", "tensorboard"),
     "sweeps": ("rerun", "show_test"),
     "machine": ("workers", "device", "precision", "threads"),

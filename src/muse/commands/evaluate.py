@@ -11,7 +11,7 @@ from muse.files import write_json
 from muse.inference.apply import LoadedRun, load_run
 from muse.scoring import metric_name, metric_title
 from muse.terminal import format_interval, heading, in_columns
-from muse.training.scores import score_target
+from muse.training.scores import score_recordings, split_frames
 
 
 def run(config: EvaluateConfig) -> None:
@@ -24,11 +24,12 @@ def run(config: EvaluateConfig) -> None:
     if config.out and Path(config.out).exists():
         raise MuseError(f"out={config.out}: the file is there already. Give another name.")
     used = load_run(config, config.run)
-    targets = [target for model in used.models for target in model.targets]
     there = used.recordings()
     partitions = config.partition or list(there)
-    package = used.package(targets, {name: there.get(name, []) for name in partitions})
-    scores = score(used, package)
+    # a fold is predicted as a whole, as in the run: what it has held out is in any partition
+    read = dict.fromkeys([*partitions, *(there if used.folds else [])])
+    package = used.package(used.targets, {name: there.get(name, []) for name in read})
+    scores = score(used, package, partitions)
     for name in partitions:
         if config.partition and not any(parts.get(name) for parts in scores.values()):
             raise MuseError(f"partition={name}: {package.folder} has no labels for it.")
@@ -38,14 +39,19 @@ def run(config: EvaluateConfig) -> None:
         print(f"\nscores in {config.out}")
 
 
-def score(used: LoadedRun, package: Package) -> dict[str, dict[str, dict]]:
+def score(used: LoadedRun, package: Package, partitions: list[str]) -> dict[str, dict[str, dict]]:
     """Target -> partition -> scores (see muse.scoring), for partitions that have labels."""
     scores: dict[str, dict[str, dict]] = {}
-    for applied in used.apply(package):
-        parts = scores.setdefault(applied.target, {})
-        if package.labelled(applied.partition, applied.target):
-            parts[applied.partition] = score_target(
-                used.config, applied.frames, applied.output, applied.index, used.config.bootstrap
+    for applied in used.apply(package, out_of_fold=True):
+        parts, name = scores.setdefault(applied.target, {}), applied.partition
+        if name in partitions and package.labelled(name, applied.target):
+            recordings = package.partitions[name]
+            parts[name] = score_recordings(
+                used.config,
+                recordings,
+                applied.target,
+                split_frames(recordings, applied.values),
+                used.config.bootstrap,
             )
     return scores
 
@@ -62,7 +68,8 @@ def report(used: LoadedRun, package: Package, scores: dict) -> str:
             counts = [str(found["recordings"]), str(found[unit])]
             before = _compared(used, package, target, partition, found[metric])
             rows.append([target, partition, *values, *counts, before])
-    return f"{title}: {used.saved.folder}\n{in_columns(rows)}"
+    how = "\nEach recording by the model of the fold that has held it out." if used.folds else ""
+    return f"{title}: {used.saved.folder}\n{in_columns(rows)}{how}"
 
 
 def _compared(used: LoadedRun, package: Package, target: str, partition: str, now: float) -> str:
@@ -71,7 +78,7 @@ def _compared(used: LoadedRun, package: Package, target: str, partition: str, no
     Both are equal to the last digit on the same machine, device and number of threads.
     """
     result = used.saved.result
-    if result["data"]["partitions"].get(partition) != package.digests[partition]:
+    if not used.same_data(package, partition):
         return "other data"
     if "retrained" in result and partition != "test":
         return "none, it was trained on"

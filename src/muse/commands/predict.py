@@ -46,7 +46,6 @@ def run(config: PredictConfig) -> None:
         with suppress(OSError):  # a folder in which there is more
             os.removedirs((out / name).parent)
     head = head_of(used.config.task)
-    targets = [target for model in used.models for target in model.targets]
     about = {
         "muse": muse.__version__,
         "run": str(used.saved.folder),
@@ -58,7 +57,7 @@ def run(config: PredictConfig) -> None:
         "files": [
             f"{kind}/{target}/{partition}/{recording.id}.csv"
             for kind in sorted({"predictions", head.folder})
-            for target in targets
+            for target in used.targets
             for partition, recordings in package.partitions.items()
             for recording in recordings
         ],
@@ -78,6 +77,9 @@ def run(config: PredictConfig) -> None:
         if applied.partition == zipped:
             files |= {f"{applied.target}/{path.name}": path for path in paths}
     mark = ", SYNTHETIC data" if package.synthetic else ""
+    if used.folds:
+        what = "outputs" if head.folder == "predictions" else "logits"
+        print(f"Each prediction is from the mean of the {what} of the {len(used.folds)} folds.")
     print(f"{count} files of {', '.join(ids)}{mark}: {out / 'predictions'}")
     if zipped:
         _write_archive(archive, files)

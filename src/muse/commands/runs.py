@@ -42,6 +42,7 @@ def _fits(run: ListedRun, config: RunsConfig) -> bool:
 
 def _cells(run: ListedRun) -> list[str]:
     marks = [", SYNTHETIC data"] * run.synthetic + [", debugging"] * run.debug
+    marks += [f", folds={run.folds}"] if run.folds else []
     return [
         f"{datetime.fromtimestamp(run.changed):%Y-%m-%d %H:%M}",
         run.state,

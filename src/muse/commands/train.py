@@ -3,13 +3,17 @@
 from pathlib import Path
 
 from muse.config.train import TrainConfig
+from muse.sweep.learning_curve import learning_curve
 from muse.training.run import begin_run
 
 
 def run(config: TrainConfig) -> None:
-    """Begin a run folder and train in it.
+    """Begin a run folder and train in it; of a learning curve a folder for each share.
 
     Raises:
-        MuseError: as `muse.training.run.begin_run`.
+        MuseError: as `muse.training.run.begin_run` and `muse.sweep.learning_curve`.
     """
+    if config.learning_curve:
+        learning_curve(config)
+        return
     begin_run(config, Path(config.job.folder))

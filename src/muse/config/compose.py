@@ -60,7 +60,20 @@ def load_config(command: str, overrides: list[str], folder: str = "."):
     register_resolvers(overrides)
     with _composing():
         config = hydra.compose(command, overrides=quote_texts(command, own_model(overrides)))
-    return to_dataclass(command, config, JobInfo(folder, command_line(command, overrides)))
+    line = command_line(command, overrides)
+    return to_dataclass(command, config, JobInfo(folder, line, overrides))
+
+
+@contextmanager
+def _composing() -> Iterator[None]:
+    """Hydra's compose API with the shipped configs, also inside a command that Hydra runs."""
+    outer = GlobalHydra.instance().hydra
+    GlobalHydra.instance().clear()
+    try:
+        with hydra.initialize_config_dir(str(config_folder()), version_base="1.3"):
+            yield
+    finally:
+        GlobalHydra.instance().hydra = outer
 
 
 def sweep_params(command: str, overrides: list[str]) -> dict[str, str]:

@@ -169,3 +169,4 @@ class JobInfo:
 
     folder: str
     command: str
+    words: list[str] = field(default_factory=list)  # its settings, as `load_config` takes them

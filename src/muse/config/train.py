@@ -96,6 +96,17 @@ class TrainConfig(Settings):
     threads: int = setting("Threads of PyTorch on the CPU; one is fastest.", low=1, implied=1)
     crossfit: int = setting("Folds for out-of-fold predictions of train, for `muse fuse`; 0: none.",
                             low=0)  # fmt: skip
+    folds: Any = setting("Cross-validation: number of folds, loso (leave one recording or group "
+                         "out), or null: none.", implied=None)  # fmt: skip
+    groups: str | None = setting("CSV file with the columns id,group: no group, such as a person, "
+                                 "is on two sides of a split.", identity="indirect")  # fmt: skip
+    inner_devel: float = setting("With folds: share of the other groups that picks epoch and seed.",
+                                 above=0, below=1, implied=0.2)  # fmt: skip
+    train_share: float = setting("Share of the training recordings (or groups) that is used; a "
+                                 "smaller one is part of a larger.", above=0, high=1,
+                                 implied=1.0)  # fmt: skip
+    learning_curve: Any = setting("Train with each of these shares, and report score against share:"
+                                  " [0.25,0.5,1].", identity=False)  # fmt: skip
     bootstrap: int = setting("Resamples of recordings for the 95 % confidence interval; 0: none.",
                              low=0, high=1_000_000)  # fmt: skip
     tensorboard: bool = setting("Write TensorBoard events beside metrics.jsonl.", identity=False)
@@ -133,6 +144,7 @@ class TrainConfig(Settings):
             raise MuseError(f"workers={self.workers}: expected 1 or more, or -1 for one per core.")
         if self.crossfit == 1:
             raise MuseError("crossfit=1: expected two folds or more, or 0 for none.")
+        self._check_splits()
         if self.data.root is None:
             raise MuseError("data.root=null: expected the folder of the packages.")
         if self.loss == "ccc" and self.window < 2:
@@ -144,6 +156,27 @@ class TrainConfig(Settings):
             )
         if not isinstance(self.model, dict) or not self.model.get("_target_"):
             raise MuseError("model has no _target_: expected the class to build, or model=lstm.")
+
+    def _check_splits(self) -> None:
+        """Raise MuseError for settings of folds and learning curves that are not allowed."""
+        whole = isinstance(self.folds, int) and not isinstance(self.folds, bool) and self.folds > 1
+        if not (self.folds in (None, "loso") or whole):
+            raise MuseError(f"folds={self.folds}: expected two folds or more, loso, or null.")
+        if self.folds and self.crossfit:
+            raise MuseError(
+                f"folds={self.folds} crossfit={self.crossfit} exclude each other: with folds all "
+                "predictions are out-of-fold. Give one of them."
+            )
+        if self.learning_curve is not None:
+            shares = self.learning_curve
+            if not isinstance(shares, list) or not shares or not all(map(_is_number, shares)):
+                raise MuseError(
+                    f"learning_curve={shares}: expected a list of shares such as [0.25,0.5,1]."
+                )
+            for share in shares:
+                within("learning_curve", share, above=0, high=1)
+            if len({float(share) for share in shares}) < len(shares):
+                raise MuseError(f"learning_curve={shares}: a share is named twice; name each once.")
 
     @property
     def sets(self) -> list[str]:
@@ -224,6 +257,13 @@ class FuseConfig(TrainConfig):
                 f"method={self.method} is a mean of predictions, in which beside={self.beside} has "
                 "no place: expected method=lstm."
             )
+        if self.learning_curve:
+            raise MuseError("learning_curve is for muse train; expected null.")
+        if self.folds and self.method == "weighted":
+            raise MuseError(
+                "folds with method=weighted: the weights are chosen on devel, which the folds "
+                "would score. Use method=mean or method=lstm."
+            )
         if self.target is None:
             known = self.task.targets
             raise MuseError(
@@ -241,6 +281,11 @@ class FuseConfig(TrainConfig):
 
     def published(self) -> Published | None:
         return self.task.fusion
+
+
+def _is_number(value: Any) -> bool:
+    """Whether a value is a number, which true and false are not."""
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _count(names: Any) -> int:

@@ -117,7 +117,7 @@ def _best(config: FuseConfig, name: str) -> Path:
             and not run.fusion
             and not run.retrained
             and target
-            and not run.result["debug"]
+            and run.comparable
             and Path(run.result["data"]["folder"]).absolute() == package.absolute()
         ):
             try:

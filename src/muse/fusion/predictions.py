@@ -90,7 +90,7 @@ def _homes(task: TaskConfig, target: str, member: Member, out_of_fold: bool) -> 
             f"folders {', '.join(PARTITIONS)}, a CSV file per recording."
         )
     homes = {partition: home / partition for partition in PARTITIONS}
-    if out_of_fold:
+    if out_of_fold and "folds" not in (member.result or {}):  # where all predictions are
         homes["train"] = member.folder / "crossfit" / kind / target / "train"
         if not homes["train"].is_dir():
             raise MuseError(

@@ -11,19 +11,22 @@ from muse.config.train import TrainConfig
 from muse.config.use import UseConfig
 from muse.data.heads import head_of
 from muse.data.layout import FeaturePlan, find_package, read_partitions
-from muse.data.recordings import Package, load_package
-from muse.data.windows import Frames, to_frames
+from muse.data.recordings import Package, Recording, load_package
+from muse.data.windows import to_frames
 from muse.errors import MuseError
 from muse.fusion.members import load_members
 from muse.models import check_trusted
 from muse.runs.find import run_folder
-from muse.runs.read import SavedRun, read_run, settings_here
+from muse.runs.read import SavedRun, read_run, settings_here, weights_of
 from muse.runs.weights import LoadedModel, load_model_file
 from muse.training.device import prepare
 from muse.training.difficulty import add_indicators
 from muse.training.loop import predict
+from muse.training.scores import split_frames
 
 log = logging.getLogger(__name__)
+
+Model = tuple[LoadedModel, dict[str, LoadedModel]]  # with the auto-encoders of its indicators
 
 
 @dataclass(frozen=True)
@@ -32,9 +35,6 @@ class Applied:
 
     target: str
     partition: str
-    index: int  # of the target among those of the model
-    frames: Frames
-    output: np.ndarray  # (frames, outputs of the model)
     values: np.ndarray  # (frames,) predictions, or (frames, classes) logits
 
 
@@ -45,18 +45,30 @@ class LoadedRun:
     saved: SavedRun
     config: TrainConfig  # the run's, with the data and the device of the command
     device: torch.device
-    models: list[LoadedModel]
-    autoencoders: dict[str, LoadedModel]  # of the difficulty indicators that the run computes
+    models: list[list[LoadedModel]]  # one for each fold; a single one of a run without folds
+    # for each fold those of the difficulty indicators that the run computes
+    autoencoders: list[dict[str, LoadedModel]]
 
     @property
     def features(self) -> list[str]:
         """The feature sets that the models read."""
-        return list(self.models[0].features)
+        return list(self.models[0][0].features)
+
+    @property
+    def targets(self) -> list[str]:
+        """The targets of all models."""
+        return [target for models in self.models for target in models[0].targets]
+
+    @property
+    def folds(self) -> list[list[str]]:
+        """The recordings that each fold has held out; empty for a run without folds."""
+        part = next(iter(self.saved.result["targets"].values()))
+        return [row["recordings"] for row in part.get("folds", [])]
 
     @property
     def read(self) -> list[str]:
         """The feature sets that are read from files."""
-        computed = {name: list(model.features) for name, model in self.autoencoders.items()}
+        computed = {name: list(model.features) for name, model in self.autoencoders[0].items()}
         return FeaturePlan(self.features, computed).read
 
     def recordings(self) -> dict[str, list[str]]:
@@ -75,8 +87,7 @@ class LoadedRun:
         config = self.config
         if config.fusion:
             package = load_members(self.config)
-            package = replace(package, partitions={p: package.partitions[p] for p in ids})
-            return self._with_indicators(package)
+            return replace(package, partitions={p: package.partitions[p] for p in ids})
         package = load_package(
             config.task,
             targets,
@@ -88,28 +99,62 @@ class LoadedRun:
             config.recordings,
             storage=config.storage,
         )
-        for model in (self.models[0], *self.autoencoders.values()):
+        for model in (self.models[0][0], *self.autoencoders[0].values()):
             for name, columns in model.features.items():
-                if name not in self.autoencoders:
+                if name not in self.autoencoders[0]:
                     _check_columns(package, name, columns)
-        return self._with_indicators(package)
+        return package
 
-    def _with_indicators(self, package: Package) -> Package:
-        """Difficulty indicators by the auto-encoders of the run."""
-        if not self.autoencoders:
-            return package
-        return add_indicators(package, self.features, self.autoencoders, self.device)
+    def apply(self, package: Package, out_of_fold: bool = False) -> Iterator[Applied]:
+        """Predict each partition for each target; of folds the mean of all models.
 
-    def apply(self, package: Package) -> Iterator[Applied]:
-        """Predict each partition with each model: an element per target and partition."""
-        for loaded in self.models:
-            for partition in package.partitions:
-                labels = [t for t in loaded.targets if t in _targets(package)]
-                frames = to_frames(package, partition, labels, loaded.scaling, self.device)
-                output = predict(loaded.model, frames)
-                for k, target in enumerate(loaded.targets):
-                    values = head_of(self.config.task).values(output, k)
-                    yield Applied(target, partition, k, frames, output, values)
+        Args:
+            out_of_fold: recordings that a fold has held out are predicted by the model of that fold
+                alone. It has not seen them, if their data are those of the training.
+        """
+        head = head_of(self.config.task)
+        for of_folds in self.models:
+            models = list(zip(of_folds, self.autoencoders, strict=True))
+            own = self._out_of_fold(models, package) if out_of_fold and self.folds else {}
+            for partition, recordings in package.partitions.items():
+                left = [r for r in recordings if r.id not in own]
+                found = own | self._mean(models, package, left)
+                output = np.concatenate([found[recording.id] for recording in recordings])
+                for k, target in enumerate(of_folds[0].targets):
+                    yield Applied(target, partition, head.values(output, k))
+
+    def _out_of_fold(self, models: list[Model], package: Package) -> dict[str, np.ndarray]:
+        """Recording id -> what the model of the fold says that has held the recording out."""
+        there = {r.id: r for p in package.partitions if self.same_data(package, p)
+                 for r in package.partitions[p]}  # fmt: skip
+        found = {}
+        for model, ids in zip(models, self.folds, strict=True):
+            held_out = [there[id_] for id_ in ids if id_ in there]
+            found |= self._mean([model], package, held_out)
+        return found
+
+    def _mean(
+        self, models: list[Model], package: Package, recordings: list[Recording]
+    ) -> dict[str, np.ndarray]:
+        """Recording id -> mean output of models, (frames, outputs)."""
+        if not recordings:
+            return {}
+        alone = replace(package, partitions={"": recordings})
+        outputs = []
+        for loaded, autoencoders in models:
+            whole = alone
+            if autoencoders:
+                whole = add_indicators(alone, self.features, autoencoders, self.device)
+            frames = to_frames(whole, "", [], loaded.scaling, self.device)
+            outputs.append(predict(loaded.model, frames))
+        output = np.mean(outputs, axis=0) if len(outputs) > 1 else outputs[0]
+        own = split_frames(recordings, output)
+        return {r.id: values for r, values in zip(recordings, own, strict=True)}
+
+    def same_data(self, package: Package, partition: str) -> bool:
+        """Whether a partition is that of the training, to the last value."""
+        before = self.saved.result["data"]["partitions"].get(partition)
+        return before == package.digests[partition]
 
 
 def load_run(use: UseConfig, folder: str) -> LoadedRun:
@@ -125,29 +170,30 @@ def load_run(use: UseConfig, folder: str) -> LoadedRun:
     if "retrained" in saved.result:
         log.info("%s was retrained: it was trained on train and devel.", saved.folder)
     device = prepare(config.device, config.threads)
-    models = {}
+    models: dict[tuple[str, ...], list[LoadedModel]] = {}
     for target, part in saved.result["targets"].items():
-        name = part["weights"]
-        if name not in models:
-            models[name] = load_model_file(saved.file(name), use.trust, device)
-        if target not in models[name].targets:
-            raise MuseError(
-                f"{saved.folder / name}: a model of {', '.join(models[name].targets)}, but "
-                f"result.json names it for {target}. Copy the run folder again."
-            )
-    names = next(iter(models.values())).features
-    kept = {name: f"weights/{name}.safetensors" for name in names}
-    autoencoders = {
-        name: load_model_file(saved.file(path), use.trust, device)
-        for name, path in kept.items()
-        if path in saved.result["files"] and path not in models
-    }
+        names = tuple(weights_of(part))
+        if names not in models:
+            models[names] = [load_model_file(saved.file(n), use.trust, device) for n in names]
+        for name, loaded in zip(names, models[names], strict=True):
+            if target not in loaded.targets:
+                raise MuseError(
+                    f"{saved.folder / name}: a model of {', '.join(loaded.targets)}, but "
+                    f"result.json names it for {target}. Copy the run folder again."
+                )
+    of_folds = next(iter(models.values()))
+    pattern = (
+        "weights/{}/fold_{}.safetensors" if "folds" in saved.result else "weights/{}.safetensors"
+    )
+    autoencoders = []
+    for number, model in enumerate(of_folds, start=1):
+        kept = {name: pattern.format(name, number) for name in model.features}
+        there = {n: path for n, path in kept.items()
+                 if path in saved.result["files"] and n not in saved.result["targets"]}  # fmt: skip
+        autoencoders.append(
+            {n: load_model_file(saved.file(path), use.trust, device) for n, path in there.items()}
+        )
     return LoadedRun(saved, config, device, list(models.values()), autoencoders)
-
-
-def _targets(package: Package) -> set[str]:
-    """Targets whose labels were read."""
-    return {target for group in package.partitions.values() for r in group for target in r.labels}
 
 
 def _check_columns(package: Package, name: str, columns: list[str]) -> None:

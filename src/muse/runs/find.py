@@ -28,6 +28,7 @@ class ListedRun:
     debug: bool = False
     devel: tuple[float, ...] = ()  # of a finished run, one for each target
     retrained: bool = False  # on train and devel
+    folds: int | str | None = None  # of a cross-validation, see muse.runs.folder
 
 
 def listed_runs(root: Path) -> list[ListedRun]:
@@ -95,4 +96,5 @@ def _listed(folder: Path) -> ListedRun:
         is_fusion(result), result["synthetic"], result["debug"],
         tuple(part["devel"][result["metric"]] for part in targets.values() if part["devel"]),
         "retrained" in result,
+        result.get("folds"),
     )  # fmt: skip

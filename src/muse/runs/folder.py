@@ -8,10 +8,13 @@ weights/TARGET.safetensors       weights of the best seed, scaling, and how to b
 weights/difficulty_X.safetensors the same of the auto-encoder of a difficulty indicator
 predictions/TARGET/PARTITION/ID.csv   timestamp, segment_id, value; the challenge's format
 logits/…             with classes: one row per frame, c_0, c_1, …
+weights/TARGET/fold_1.safetensors, …  with folds: the model of each fold, with its own scaling;
+                     predictions/ are then those of the model that has not seen the recording
 crossfit/…           predictions/ (logits/) of train by models that have not seen the recording
 labels/…             the gold standard in the shape of predictions/, where there is one
 plots/curves.png     devel score, training CCC and learning rate of every seed over epochs
 plots/TARGET.png     gold standard and prediction, or the confusion matrix
+plots/folds.png      with folds: the score of each
 result.json          scores; written last: without it a run is not finished
 checkpoints/…        what `resume` goes on from; only until the run is finished
 
@@ -21,14 +24,19 @@ train), `members` (of a fusion: name and run folder), `data` (folder, digest, an
 partition), `seconds` (in epochs, over all sittings), `environment` (versions, device,
 see muse.runs.environment), `retrained` (of a run of `muse retrain`: the folder and the run id of
 the run that it was made from; `train` is then train and devel, and there is no devel score:
-null), `targets` and, with two targets or more, `combined` (mean over targets;
-devel, test). Each target has
+null), `targets` and, with two targets or more, `combined` (mean over targets; devel, test and, with
+folds, pooled). Each target has
 `best_seed`, `best_epoch`, `weights`, `standardised` (feature sets), `train`, `devel` and `test`
 (scores of the best seed; null without labels), `test_last` (the metric on test with the weights of
 that seed's last epoch, as the published baseline code scores it; runs of version 0.1 have none),
 `seeds` (seed, best_epoch, epochs, devel, test, test_last) and `over_seeds` (mean and deviation,
 n - 1, of devel, test and test_last). F1 and UAR are between 0 and 1.
 A weighted sum of metrics is called by its weights, as in `0.66*micro_f1+0.34*uar`.
+With folds (`folds`: their number, or loso) `train`, `devel` and `test` of a target are the scores
+of the out-of-fold predictions of these recordings; `best_seed`, `best_epoch`, `weights`,
+`test_last` and `over_seeds` are null, and there are `pooled` (scores over all recordings that are
+in a fold), `folds` (fold, recordings, groups, seed, epoch, inner_devel, score, weights) and
+`over_folds` (mean and deviation of their scores). `train_share` is there if it is below 1.
 `files` has a checksum of every file that later stages read, `digest` one of result.json itself.
 """
 
@@ -73,6 +81,8 @@ def begin(folder: Path, config: TrainConfig) -> None:
     """Make the run folder: its settings and the status `running`."""
     settings = {k: v for k, v in asdict(config).items() if k != "job"}
     settings["data"]["root"] = str(path_of(config.data.root).absolute())
+    if config.groups:
+        settings["groups"] = str(path_of(config.groups).absolute())
     text = yaml.safe_dump(settings, sort_keys=False, allow_unicode=True)
     write_text(folder / "config.yaml", f"# {config.job.command}\n{text}")
     set_status(folder, "running")

@@ -10,7 +10,12 @@ FORMAT = 2
 
 
 def run_id(
-    config: TrainConfig, features: list[str], standardised: dict, digest: str, source: str | None
+    config: TrainConfig,
+    features: list[str],
+    standardised: dict,
+    digest: str,
+    source: str | None,
+    groups: dict[str, str] | None = None,
 ) -> str:
     """A name for the numbers of a run: equal settings and equal data give an equal id.
 
@@ -19,9 +24,11 @@ def run_id(
         standardised: target -> feature sets that are standardised for it.
         digest: of the data.
         source: code of the model, if it is not one of muse's.
+        groups: recording -> group, if the numbers depend on it.
     """
     settings = numbers_of(config)
     settings |= {"target": config.targets, "features": features, "standardise": standardised}
+    settings |= {"groups": groups} if groups else {}
     text = json.dumps([FORMAT, settings, digest, source], sort_keys=True)
     return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
 
@@ -31,5 +38,6 @@ def settings_key(config: TrainConfig) -> str:
     runs = config.runs if config.fusion else None
     features = config.features or runs or config.select.features
     settings = numbers_of(config) | {"features": features}
+    settings |= {"groups": config.groups} if config.groups else {}
     text = json.dumps([settings, features, config.targets, runs], sort_keys=True)
     return hashlib.blake2b(text.encode(), digest_size=5).hexdigest()

@@ -27,6 +27,7 @@ from muse.runs.status import can_continue, status_of
 
 log = logging.getLogger(__name__)
 
+SCORED = *PARTITIONS, "pooled"
 SEED_KEYS = "best_seed", "best_epoch"
 AGAIN = "Copy the run folder again, or train anew."
 
@@ -82,6 +83,14 @@ class FinishedRun:
     def retrained(self) -> bool:
         """Whether it was trained on devel as well, so that nothing can be chosen by its scores."""
         return "retrained" in self.result
+
+    @property
+    def comparable(self) -> bool:
+        """Whether its devel score may be set beside that of others to choose between them.
+
+        That of folds is of models that were not chosen on it, so it is lower than another's.
+        """
+        return not (self.result["debug"] or {"folds", "train_share"} & set(self.result))
 
 
 def finished_runs(root: Path) -> Iterator[FinishedRun]:
@@ -223,22 +232,23 @@ def _is_sound(result: dict) -> bool:
     """Whether the parts that are used have their types, and paths stay in the folder."""
     try:
         metric, targets = result["metric"], result["targets"]
-        scores = [t[p] for t in targets.values() for p in PARTITIONS if t[p] is not None]
+        scores = [t[p] for t in targets.values() for p in SCORED if t.get(p) is not None]
         paths = [PurePosixPath(name) for name in result["files"]]
         partitions = result["data"]["partitions"]
         return (
             bool(targets)
             and all(isinstance(part[metric], float) for part in scores)
             and all(isinstance(t.get("test_last"), float | None) for t in targets.values())
-            and all(t["weights"] in result["files"] for t in targets.values())
+            and all(name in result["files"] for t in targets.values() for name in weights_of(t))
             and not any(path.is_absolute() or ".." in path.parts for path in paths)
             and all(isinstance(part, dict) for part in (result["files"], partitions))
             and all(isinstance(result[key], str) for key in ("run_id", "task", "metric"))
             and all(isinstance(result[key], bool) for key in ("synthetic", "debug"))
             and isinstance(result["data"]["folder"], str)
             and all(map(is_name, [*targets, *result["features"], *result.get("members", [])]))
-            and all(isinstance(t[key], int) for t in targets.values() for key in SEED_KEYS)
-            and (_is_retrained(result) if "retrained" in result else _has_devel(result))
+            and all(map(_has_folds if "folds" in result else _has_seeds, targets.values()))
+            and (result.get("folds", "loso") == "loso" or isinstance(result["folds"], int))
+            and ("retrained" not in result or _is_retrained(result))
             and isinstance(result["model"], dict)
             and isinstance(result["features"], list)
         )
@@ -246,16 +256,39 @@ def _is_sound(result: dict) -> bool:
         return False
 
 
-def _has_devel(result: dict) -> bool:
-    """Whether every target has devel scores over its seeds."""
-    return all(_is_spread(t["over_seeds"]["devel"]) for t in result["targets"].values())
-
-
 def _is_retrained(result: dict) -> bool:
-    """Whether no target has a devel score, and the run that the run was made from is named."""
-    named = all(isinstance(result["retrained"][key], str) for key in ("run", "run_id"))
-    return named and all(
-        t["devel"] is None and t["over_seeds"]["devel"] is None for t in result["targets"].values()
+    """Whether the run that the run was made from is named."""
+    return all(isinstance(result["retrained"][key], str) for key in ("run", "run_id"))
+
+
+def weights_of(target: dict) -> list[str]:
+    """The names of the files with the weights of a target in result.json: one, or one a fold."""
+    return [part["weights"] for part in target.get("folds", [target])]
+
+
+def _has_seeds(target: dict) -> bool:
+    """Whether the part of a target has what devel has chosen, and its spread over seeds.
+
+    A retrained run has neither: its devel is null.
+    """
+    over, devel = target["over_seeds"]["devel"], target["devel"]
+    chosen = all(isinstance(target[key], int) for key in SEED_KEYS) and "folds" not in target
+    return chosen and (over is None if devel is None else _is_spread(over))
+
+
+def _has_folds(target: dict) -> bool:
+    """Whether the part of a target is that of a cross-validation."""
+    rows, pooled = target["folds"], target["pooled"]
+    ids = [id_ for row in rows for id_ in row["recordings"]]
+    return (
+        bool(rows)
+        and isinstance(pooled, dict)
+        and _is_spread(target["over_folds"])
+        and all(isinstance(id_, str) for id_ in ids)
+        and len(set(ids)) == len(ids)
+        and all(isinstance(row["score"], float) for row in rows)
+        and all(isinstance(row[key], int) for row in rows for key in ("fold", "seed", "epoch"))
+        and all(isinstance(row["groups"], list) for row in rows)
     )
 
 

@@ -15,6 +15,7 @@ from joblib import Parallel, delayed
 
 from muse import terminal
 from muse.config.compose import load_config, sweep_params
+from muse.config.fields import path_of
 from muse.config.train import TrainConfig
 from muse.cores import JOB_BYTES, cores, end_with, within_memory
 from muse.data.layout import find_package, plan_features
@@ -151,10 +152,12 @@ def _state_of_files(config: TrainConfig) -> tuple:
     sets = plan_features(config.features, config.feature_sets, package).read
     homes = [package / "metadata", *(package / "feature_segments" / name for name in sets)]
     homes += [package / "label_segments" / target for target in config.targets]
+    paths = [path for home in homes if home.is_dir() for path in sorted(home.iterdir())]
+    paths += [path_of(config.groups)] if config.groups else []
     files = []
-    for home in homes:
-        for path in sorted(home.iterdir()) if home.is_dir() else []:
-            now = path.stat()
-            files.append((path, now.st_size, now.st_mtime_ns, now.st_ctime_ns, now.st_ino))
+    for path in paths:
+        now = path.stat()
+        files.append((path, now.st_size, now.st_mtime_ns, now.st_ctime_ns, now.st_ino))
     settings = (config.missing, config.storage, config.recordings, str(config.task), *sets)
+    settings += (config.train_share, bool(config.folds))
     return (*settings, str(config.data), *files)

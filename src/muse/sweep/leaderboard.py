@@ -1,17 +1,16 @@
 """What came out of a sweep: every job by its devel score, and which setting matters."""
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
 
 from muse.errors import MuseError
-from muse.files import csv_text, read_regular, write_text
+from muse.files import csv_text, write_text
 from muse.runs.identity import numbers_of
-from muse.runs.read import read_result, read_settings
+from muse.runs.read import SEED_KEYS, read_result, read_settings
 from muse.scoring import metric_title
-from muse.sweep.state import LINK_FILE, command_of, job_folders, reason_of, state_of
+from muse.sweep.state import command_of, job_folders, reason_of, run_of_job, state_of
 from muse.terminal import in_columns
 
 SHOWN = 20  # failures on the terminal
@@ -34,7 +33,7 @@ def report(root: Path, show_test: bool) -> int:
             failures.append(_failure(folder))
             continue
         try:
-            run = _run_of(folder)
+            run = run_of_job(folder)
             result = read_result(run)
             if "retrained" in result:
                 retrained.append(folder)
@@ -68,17 +67,6 @@ def report(root: Path, show_test: bool) -> int:
     return len(failures)
 
 
-def _run_of(folder: Path) -> Path:
-    """The folder of a finished job, or of the run that has its numbers."""
-    if (folder / "result.json").exists():
-        return folder
-    try:
-        return Path(json.loads(read_regular(folder / LINK_FILE))["run"])
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
-        path = folder / LINK_FILE
-        raise MuseError(f"{path}: damaged. Delete it; the sweep writes it again.") from None
-
-
 def _rows(run: Path, result: dict) -> Iterator[tuple[tuple, dict[str, str]]]:
     """For each target of a finished run its scores, see SCORES, and settings."""
     config = read_settings(run)
@@ -86,13 +74,16 @@ def _rows(run: Path, result: dict) -> Iterator[tuple[tuple, dict[str, str]]]:
     if config.fusion and config.method != "lstm":  # its weights and seed follow from the method
         settings = {name: value for name, value in settings.items() if not _of_model(name)}
     settings |= {"task": config.task.name, "features": "+".join(config.features)}
+    settings |= {"groups": config.groups} if config.groups else {}
     metric = result["metric"]
     title = f"{config.task.title}{', SYNTHETIC data' * result['synthetic']}"
     for target, part in result["targets"].items():
-        over, test = part["over_seeds"]["devel"], part["test"] and part["test"][metric]
+        devel, test = part["devel"][metric], part["test"] and part["test"][metric]
+        # in folds each has a seed of its own: the score is its own mean
+        over = (part["over_seeds"] or {}).get("devel") or {"mean": devel, "deviation": None}
         heading = f"{title}, {target}: {metric_title(metric)}"
-        scores = part["devel"][metric], over["mean"], over["deviation"], test
-        yield (target, heading, *scores, part["best_seed"], part["best_epoch"], run), settings
+        best = ["" if part[key] is None else part[key] for key in SEED_KEYS]
+        yield (target, heading, devel, over["mean"], over["deviation"], test, *best, run), settings
 
 
 def _flat(settings: dict, prefix: str = "") -> Iterator[tuple[str, str]]:

@@ -13,13 +13,11 @@ from muse.errors import MuseError, did_you_mean
 from muse.runs.identity import settings_key
 from muse.runs.read import FinishedRun, finished_run
 from muse.sweep.jobs import expand, run_job, run_sweep
-from muse.sweep.state import reason_of, state_of
+from muse.sweep.state import check_finished
 from muse.tables.candidates import Runs
 from muse.tables.cells import Sources
 from muse.tables.published import Row
 from muse.tables.systems import resolved
-
-SHOWN = 5  # jobs without a result
 
 
 def train_missing(config: TableConfig, tables: list[Sources], runs: list[FinishedRun]) -> None:
@@ -116,14 +114,7 @@ def _retrain(config: TableConfig, table: Sources, row: Row, target: str) -> list
 
 def _finished(folders: list[Path]) -> list[FinishedRun]:
     """The runs of jobs, those that refer to another run left out; MuseError if one has failed."""
-    failed = [folder for folder in folders if state_of(folder) != "finished"]
-    if failed:
-        reasons = "".join(f"\n{folder}: {reason_of(folder)}" for folder in failed[:SHOWN])
-        more = f"\nand {len(failed) - SHOWN} more" if len(failed) > SHOWN else ""
-        raise MuseError(
-            f"train=missing: {len(failed)} of {len(folders)} jobs have no result:{reasons}{more}\n"
-            "The same command goes on where this one stopped."
-        )
+    check_finished(folders, "train=missing")
     return [finished_run(folder) for folder in folders if (folder / "result.json").exists()]
 
 

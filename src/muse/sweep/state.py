@@ -16,6 +16,7 @@ from muse.runs.status import read_status
 
 log = logging.getLogger(__name__)
 
+SHOWN = 5  # jobs without a result
 LINK_FILE = "same_as.json"  # in the folder of a job whose numbers are in another run
 
 
@@ -38,6 +39,29 @@ def state_of(folder: Path) -> str:
     if (folder / "result.json").exists() or (folder / LINK_FILE).exists():
         return "finished"
     return read_status(folder).get("status", "missing")
+
+
+def run_of_job(folder: Path) -> Path:
+    """The run folder with the numbers of a finished job: its own, or that which it refers to."""
+    if (folder / "result.json").exists():
+        return folder
+    try:
+        return Path(json.loads(read_regular(folder / LINK_FILE))["run"])
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        path = folder / LINK_FILE
+        raise MuseError(f"{path}: damaged. Delete it; the sweep writes it again.") from None
+
+
+def check_finished(folders: list[Path], what: str) -> None:
+    """Raise MuseError, with the reasons, if jobs of ``what`` have no result."""
+    failed = [folder for folder in folders if state_of(folder) != "finished"]
+    if failed:
+        reasons = "".join(f"\n{folder}: {reason_of(folder)}" for folder in failed[:SHOWN])
+        more = f"\nand {len(failed) - SHOWN} more" if len(failed) > SHOWN else ""
+        raise MuseError(
+            f"{what}: {len(failed)} of {len(folders)} jobs have no result:{reasons}{more}\n"
+            "The same command goes on where this one stopped."
+        )
 
 
 def reason_of(folder: Path) -> str:

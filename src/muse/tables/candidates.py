@@ -32,7 +32,7 @@ class Runs:
     def __init__(
         self, runs: list[FinishedRun], task: str, synthetic: bool | None, test: str = "best"
     ):
-        runs = [r for r in runs if r.result["task"] == task and not r.result["debug"]]
+        runs = [r for r in runs if r.result["task"] == task and r.comparable]
         real = [r for r in runs if not r.result["synthetic"]]
         self.synthetic = bool(runs) and not real if synthetic is None else synthetic
         self.runs = [r for r in runs if r.result["synthetic"] == self.synthetic]

@@ -150,6 +150,7 @@ def _training_of(config: TrainConfig, settings: AutoencoderConfig) -> TrainConfi
         lr_patience=settings.lr_patience,
         lr_factor=LR_FACTOR,
         lr_floor=LR_FLOOR,
+        lr_on="devel",
         weight_decay=0.0,
     )
 

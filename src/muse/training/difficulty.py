@@ -37,7 +37,7 @@ def with_difficulty(config: TrainConfig, package: Package, device: torch.device)
             has diverged.
     """
     plan = plan_inputs(config, package)
-    if config.crossfit:
+    if config.crossfit or config.folds:
         _check_not_fitted(config.sets, package.folder)
     if plan.names == package.features:
         return package
@@ -51,8 +51,8 @@ def _check_not_fitted(names: list[str], folder: Path) -> None:
         path = folder / "feature_segments" / name / PROVENANCE
         if path.is_file():
             raise MuseError(
-                f"{path.parent}: its auto-encoder was fitted on all of train, so on the recordings "
-                "of every fold. Train without folds (crossfit=0)."
+                f"{path.parent}: its auto-encoder was fitted on all of train, so on recordings "
+                "that the folds hold out. Remove the folder: muse then fits one for each fold."
             )
 
 
@@ -130,10 +130,12 @@ def add_indicators(
     )
 
 
-def save_autoencoders(folder: Path, package: Package) -> None:
-    """weights/difficulty_X.safetensors of a run folder, for each indicator that was computed."""
-    for name, model in package.autoencoders.items():
-        path = folder / "weights" / f"{name}.safetensors"
+def save_autoencoders(
+    folder: Path, models: dict[str, LoadedModel], name: str = "{}.safetensors"
+) -> None:
+    """Write the auto-encoder of each indicator; ``name`` of its file, with {} for the indicator."""
+    for indicator, model in models.items():
+        path = folder / name.format(indicator)
         save_model_file(path, model.model.state_dict(), model.scaling, model.about)
 
 

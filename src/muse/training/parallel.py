@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,16 +24,18 @@ from muse.config.train import TrainConfig
 from muse.cores import cores, end_with, start_method, within_memory
 from muse.errors import MuseError
 from muse.training.device import give_back_memory, prepare
+from muse.training.difficulty import with_difficulty
+from muse.training.folds import Fold
 from muse.training.loop import new_model
 from muse.training.memory import expected_memory
-from muse.training.prepare import ModelPlan
+from muse.training.prepare import ModelPlan, plan_models
 from muse.training.seeds import SeedOutcome, retrain_one, train_fold, train_one
 
 POLL_SECONDS = 0.05
 
 
 class Unit(NamedTuple):
-    """One model to train: a seed of a job, or a fold of it."""
+    """One model to train: a seed of a job, on the whole package or on a fold."""
 
     job: int
     seed: int
@@ -45,12 +47,25 @@ class Run:
     """What all units of a run share."""
 
     config: TrainConfig
-    jobs: list[ModelPlan]
+    jobs: list[ModelPlan]  # on the whole package; none where everything is trained in folds
     checkpoints: tuple[Path, str]  # folder and run id
+    folds: list[Fold] = field(default_factory=list)
+    device: torch.device = torch.device("cpu")
+    kept: dict[int, list[ModelPlan]] = field(default_factory=dict)  # fold -> plans, see `plan`
+
+    def plan(self, unit: Unit) -> ModelPlan:
+        """The data of a unit; of the folds one at a time is in the memory of a process."""
+        if unit.fold is None:
+            return self.jobs[unit.job]
+        if unit.fold not in self.kept:
+            self.kept.clear()
+            package = with_difficulty(self.config, self.folds[unit.fold - 1].package, self.device)
+            self.kept[unit.fold] = plan_models(self.config, package, self.device)
+        return self.kept[unit.fold][unit.job]
 
     def train(self, unit: Unit, on_epoch: Callable[[dict], None]) -> SeedOutcome:
         """Train a unit; ``on_epoch`` gets the record of each epoch with its target and fold."""
-        job = self.jobs[unit.job]
+        job = self.plan(unit)
         about = {"target": job.name} | ({"fold": unit.fold} if unit.fold else {})
         arguments = self.config, job, unit.seed, lambda record: on_epoch(about | record)
         if unit.fold:
@@ -74,6 +89,7 @@ def trainer(run: Run, count: int, on_epoch: Callable[[dict], None]) -> Iterator[
         try:
             yield lambda units: (run.train(unit, on_epoch) for unit in units)
         finally:
+            run.kept.clear()
             give_back_memory()  # the process may go on with another run
         return
     context = multiprocessing.get_context(start_method())
@@ -98,7 +114,8 @@ def processes(config: TrainConfig, device: torch.device, units: int, plan: Model
 
     Args:
         units: models to train.
-        plan: one of them; the others are as large.
+        plan: one of them; the others are as large. Each process has data of its own if there are
+            folds.
     """
     if device.type != "cpu" or config.threads > 1:
         return 1
@@ -107,7 +124,7 @@ def processes(config: TrainConfig, device: torch.device, units: int, plan: Model
         return count
     with torch.random.fork_rng(devices=[]):
         model = new_model(config, plan.frames["train"])
-    copied = start_method() != "fork"
+    copied = start_method() != "fork" or bool(config.folds or config.crossfit)
     each = expected_memory(model, plan.frames, config.window, config.batch_size, copied)
     return within_memory(count, each)
 

@@ -12,6 +12,8 @@ from muse.errors import MuseError
 from muse.fusion.beside import plan_fusion, standardised_in_members
 from muse.models import source_of
 from muse.runs.identity import run_id
+from muse.runs.weights import LoadedModel
+from muse.training.folds import used_groups
 
 
 @dataclass(frozen=True)
@@ -23,6 +25,8 @@ class ModelPlan:
     scaling: Scaling
     frames: dict[str, Frames]  # per partition; labels of the model's targets only
     labelled: dict[str, list[str]]  # target -> partitions in which every recording has labels
+    features: dict[str, list[str]]  # feature set -> its columns, in the order of the inputs
+    autoencoders: dict[str, LoadedModel]  # of the difficulty indicators that were computed
 
     @property
     def name(self) -> str:
@@ -85,20 +89,17 @@ def id_of(config: TrainConfig, package: Package) -> str:
     features = plan_inputs(config, package).names
     standardised = standardised_sets(config, package)
     source = source_of(str(config.model["_target_"]))
-    return run_id(config, features, standardised, package.digest, source)
+    groups = used_groups(config, package)
+    return run_id(config, features, standardised, package.digest, source, groups)
 
 
 def plan_models(config: TrainConfig, package: Package, device: torch.device) -> list[ModelPlan]:
     """The models to train, with their data on the device (shared where the scaling is the same).
 
-    Raises MuseError as `standardised_sets`, and for more folds of crossfit than recordings.
+    Everything that is fitted on data is fitted on train of ``package``, which may be a fold.
+
+    Raises MuseError as `standardised_sets`.
     """
-    count = len(package.partitions["train"])
-    if config.crossfit > count:
-        raise MuseError(
-            f"crossfit={config.crossfit}: train has {count} recordings; expected at most one fold "
-            "for each."
-        )
     standardised = standardised_sets(config, package)
     windows = (config.window, config.hop) if config.standardise_over == "windows" else None
     shared: dict[tuple, tuple] = {}
@@ -116,5 +117,8 @@ def plan_models(config: TrainConfig, package: Package, device: torch.device) -> 
         columns = [config.targets.index(target) for target in group]
         own = {p: replace(f, labels=f.labels[:, columns]) for p, f in frames.items()}
         labelled = {t: [p for p in package.partitions if package.labelled(p, t)] for t in group}
-        plans.append(ModelPlan(group, list(chosen), scaling, own, labelled))
+        features = {name: package.columns[name] for name in package.features}
+        plans.append(
+            ModelPlan(group, list(chosen), scaling, own, labelled, features, package.autoencoders)
+        )
     return plans

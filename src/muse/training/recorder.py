@@ -8,7 +8,6 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from muse import terminal
@@ -70,21 +69,23 @@ class Recorder:
             )
             log.info("%s%s: %s%s", target, of_seed, scored, tested)
 
-    def on_fold(self, outcome: SeedOutcome) -> np.ndarray:
-        """As on_seed, for a model that leaves recordings out; returns what it predicts of train."""
+    def on_fold(self, outcome: SeedOutcome, count: int) -> SeedOutcome:
+        """As on_seed, for a model that one of ``count`` folds leaves recordings out of."""
         result = outcome.result
         self.bar.update(self.config.epochs - result.epochs)
+        # with folds this devel is drawn from the recordings that are not held out
+        watched = f"{'inner ' * bool(self.config.folds)}{self.config.best_on}"
         log.info(
-            "%s fold %d of %d: %s %.4f in epoch %d of %d",
-            self.job.name,
+            "%s fold %d of %d%s: %s %.4f%s",
+            outcome.plan.name,
             outcome.row["fold"],
-            self.config.crossfit,
-            self.config.best_on,
+            count,
+            f", seed {result.seed}" if self.config.folds else "",
+            watched,
             result.devel,
-            result.best_epoch,
-            result.epochs,
+            f" in epoch {result.best_epoch} of {result.epochs}" if result.epochs else "",
         )
-        return outcome.outputs["train"]
+        return outcome
 
     def _writer(self, name: str):
         if name not in self.writers:
@@ -113,9 +114,9 @@ class Recorder:
 
 
 @contextmanager
-def recording(config: TrainConfig, folder: Path, jobs: int) -> Iterator[Recorder]:
-    """A recorder with a bar over all epochs of ``jobs`` jobs; its files are closed in any case."""
-    total = jobs * (len(config.seeds) + config.crossfit) * config.epochs
+def recording(config: TrainConfig, folder: Path, models: int) -> Iterator[Recorder]:
+    """A recorder with a bar over all epochs of as many models; its files are closed in any case."""
+    total = models * config.epochs
     above_the_bar = nullcontext() if terminal.quiet else logging_redirect_tqdm()
     with above_the_bar, terminal.bar(total=total, unit="epoch") as bar:
         recorder = Recorder(config, folder, bar)

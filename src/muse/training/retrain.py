@@ -50,6 +50,11 @@ def settings_to_retrain(config: RetrainConfig) -> TrainConfig:
             f"{run.folder}: its epochs were chosen on {settings.best_on} (best_on), which says "
             "nothing of how long to train. Train with best_on=devel first."
         )
+    if settings.folds:
+        raise MuseError(
+            f"{run.folder}: a cross-validation (folds={settings.folds}), each model of which has "
+            "an inner devel of its own. Retrain a run without folds."
+        )
     if settings.crossfit:
         log.info("crossfit=0: out-of-fold predictions are those of models of train alone.")
     return replace(

@@ -2,6 +2,7 @@
 
 import logging
 from contextlib import suppress
+from dataclasses import replace
 from itertools import islice, zip_longest
 from pathlib import Path
 from shlex import quote
@@ -18,14 +19,16 @@ from muse.runs.environment import environment
 from muse.runs.folder import begin, check_new, locked, log_file, set_status, write_result
 from muse.runs.read import read_result
 from muse.scoring import metric_name, metric_title
-from muse.terminal import format_interval, heading, in_columns
+from muse.terminal import format_interval, format_spread, heading, in_columns
 from muse.training.device import prepare
 from muse.training.difficulty import save_autoencoders, with_difficulty
+from muse.training.folds import make_folds, take_share
+from muse.training.out_of_fold import fold_summary, save_folds, save_out_of_fold, seed_units
 from muse.training.parallel import Run, Unit, processes, trainer
-from muse.training.prepare import id_of, plan_models
+from muse.training.prepare import id_of, plan_inputs, plan_models
 from muse.training.recorder import recording
 from muse.training.retrain import with_devel
-from muse.training.save import save_curves, save_job, save_out_of_fold
+from muse.training.save import save_curves, save_job
 from muse.training.seeds import best_of
 
 log = logging.getLogger(__name__)
@@ -74,9 +77,9 @@ def load_inputs(config: TrainConfig) -> Package:
     `muse.training.difficulty.with_difficulty`.
     """
     if config.fusion:
-        return load_members(config)
+        return take_share(config, load_members(config))
     folder = find_package(config.task, config.data.root)
-    return load_package(
+    package = load_package(
         config.task,
         config.targets,
         plan_features(config.features, config.feature_sets, folder).read,
@@ -86,6 +89,7 @@ def load_inputs(config: TrainConfig) -> Package:
         recordings=config.recordings,
         storage=config.storage,
     )
+    return take_share(config, package)
 
 
 def _train_locked(config: TrainConfig, folder: Path, package: Package | None) -> dict:
@@ -115,31 +119,34 @@ def _failed(folder: Path, reason: str) -> None:
 
 def _train(config: TrainConfig, folder: Path, package: Package | None) -> dict:
     device = prepare(config.device, config.threads)
-    package = with_difficulty(config, package or load_inputs(config), device)
-    if config.crossfit and package.autoencoders:
-        raise MuseError(
-            f"crossfit={config.crossfit}: the auto-encoder of {', '.join(package.autoencoders)} is "
-            "fitted on all of train, so on the recordings of every fold. Expected crossfit=0."
-        )
-    save_autoencoders(folder, package)
-    if config.retrained:  # an auto-encoder stays as it was fitted, and stopped, without devel
-        package = with_devel(config, package)
-    jobs = plan_models(config, package, device)
+    package = package or load_inputs(config)
     id_ = id_of(config, package)
+    folds = make_folds(config, package)
+    if config.folds:  # each fold computes its own indicators, of which this has only the names
+        package = replace(package, features=plan_inputs(config, package).names)
+    else:
+        package = with_difficulty(config, package, device)
+        save_autoencoders(folder / "weights", package.autoencoders)
     log.info(heading(config.task.title, config.describe(package.features), package.synthetic))
     log.info("%s, on %s, run %s", _sizes(package), device, id_)
     published = ", ".join(f"{name}={value}" for name, value in config.as_published().items())
     if published:
         log.info("as published: %s", published)
     targets: dict[str, dict] = {}
-    units = [Unit(number, seed) for number in range(len(jobs)) for seed in config.seeds]
-    count = processes(config, device, len(units), jobs[0])
-    run = Run(config, jobs, (folder / "checkpoints", id_))
+    if config.retrained:  # an auto-encoder stays as it was fitted, and stopped, without devel
+        package = with_devel(config, package)
+    jobs = [] if config.folds else plan_models(config, package, device)
+    run = Run(config, jobs, (folder / "checkpoints", id_), folds, device)
+    units = seed_units(config, folds)
+    count = processes(config, device, len(units), run.plan(units[0]))
+    models = len(units) + len(jobs) * config.crossfit
     with (
-        recording(config, folder, len(jobs)) as recorder,
+        recording(config, folder, models) as recorder,
         trainer(run, count, recorder.on_epoch) as train,
     ):
         outcomes = train(units)
+        if config.folds:
+            targets = save_folds(config, folder, package, folds, outcomes, recorder)
         for number, job in enumerate(jobs):
             recorder.of(job)
             chosen = config.retrained and config.retrained.best_seed(job.name)
@@ -147,17 +154,17 @@ def _train(config: TrainConfig, folder: Path, package: Package | None) -> dict:
             targets |= save_job(config, folder, package, job, done)
             watched = "train" if config.retrained else "devel"
             _warn_constant(config, job.targets, done.outputs[watched], watched)
-            folds = [Unit(number, done.best.seed, k + 1) for k in range(config.crossfit)]
             if folds:
-                held_out = [recorder.on_fold(outcome) for outcome in train(folds)]
-                save_out_of_fold(config, folder, package, job, np.sum(held_out, axis=0))
+                units = [Unit(number, done.best.seed, k + 1) for k in range(len(folds))]
+                held_out = [recorder.on_fold(outcome, len(folds)) for outcome in train(units)]
+                save_out_of_fold(config, folder, package, job, folds, held_out)
     save_curves(config, folder, package, recorder.records)
     result = _result(config, package, id_, targets) | {
         "seconds": round(recorder.seconds, 1),
         "environment": environment(device, str(config.model["_target_"])),
     }
     result = write_result(folder, result)
-    log.info("\n%s", _summary(config, package, result))
+    log.info("\n%s", (fold_summary if config.folds else _summary)(config, package, result))
     log.info("\nRun folder: %s", folder)
     log.info("  scores result.json, curves metrics.jsonl and plots/curves.png, pictures plots/")
     if config.tensorboard:
@@ -207,15 +214,19 @@ def _result(config: TrainConfig, package: Package, id_: str, targets: dict[str, 
         result["members"] = dict(zip(config.features, config.runs, strict=True))
     if config.retrained:
         result["retrained"] = {"run": config.retrained.run, "run_id": config.retrained.run_id}
+    if config.folds:
+        result["folds"] = config.folds
+    if config.train_share < 1:
+        result["train_share"] = config.train_share
     if len(targets) > 1:
         result["combined"] = _combined(config, targets)
     return result
 
 
 def _combined(config: TrainConfig, targets: dict[str, dict]) -> dict:
-    """Mean over targets of devel and of test; None where a target has no score."""
+    """Mean over targets of devel, test and, with folds, pooled; None if a target has no score."""
     combined = {}
-    for partition in ("devel", "test"):
+    for partition in ("devel", "test", *(["pooled"] if config.folds else [])):
         scores = [
             part[partition] and part[partition][metric_name(config.task.metric)]
             for part in targets.values()
@@ -245,12 +256,12 @@ def _summary(config: TrainConfig, package: Package, result: dict) -> str:
         ["", "devel", "95 % interval", "mean of seeds", "test", "95 % interval", "seed", "epoch"]
     ]
     for target, part in result["targets"].items():
-        over = part["over_seeds"]["devel"]
         row = [target]
         for scores in (part["devel"], part["test"]):
             row.append(f"{scores[metric]:.4f}" if scores else "no labels")
             row.append(format_interval(scores))
-        row.insert(3, _spread(over) if over else "")
+        over = part["over_seeds"]["devel"]
+        row.insert(3, format_spread(over) if over else "")
         if config.retrained:
             row[1] = "trained on"
         rows.append([*row, str(part["best_seed"]), str(part["best_epoch"])])

@@ -10,14 +10,14 @@ from muse.config.shared import PARTITIONS
 from muse.config.train import TrainConfig
 from muse.data.heads import Head, head_of
 from muse.data.recordings import Package, Recording
-from muse.data.windows import Frames
 from muse.files import write_rows
 from muse.plots import draw_confusion, draw_curves, draw_signals, save_figure
 from muse.runs.weights import save_model_file
 from muse.scoring import metric_name, metric_title
 from muse.terminal import heading
+from muse.training.loop import SeedResult
 from muse.training.prepare import ModelPlan
-from muse.training.scores import not_finite, score_target
+from muse.training.scores import not_finite, score_target, split_frames
 from muse.training.seeds import ModelResult
 
 log = logging.getLogger(__name__)
@@ -33,19 +33,10 @@ def save_job(
     A retrained run has no devel: what it has learnt from is train.
     """
     weights = Path("weights") / f"{plan.name}.safetensors"
-    about = {
-        "task": config.task.name,
-        "model": config.model,
-        "targets": plan.targets,
-        "classes": config.task.classes,
-        "features": {name: package.columns[name] for name in package.features},
-        "standardised": plan.standardised,
-        "seed": done.best.seed,
-    }
-    save_model_file(folder / weights, done.best.weights, plan.scaling, about)
+    save_model(config, folder, plan, done.best, weights)
     head = head_of(config.task)
     finite = {
-        p: _all_finite(f"{plan.name}, {p}", package.partitions[p], done.outputs[p])
+        p: all_finite(f"{plan.name}, {p}", package.partitions[p], done.outputs[p])
         for p in package.partitions
     }
     result = {}
@@ -54,7 +45,7 @@ def save_job(
             values = head.values(done.outputs[partition], k)
             if finite[partition]:
                 save_predictions(head, folder, recordings, target, partition, values)
-            _save_labels(head, folder, recordings, target, partition)
+            save_labels(head, folder, recordings, target, partition)
         scores = dict.fromkeys(PARTITIONS) | {
             partition: score_target(
                 config, plan.frames[partition], done.outputs[partition], k, config.bootstrap
@@ -63,7 +54,8 @@ def save_job(
             if finite[partition]
         }
         if scores["devel"]:
-            _plot(config, folder, package, plan, done, k, scores["devel"])
+            values = head.values(done.outputs["devel"], k)
+            plot_target(config, folder, package, target, values, scores["devel"])
         seeds = [row | {p: row[p][target] for p in SCORED} for row in done.seeds]
         result[target] = {
             "best_seed": done.best.seed,
@@ -73,24 +65,32 @@ def save_job(
             **scores,
             "test_last": next(r["test_last"] for r in seeds if r["seed"] == done.best.seed),
             "seeds": seeds,
-            "over_seeds": {p: _over_seeds([row[p] for row in seeds]) for p in SCORED},
+            "over_seeds": {p: spread_of([row[p] for row in seeds]) for p in SCORED},
         }
     return result
 
 
-def save_out_of_fold(
-    config: TrainConfig, folder: Path, package: Package, plan: ModelPlan, output: np.ndarray
+def save_model(
+    config: TrainConfig,
+    folder: Path,
+    plan: ModelPlan,
+    result: SeedResult,
+    name: Path,
 ) -> None:
-    """crossfit/: predictions of train, in the shape of predictions/ and logits/."""
-    head = head_of(config.task)
-    for k, target in enumerate(plan.targets):
-        values = head.values(output, k)
-        recordings = package.partitions["train"]
-        if _all_finite(f"{plan.name}, crossfit", recordings, values):
-            save_predictions(head, folder / "crossfit", recordings, target, "train", values)
+    """Write the weights of a seed with all that is needed to use them again."""
+    about = {
+        "task": config.task.name,
+        "model": config.model,
+        "targets": plan.targets,
+        "classes": config.task.classes,
+        "features": plan.features,
+        "standardised": plan.standardised,
+        "seed": result.seed,
+    }
+    save_model_file(folder / name, result.weights, plan.scaling, about)
 
 
-def _all_finite(what: str, recordings: list[Recording], values: np.ndarray) -> bool:
+def all_finite(what: str, recordings: list[Recording], values: np.ndarray) -> bool:
     """Whether all predictions are finite; if not, the log has why there are none, and no score."""
     wrong = not_finite(recordings, values)
     if wrong:
@@ -98,7 +98,7 @@ def _all_finite(what: str, recordings: list[Recording], values: np.ndarray) -> b
     return wrong is None
 
 
-def _save_labels(
+def save_labels(
     head: Head, folder: Path, recordings: list[Recording], target: str, partition: str
 ) -> None:
     """labels/ of one target and partition, in the shape of predictions/."""
@@ -123,10 +123,9 @@ def save_predictions(
         recordings: of the partition.
         values: of the target, see muse.data.heads, (frames, ...) of all recordings in turn.
     """
-    written, end = [], 0
-    for recording in recordings:
-        start, end = end, end + len(recording.rows)
-        own, samples = values[start:end], recording.samples
+    written = []
+    for recording, own in zip(recordings, split_frames(recordings, values), strict=True):
+        samples = recording.samples
         name = Path(target) / partition / f"{recording.id}.csv"
         if head.folder != "predictions":  # what the model gives for every frame
             columns = dict(zip(head.columns, own.T, strict=True))
@@ -141,30 +140,29 @@ def _write(path: Path, recording: Recording, rows: np.ndarray, columns: dict) ->
     write_rows(path, recording.timestamps[rows], recording.segments[rows], columns)
 
 
-def _plot(
+def plot_target(
     config: TrainConfig,
     folder: Path,
     package: Package,
-    plan: ModelPlan,
-    done: ModelResult,
-    k: int,
+    target: str,
+    values: np.ndarray,
     scores: dict,
 ) -> None:
-    """plots/TARGET.png of devel."""
-    frames: Frames = plan.frames["devel"]
-    target, path = plan.targets[k], folder / "plots" / f"{plan.targets[k]}.png"
-    metric = metric_name(config.task.metric)
+    """plots/TARGET.png of devel.
+
+    Args:
+        values: of devel, see muse.data.heads, (frames, ...) of all recordings in turn.
+    """
+    path, metric = folder / "plots" / f"{target}.png", metric_name(config.task.metric)
     title = f"{config.task.title}, {target}, devel {metric_title(metric)} {scores[metric]:.3f}"
     title += " (synthetic data)" if package.synthetic else ""
     if "confusion" in scores:
         save_figure(draw_confusion(title, target, scores["confusion"]), path)
         return
-    values, gold = done.outputs["devel"][:, k], frames.labels[:-1, k].cpu().numpy()
+    devel = package.partitions["devel"]
     recordings = [
-        (recording.id, recording.timestamps, gold[start:end], values[start:end])
-        for recording, (_, start, end) in zip(
-            package.partitions["devel"], frames.recordings, strict=True
-        )
+        (recording.id, recording.timestamps, recording.labels[target], own)
+        for recording, own in zip(devel, split_frames(devel, values), strict=True)
     ]
     save_figure(draw_signals(title, target, recordings, config.ccc), path)
 
@@ -175,9 +173,12 @@ def save_curves(
     """plots/curves.png of all seeds; none where nothing was trained, as for a mean.
 
     Args:
-        records: of the epochs, see `muse.training.loop.train_seed`.
+        records: of the epochs, see `muse.training.loop.train_seed`; those of crossfit are left out,
+            with folds each fold has curves of its own.
     """
-    records = [record for record in records if "fold" not in record]
+    if config.folds:
+        records = [r | {"seed": f"{r['seed']}, fold {r['fold']}"} for r in records]
+    records = [record for record in records if config.folds or "fold" not in record]
     if records:
         title = heading(config.task.title, config.describe(package.features), package.synthetic)
         watched = f"{config.best_on} {metric_title(metric_name(config.task.metric))}"
@@ -185,8 +186,8 @@ def save_curves(
         save_figure(draw_curves(title, watched, records), folder / "plots" / "curves.png")
 
 
-def _over_seeds(scores: list[float | None]) -> dict | None:
-    """Mean and deviation (n - 1; None for one seed) over seeds."""
+def spread_of(scores: list[float | None]) -> dict | None:
+    """Mean and deviation (n - 1; None for one) of scores; None if one is missing."""
     if None in scores:
         return None
     deviation = float(np.std(scores, ddof=1)) if len(scores) > 1 else None

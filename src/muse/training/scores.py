@@ -28,6 +28,24 @@ def score_target(
     )
 
 
+def score_recordings(
+    config: TrainConfig,
+    recordings: list[Recording],
+    target: str,
+    values: list[np.ndarray],
+    bootstrap: int = 0,
+) -> dict:
+    """As `score_target`, of recordings with labels and the values of each, see muse.data.heads."""
+    golds = [recording.labels[target] for recording in recordings]
+    samples = [recording.samples for recording in recordings]
+    return head_of(config.task, config.ccc).scores(values, golds, samples, bootstrap)
+
+
+def split_frames(recordings: list[Recording], values: np.ndarray) -> list[np.ndarray]:
+    """The frames of each recording: (frames, ...) of all in turn -> one array for each."""
+    return np.split(values, np.cumsum([len(recording.rows) for recording in recordings])[:-1])
+
+
 def not_finite(recordings: list[Recording], values: np.ndarray) -> str | None:
     """The first recording with a prediction that is not finite, in words; None if all are.
 

@@ -5,10 +5,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+from torch import nn
 
 from muse.config.shared import PARTITIONS
 from muse.config.train import TrainConfig
-from muse.data.windows import Frames
 from muse.scoring import metric_name
 from muse.training.checkpoint import Checkpoint
 from muse.training.loop import SeedResult, new_model, predict, train_seed
@@ -24,6 +24,7 @@ class SeedOutcome:
     result: SeedResult
     outputs: dict[str, np.ndarray]  # partition -> (frames, outputs)
     row: dict  # seed, best_epoch, epochs; devel, test and test_last: target -> score or None
+    plan: ModelPlan | None = None  # of a fold: what its model was made with, without the data
 
 
 @dataclass(frozen=True)
@@ -51,13 +52,8 @@ def train_one(
         on_epoch: gets the record of each epoch, see train_seed.
         checkpoints: folder and run id of the checkpoints, one per seed, from which to go on.
     """
-    frames, watched = plan.frames, plan.frames[config.best_on]
-    checkpoint = _checkpoint(checkpoints, plan, f"seed_{seed}")
-    result = train_seed(
-        config, frames["train"], watched, _score(config, watched), seed, on_epoch, checkpoint
-    )
-    model = new_model(config, frames["train"])
-    model.load_state_dict(result.weights)
+    frames, name = plan.frames, f"seed_{seed}"
+    result, model = _trained(config, plan, seed, on_epoch, name, checkpoints)
     outputs = {partition: predict(model, frames[partition]) for partition in PARTITIONS}
     row = {"seed": seed, "best_epoch": result.best_epoch, "epochs": result.epochs}
     row |= {p: _scores(config, plan, p, outputs[p]) for p in ("devel", "test")}
@@ -129,31 +125,51 @@ def train_fold(
     fold: int,
     checkpoints: tuple[Path, str] | None = None,
 ) -> SeedOutcome:
-    """Predict the training recordings of one of `crossfit` folds by a model trained on the others.
+    """Predict the recordings that a fold holds out by a model that has not seen them.
 
     Args:
+        plan: of the fold's own package, see muse.training.folds.
         seed: of the model; its epoch is picked as that of any other.
         on_epoch, checkpoints: see train_one.
         fold: from 1.
 
-    Returns an outcome with the outputs of train only, 0 where the recording is in another fold.
+    Returns an outcome with the outputs of all partitions but train and devel.
+    """
+    name = f"seed_{seed}_fold_{fold}"
+    result, model = _trained(config, plan, seed, on_epoch, name, checkpoints)
+    held_out = [partition for partition in plan.frames if partition not in ("train", "devel")]
+    outputs = {partition: predict(model, plan.frames[partition]) for partition in held_out}
+    row = {"seed": seed, "fold": fold}
+    return SeedOutcome(replace(result, last={}), outputs, row, replace(plan, frames={}))
+
+
+def _trained(
+    config: TrainConfig,
+    plan: ModelPlan,
+    seed: int,
+    on_epoch: Callable[[dict], None],
+    name: str,
+    checkpoints: tuple[Path, str] | None,
+) -> tuple[SeedResult, nn.Module]:
+    """Train a model on train of a plan; returns it with the weights of its best epoch.
+
+    Args:
+        name: of its checkpoint.
     """
     train, watched = plan.frames["train"], plan.frames[config.best_on]
-    starts = [start for _, start, _ in train.recordings]
-    recording_of = np.searchsorted(starts, train.samples[:, 0], side="right") - 1
-    held_out = recording_of % config.crossfit == fold - 1
-    rest = replace(train, samples=train.samples[~held_out])
-    checkpoint = _checkpoint(checkpoints, plan, f"seed_{seed}_fold_{fold}")
-    score = _score(config, watched)
-    result = train_seed(config, rest, watched, score, seed, on_epoch, checkpoint)
+    checkpoint = _checkpoint(checkpoints, plan, name)
+    result = train_seed(
+        config,
+        train,
+        watched,
+        lambda output: mean_score(config, watched, output),
+        seed,
+        on_epoch,
+        checkpoint,
+    )
     model = new_model(config, train)
     model.load_state_dict(result.weights)
-    output = predict(model, replace(train, samples=train.samples[held_out]))
-    return SeedOutcome(replace(result, last={}), {"train": output}, {"seed": seed, "fold": fold})
-
-
-def _score(config: TrainConfig, watched: Frames) -> Callable[[np.ndarray], float]:
-    return lambda output: mean_score(config, watched, output)
+    return result, model
 
 
 def _checkpoint(
