@@ -17,7 +17,6 @@ import numpy as np
 import pandas as pd
 
 from muse import terminal
-from muse.classes.package import check_free, new_package
 from muse.config.shared import PARTITIONS
 from muse.errors import Faults, MuseError, raise_faults
 from muse.extraction.ceap_files import (
@@ -32,7 +31,7 @@ from muse.extraction.ceap_files import (
     read_luminance,
     read_samples,
 )
-from muse.files import write_rows, write_text
+from muse.files import check_free, new_folder, write_rows, write_text
 from muse.terminal import counted
 
 log = logging.getLogger(__name__)
@@ -75,7 +74,7 @@ def import_package(source: Path, folder: Path) -> dict[str, list[int]]:
     signals = _read_people(home, people, [*TARGETS, *FEATURES])
     segments = np.repeat(np.arange(1.0, len(VIDEOS) + 1), BINS)
     times = np.arange(len(segments)) * 1000 * STEP
-    with new_package(folder) as draft:
+    with new_folder(folder) as draft:
         rows = "".join(f"{number},{partition_of(number)}\n" for number in people)
         write_text(draft / "metadata" / "partition.csv", f"Id,Partition\n{rows}")
         write_text(draft / "SOURCE.txt", f"Made by `muse import ceap`.\n{CITATION}\n")
@@ -97,7 +96,7 @@ def import_annotations(source: Path, folder: Path) -> list[int]:
     home = find_download(source)
     people = people_in(home)
     signals = _read_people(home, people, TARGETS)
-    with new_package(folder) as draft:
+    with new_folder(folder) as draft:
         for target in TARGETS:
             (draft / target).mkdir()
             for k in range(len(VIDEOS)):

@@ -11,7 +11,6 @@ from pathlib import Path
 import numpy as np
 
 from muse import terminal
-from muse.classes.package import check_free, new_package
 from muse.config.fields import path_of
 from muse.config.importing import ImportConfig
 from muse.config.shared import PARTITIONS
@@ -20,7 +19,7 @@ from muse.data.layout import SYNTHETIC_MARK, is_name, read_partition_file
 from muse.errors import Faults, MuseError, raise_faults
 from muse.extraction.resample import new_frames, to_frames
 from muse.extraction.table_files import Trace, read_traces, shortened
-from muse.files import read_bytes, write_rows, write_text
+from muse.files import check_free, new_folder, read_bytes, write_rows, write_text
 
 log = logging.getLogger(__name__)
 
@@ -71,7 +70,7 @@ def import_table(config: ImportConfig) -> tuple[Path, dict[str, Rows], dict[str,
     raise_faults(faults.found)
     if not found:
         raise MuseError(f"{package}: no recording of the files has a partition.")
-    with new_package(package / kind / name) as draft:
+    with new_folder(package / kind / name) as draft:
         headings = columns if config.features is not None else ["value"]
         for id_, rows in found.items():
             values = dict(zip(headings, rows.values.T.astype(np.float32), strict=True))
