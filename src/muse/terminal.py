@@ -23,6 +23,12 @@ def counted(number: int, thing: str) -> str:
     return f"{number} {thing}{'' if number == 1 else 's'}"
 
 
+def first_of(messages: list[str], shown: int = 3) -> str:
+    """Messages of one kind as one: the first few, and how many there are besides."""
+    more = len(messages) - shown
+    return "\n".join([*messages[:shown], *([f"and {more} more like these"] if more > 0 else [])])
+
+
 def format_interval(scores: dict | None) -> str:
     """The 95 % interval of a score, empty if there is none."""
     limits = scores and scores["interval"]
