@@ -124,6 +124,14 @@ def command_line(command: str, overrides: list[str]) -> str:
     return f"muse {command} {shlex.join(overrides)}".rstrip()
 
 
+def command_with(line: str, settings: dict[str, str]) -> str:
+    """A command line with other values of some settings; nothing if there is none."""
+    if not line:
+        return line
+    words = [word for word in shlex.split(line) if word.lstrip("+").split("=")[0] not in settings]
+    return shlex.join([*words, *(f"{key}={value}" for key, value in settings.items())])
+
+
 def explain_error(command: str, error: Exception, words: Sequence[str] = ()) -> str:
     """What Hydra or OmegaConf found wrong, with the known names where a name was unknown.
 

@@ -145,7 +145,7 @@ class FuseConfig(TrainConfig):
     """
 
     features: Any = setting("Filled in by muse: the names of the members.", names=True, null=True)
-    target: str | None = setting("The target of the task whose predictions are fused.")
+    target: str | None = setting("The target whose predictions are fused; null fuses each in turn.")
     runs: Any = setting("Run folders, or folders of predictions made elsewhere: [RUN,RUN].",
                         names=True, null=True, identity="indirect")  # fmt: skip
     select: SelectConfig = setting("Choose the runs instead of naming them.", identity="indirect")
@@ -166,12 +166,6 @@ class FuseConfig(TrainConfig):
         if self.features and (not self.runs or _count(self.features) != _count(self.runs)):
             raise MuseError("features: the feature sets to fuse are select.features.")
         super().__post_init__()
-        if self.target is None:
-            known = self.task.targets
-            raise MuseError(
-                f"target=null: expected one of {', '.join(known)}, or for each of them a fusion: "
-                f"-m target={','.join(known)}."
-            )
 
     def describe(self, features: list[str]) -> str:
         how = {"lstm": "late fusion", "mean": "mean", "weighted": "weighted mean"}[self.method]

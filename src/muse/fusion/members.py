@@ -13,7 +13,7 @@ from muse.data.heads import head_of
 from muse.data.recordings import Package
 from muse.errors import MuseError
 from muse.files import check_plain
-from muse.fusion.predictions import Member, load_predictions
+from muse.fusion.predictions import Member, has_predictions, load_predictions
 from muse.runs.read import finished_runs, read_run, read_settings
 from muse.scoring import metric_name, metric_title
 from muse.terminal import counted
@@ -53,6 +53,26 @@ def load_members(config: FuseConfig) -> Package:
     """
     members = members_of(config, config.runs)
     return load_predictions(config.task, config.target, members, config.data, config.out_of_fold)
+
+
+def check_targets(config: FuseConfig) -> None:
+    """Raise MuseError, with which run lacks what, unless each of `runs` has all targets."""
+    faults = []
+    for folder in map(Path, config.runs or []):
+        if (folder / "config.yaml").exists():
+            there = list(read_run(folder).result["targets"])
+        elif folder.is_dir():
+            there = [t for t in config.targets if has_predictions(config.task, t, folder)]
+        else:
+            continue  # `choose_members` says so
+        lacking = [target for target in config.targets if target not in there]
+        if lacking:
+            faults.append(
+                f"{folder}: lacks {', '.join(lacking)} (it has {', '.join(there) or 'no target'})."
+            )
+    if faults:
+        faults.append(f"Give other runs, or one target of {', '.join(config.targets)}: target=NAME")
+        raise MuseError("\n".join(["without target= each run needs all targets.", *faults]))
 
 
 def members_of(config: FuseConfig, chosen: list[str]) -> list[Member]:

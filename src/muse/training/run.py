@@ -140,7 +140,7 @@ def _train(config: TrainConfig, folder: Path, package: Package | None) -> dict:
         "environment": environment(device, str(config.model["_target_"])),
     }
     result = write_result(folder, result)
-    log.info("\n%s", _summary(config, package, result))
+    log.info("\n%s", _summary(config, result))
     log.info("\nRun folder: %s", folder)
     log.info("  scores result.json, curves metrics.jsonl and plots/curves.png, pictures plots/")
     if config.tensorboard:
@@ -211,10 +211,22 @@ def _sizes(package: Package) -> str:
     return "; ".join(parts)
 
 
-def _summary(config: TrainConfig, package: Package, result: dict) -> str:
+def summary_of_targets(config: TrainConfig, results: list[dict]) -> str:
+    """The table of runs with a target each, and the mean over targets.
+
+    Args:
+        config: settings of one of the runs.
+        results: the content of their result.json.
+    """
+    targets = {target: part for result in results for target, part in result["targets"].items()}
+    whole = {"targets": targets, "combined": _combined(config, targets)}
+    return _summary(config, results[0] | whole)
+
+
+def _summary(config: TrainConfig, result: dict) -> str:
     """The table at the end: a line per target, then their mean."""
     metric, count = result["metric"], len(config.seeds)
-    title = heading(config.task.title, config.describe(package.features), package.synthetic)
+    title = heading(config.task.title, config.describe(result["features"]), result["synthetic"])
     title += (
         f": {metric_title(metric)}, best of {count} seed{'s' * (count > 1)} on {config.best_on}"
     )
