@@ -46,7 +46,7 @@ class Run:
 
     config: TrainConfig
     jobs: list[ModelPlan]
-    checkpoints: tuple[Path, str]  # folder and run id
+    checkpoints: tuple[Path, tuple[str, ...]]  # folder and ids, see Checkpoint
 
     def train(self, unit: Unit, on_epoch: Callable[[dict], None]) -> SeedOutcome:
         """Train a unit; ``on_epoch`` gets the record of each epoch with its target and fold."""

@@ -21,7 +21,7 @@ from muse.scoring import metric_name, metric_title
 from muse.terminal import format_interval, heading, in_columns
 from muse.training.device import prepare
 from muse.training.parallel import Run, Unit, processes, trainer
-from muse.training.prepare import id_of, plan_models
+from muse.training.prepare import checkpoint_ids, id_of, plan_models
 from muse.training.recorder import recording
 from muse.training.save import save_curves, save_job, save_out_of_fold
 from muse.training.seeds import best_of
@@ -119,7 +119,7 @@ def _train(config: TrainConfig, folder: Path, package: Package | None) -> dict:
     targets: dict[str, dict] = {}
     units = [Unit(number, seed) for number in range(len(jobs)) for seed in config.seeds]
     count = processes(config, device, len(units), jobs[0])
-    run = Run(config, jobs, (folder / "checkpoints", id_))
+    run = Run(config, jobs, (folder / "checkpoints", checkpoint_ids(config, package)))
     with (
         recording(config, folder, len(jobs)) as recorder,
         trainer(run, count, recorder.on_epoch) as train,

@@ -39,7 +39,7 @@ def train_one(
     plan: ModelPlan,
     seed: int,
     on_epoch: Callable[[dict], None],
-    checkpoints: tuple[Path, str] | None = None,
+    checkpoints: tuple[Path, tuple[str, ...]] | None = None,
 ) -> SeedOutcome:
     """Train one seed of a model: devel picks the epoch; test is scored with its weights.
 
@@ -48,7 +48,7 @@ def train_one(
 
     Args:
         on_epoch: gets the record of each epoch, see train_seed.
-        checkpoints: folder and run id of the checkpoints, one per seed, from which to go on.
+        checkpoints: folder and ids of the checkpoints, one per seed, from which to go on.
     """
     frames, watched = plan.frames, plan.frames[config.best_on]
     checkpoint = _checkpoint(checkpoints, plan, f"seed_{seed}")
@@ -98,7 +98,7 @@ def train_fold(
     seed: int,
     on_epoch: Callable[[dict], None],
     fold: int,
-    checkpoints: tuple[Path, str] | None = None,
+    checkpoints: tuple[Path, tuple[str, ...]] | None = None,
 ) -> SeedOutcome:
     """Predict the training recordings of one of `crossfit` folds by a model trained on the others.
 
@@ -128,9 +128,9 @@ def _score(config: TrainConfig, watched: Frames) -> Callable[[np.ndarray], float
 
 
 def _checkpoint(
-    checkpoints: tuple[Path, str] | None, plan: ModelPlan, name: str
+    checkpoints: tuple[Path, tuple[str, ...]] | None, plan: ModelPlan, name: str
 ) -> Checkpoint | None:
     if not checkpoints:
         return None
-    folder, run_id = checkpoints
-    return Checkpoint(folder / plan.name / f"{name}.safetensors", run_id, plan.name, name)
+    folder, ids = checkpoints
+    return Checkpoint(folder / plan.name / f"{name}.safetensors", ids, plan.name, name)
