@@ -1,11 +1,16 @@
 """The terminal: columns, counted things, progress bars."""
 
 import logging
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, TextIO
 
 from tqdm import tqdm
+
+# bars are drawn by threads of one process; tqdm's own lock is a semaphore of the system, and a
+# worker of a sweep that is killed leaves it behind
+tqdm.set_lock(threading.RLock())
 
 
 def in_columns(rows: list[list[str]]) -> str:
