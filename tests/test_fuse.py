@@ -162,6 +162,23 @@ def test_the_best_run_on_devel_is_selected(train, fuse, caplog):
         fuse("select.features=[a,c]")
 
 
+def test_runs_are_chosen_by_what_is_in_the_package_not_by_its_place(train, fuse, caplog, home):
+    package, moved = home / "data/c3_muse_stress", home / "moved/c3_muse_stress"
+    ones = [train(f"features={name}", "target=valence", name=name) for name in "ab"]
+    shutil.copytree(package, moved)
+    _, result = fuse("select.features=[a,b]", "data.root=moved", "method=mean")
+    assert list(result["members"].values()) == [str(one.absolute()) for one in ones]
+    edit(package / "label_segments/valence/2.csv", 2, "0,1,0.5")  # another release
+    with pytest.raises(MuseError) as caught:
+        fuse("select.features=[a,b]")
+    text = str(caught.value)
+    assert "no finished run of a on data/c3_muse_stress below outputs. 1 run on other data" in text
+    assert f"({package}). Train one: muse train task=stress features=a target=valence" in text
+    shutil.rmtree(package / "feature_segments")  # nothing to compare with: the folder decides
+    _, result = fuse("select.features=[a,b]", "method=mean")
+    assert list(result["members"].values()) == [str(one.absolute()) for one in ones]
+
+
 def test_predictions_made_elsewhere(train, fuse):
     one, two = train("features=a", name="one"), train("features=b", name="two")
     _, expected = fuse(f"runs=[{one},{two}]")

@@ -1,6 +1,7 @@
 """Late fusion: the members, named or chosen, and their predictions as a package."""
 
 import logging
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from shlex import quote
@@ -10,7 +11,7 @@ import numpy as np
 from muse.config.fields import path_of
 from muse.config.train import FuseConfig
 from muse.data.heads import head_of
-from muse.data.recordings import Package
+from muse.data.recordings import Package, load_package
 from muse.errors import MuseError
 from muse.files import check_plain
 from muse.fusion.predictions import Member, has_predictions, load_predictions
@@ -114,12 +115,14 @@ def _best(config: FuseConfig, name: str) -> Path:
     """The folder of the run with this feature set that is best on devel.
 
     Runs whose loss or CCC is another than the fusion's are left out: their scores are no choice of
-    features alone. They can be named with `runs`.
+    features alone. So are runs on other data than the package has now. They can be named with
+    `runs`.
     """
     expanded = config.feature_sets[name].members if name in config.feature_sets else []
     metric = metric_name(config.task.metric)
     package = path_of(config.data.root) / config.task.folder
-    found, others = [], 0
+    found, others, elsewhere = [], 0, []
+    digests: dict[tuple, str | None] = {}
     for run in finished_runs(Path(config.select.root)):
         target = run.result["targets"].get(config.target)
         if (
@@ -128,18 +131,21 @@ def _best(config: FuseConfig, name: str) -> Path:
             and not run.fusion
             and target
             and not run.result["debug"]
-            and Path(run.result["data"]["folder"]).absolute() == package.absolute()
         ):
             try:
                 settings = read_settings(run.folder)
             except MuseError as error:
                 log.warning("left out: %s", error)
                 continue
-            if (settings.loss, settings.ccc) == (config.loss, config.ccc):
+            if (settings.loss, settings.ccc) != (config.loss, config.ccc):
+                others += 1
+            elif _on_package(config, settings.storage, run.result, package, digests):
                 found.append((target["devel"][metric], str(run.folder)))
             else:
-                others += 1
+                elsewhere.append(run.result["data"]["folder"])
     left_out = f" {counted(others, 'run')} with another loss or ccc left out." if others else ""
+    if elsewhere:
+        left_out += f" {counted(len(elsewhere), 'run')} on other data left out ({elsewhere[-1]})."
     if not found:
         raise MuseError(
             f"select.features: no finished run of {name} on {package} below {config.select.root}."
@@ -150,6 +156,31 @@ def _best(config: FuseConfig, name: str) -> Path:
     count, by = counted(len(found), "run"), metric_title(metric)
     log.info("%s: best of %s by devel %s (%.4f): %s.%s", name, count, by, score, folder, left_out)
     return Path(folder)
+
+
+def _on_package(
+    config: FuseConfig, storage: str, result: dict, package: Path, digests: dict[tuple, str | None]
+) -> bool:
+    """Whether a run has been trained on what is in the package now, wherever it was then.
+
+    Where what it has read is no longer there, the folder decides.
+
+    Args:
+        storage: of the features in the cache.
+        digests: of what was read before.
+    """
+    features, targets = result["features"], list(result["targets"])
+    key = (storage, tuple(features), tuple(targets))
+    if key not in digests:
+        digests[key] = None
+        with suppress(MuseError):
+            read = load_package(
+                config.task, targets, features, {}, config.data, "keep", storage=storage
+            )
+            digests[key] = read.digest
+    if digests[key] is None:
+        return Path(result["data"]["folder"]).absolute() == package.absolute()
+    return digests[key] == result["data"]["digest"]
 
 
 def _weights(config: FuseConfig) -> list[float]:
