@@ -232,7 +232,9 @@ def fails(monkeypatch, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["features=a"], "You must specify 'task'"),
+        (["features=a"], "no value for task; give task=NAME, one of physio, sent, stress"),
+        (["features=a", "tsk=sent"], "give task=NAME instead of tsk, one of"),
+        (["task=stress", "experiment=muse2021/stress"], "with a plus: +experiment=muse2021"),
         (["task=stress"], "no value for features. For example: muse train task=stress"),
         (
             ["task=stres", "features=a"],

@@ -58,7 +58,8 @@ def fuse(make_config, home):
         config = make_config("fuse", *words)
         config.job.folder = "outputs/fuse/f"
         muse.commands.fuse.run(config)
-        return Path(config.job.folder), json.loads(Path("outputs/fuse/f/result.json").read_text())
+        result = Path("outputs/fuse/f/result.json")  # none if each target has a folder of its own
+        return Path(config.job.folder), json.loads(result.read_text()) if result.exists() else {}
 
     return fuse
 
@@ -159,6 +160,23 @@ def test_the_best_run_on_devel_is_selected(train, fuse, caplog):
     assert caplog.text.count(" 1 run with another loss or ccc left out.") == 1
     with pytest.raises(MuseError, match=r"no finished run of c on .*muse train task=stress"):
         fuse("select.features=[a,c]")
+
+
+def test_runs_are_chosen_by_what_is_in_the_package_not_by_its_place(train, fuse, caplog, home):
+    package, moved = home / "data/c3_muse_stress", home / "moved/c3_muse_stress"
+    ones = [train(f"features={name}", "target=valence", name=name) for name in "ab"]
+    shutil.copytree(package, moved)
+    _, result = fuse("select.features=[a,b]", "data.root=moved", "method=mean")
+    assert list(result["members"].values()) == [str(one.absolute()) for one in ones]
+    edit(package / "label_segments/valence/2.csv", 2, "0,1,0.5")  # another release
+    with pytest.raises(MuseError) as caught:
+        fuse("select.features=[a,b]")
+    text = str(caught.value)
+    assert "no finished run of a on data/c3_muse_stress below outputs. 1 run on other data" in text
+    assert f"({package}). Train one: muse train task=stress features=a target=valence" in text
+    shutil.rmtree(package / "feature_segments")  # nothing to compare with: the folder decides
+    _, result = fuse("select.features=[a,b]", "method=mean")
+    assert list(result["members"].values()) == [str(one.absolute()) for one in ones]
 
 
 def test_predictions_made_elsewhere(train, fuse):
@@ -336,6 +354,79 @@ def test_runs_of_other_tasks_and_targets_are_refused(train, fuse):
         fuse("target=arousal", f"runs=[{one},nothing]")
 
 
+def test_without_a_target_each_has_a_fusion_of_its_own(train, fuse, caplog, home):
+    train("features=a", name="a")  # both targets
+    train("features=b", "target=valence", name="b")
+    train("features=b", "target=arousal", name="b_arousal")
+    alone = {t: fuse("select.features=[a,b]", f"target={t}")[1] for t in ("valence", "arousal")}
+    with caplog.at_level("INFO"):
+        fuse("select.features=[a,b]", "target=null")
+    results = {}
+    for target, expected in alone.items():
+        folder = Path("outputs/fuse/f") / target
+        results[target] = json.loads((folder / "result.json").read_text())
+        for key in ("run_id", "targets", "members", "features", "model"):
+            assert results[target][key] == expected[key]
+        line = (folder / "config.yaml").read_text().splitlines()[0]
+        assert line.endswith(f" target={target}") and "target=null" not in line
+        assert f"  {folder}" in caplog.messages
+    table = [text for text in caplog.messages if "combined" in text][-1].splitlines()
+    rows = {row.split()[0]: row for row in table if row}
+    parts = [results[target]["targets"][target] for target in alone]
+    devel, test = (np.mean([part[p]["ccc"] for part in parts]) for p in ("devel", "test"))
+    assert rows["combined"].split() == ["combined", f"{devel:.4f}", f"{test:.4f}"]
+    assert all(
+        f"{part['devel']['ccc']:.4f}" in rows[t] for t, part in zip(alone, parts, strict=True)
+    )
+
+
+def test_a_fusion_of_all_targets_is_continued_target_by_target(
+    train, fuse, make_config, monkeypatch, caplog
+):
+    one, two = train("features=a", name="one"), train("features=b", name="two")
+    fuse(f"runs=[{one},{two}]", "target=null")
+    whole = {t: result_of(f"outputs/fuse/f/{t}") for t in ("valence", "arousal")}
+
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("muse.training.run.save_job", stop)
+        with pytest.raises(KeyboardInterrupt):
+            fuse(f"runs=[{one},{two}]", "target=null")
+    assert "Not begun: muse resume outputs/fuse/f/arousal" in caplog.text
+    for target, expected in whole.items():
+        folder = f"outputs/fuse/f/{target}"
+        muse.commands.resume.run(make_config("resume", f"resume={folder}"))
+        assert result_of(folder)["targets"] == expected["targets"]
+
+
+def test_each_run_needs_every_target_where_all_are_fused(train, fuse):
+    both, one = train("features=a", name="both"), train("features=b", "target=arousal", name="one")
+    for partition in ("train", "devel", "test"):  # a folder that says nothing of targets
+        shutil.copytree(both / "predictions/valence" / partition, f"theirs/{partition}")
+    with pytest.raises(MuseError) as caught:
+        fuse(f"runs=[{both},{one},theirs]", "target=null")
+    assert str(caught.value).splitlines() == [
+        "without target= each run needs all targets.",
+        "outputs/train/one: lacks valence (it has arousal).",
+        "theirs: lacks valence, arousal (it has no target).",
+        "Give other runs, or one target of valence, arousal: target=NAME",
+    ]
+    assert not Path("outputs/fuse/f").exists()
+
+
+def result_of(folder: str) -> dict:
+    return json.loads((Path(folder) / "result.json").read_text())
+
+
+def test_a_sweep_needs_the_target_of_a_fusion(train, monkeypatch, capsys):
+    words = ["-m", "task=stress", "select.features=[a,b]", "method=mean,weighted", "workers=1"]
+    monkeypatch.setattr("sys.argv", ["muse", *words])
+    with pytest.raises(SystemExit, match=r"sweep fuses one target\. Give target=valence,arousal"):
+        muse.cli.app.run("fuse")
+
+
 def test_a_sweep_of_fusions_chooses_the_members_of_each_job(train, monkeypatch, capsys):
     train("features=a", "target=valence", "epochs=1", name="one")
     train("features=b", "target=valence", "epochs=1", name="two")
@@ -359,7 +450,6 @@ def test_a_sweep_of_fusions_chooses_the_members_of_each_job(train, monkeypatch, 
         (["runs=[x,y]", "select.features=[a,b]"], "expected either runs="),
         (["select.features=[a,b]", "method=median"], "expected one of lstm, mean, weighted"),
         (["features=[a,b]"], "expected either runs="),
-        (["runs=[x,y]", "target=null"], "or for each of them a fusion: -m target=valence,arousal"),
         (["features=[a,b]", "select.features=[a,b]"], "the feature sets to fuse are select.feat"),
     ],
 )

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -12,6 +13,7 @@ import pytest
 import torch
 from filelock import FileLock
 
+import muse.cli.app
 import muse.commands.resume
 import muse.commands.train
 from muse.errors import MuseError
@@ -212,6 +214,108 @@ def test_a_finished_run_is_left_as_it_is(whole, resume):
     before = {path: path.stat().st_mtime_ns for path in whole.rglob("*")}
     resume(whole)
     assert {path: path.stat().st_mtime_ns for path in whole.rglob("*")} == before
+
+
+def alike(folder: Path) -> dict:
+    """What a run leaves but times, its log, and how its command was put."""
+    left = content(folder)
+    del left["train.log"], left["status.json"]  # it has a checksum of config.yaml
+    settings = left.pop("config.yaml").splitlines()[1:]
+    del left["result"]["command"], left["result"]["files"]["config.yaml"]
+    return left | {"settings": settings}
+
+
+def stopped(make_config, monkeypatch, where: str, count: int, *words: str) -> Path:
+    """The folder of a run that was killed at the count-th call of a function."""
+    config = make_config("train", *words)
+    with monkeypatch.context() as patch:
+        kill_at(patch, where, count)
+        with pytest.raises(Killed):
+            muse.commands.train.run(config)
+    return Path(config.job.folder)
+
+
+@pytest.mark.parametrize(
+    ("where", "count", "changes"),
+    [
+        ("muse.training.save.save_model_file", 2, ["epochs=6", "patience=4"]),
+        ("muse.runs.folder.write_json", 2, ["seeds=[103,101]", "bootstrap=10", "crossfit=0"]),
+    ],
+)
+def test_it_ends_as_a_run_that_began_with_other_settings(
+    make_config, resume, monkeypatch, tmp_path, where, count, changes
+):
+    stress_package(tmp_path)
+    words = [*SETTINGS, f"data.root={tmp_path}", "tensorboard=false"]
+    whole = make_config("train", *words, *changes)
+    muse.commands.train.run(whole)
+    folder = stopped(make_config, monkeypatch, where, count, *words)
+    resume(folder, *changes)
+    assert alike(folder) == alike(Path(whole.job.folder))
+    line = (folder / "config.yaml").read_text().splitlines()[0]
+    words = shlex.split(line)
+    assert set(changes) <= set(words)
+    assert len({word.split("=")[0] for word in words}) == len(words)  # each once
+    assert json.loads((folder / "result.json").read_text())["command"] == line[2:]
+
+
+@pytest.mark.parametrize("count", range(1, 5))
+def test_a_change_of_settings_is_made_whole_or_not_at_all(
+    make_config, resume, monkeypatch, tmp_path, count
+):
+    stress_package(tmp_path)
+    words = [*SETTINGS, f"data.root={tmp_path}", "target=valence", "epochs=1", "seeds=1",
+             "tensorboard=false"]  # fmt: skip
+    folder = stopped(make_config, monkeypatch, "muse.runs.folder.write_json", 2, *words)
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "replace", _counted(Path.replace, count))
+        with pytest.raises(Killed):
+            resume(folder, "epochs=2", "crossfit=0")
+    changed = b"epochs: 2" in (folder / "config.yaml").read_bytes()
+    assert changed == (count > 2)  # a status, the settings, a status, then training
+    resume(folder)
+    whole = make_config("train", *words, *(["epochs=2", "crossfit=0"] if changed else []))
+    muse.commands.train.run(whole)
+    assert alike(folder) == alike(Path(whole.job.folder))
+
+
+def test_epochs_that_are_trained_are_not_taken_back(make_config, resume, monkeypatch, tmp_path):
+    stress_package(tmp_path)
+    words = [*SETTINGS, f"data.root={tmp_path}", "target=valence", "crossfit=0"]
+    folder = stopped(make_config, monkeypatch, "muse.training.save.save_model_file", 1, *words)
+    before = {path: path.read_bytes() for path in folder.rglob("*.*")}
+    with pytest.raises(MuseError, match=r"4 epochs are trained; with epochs=3 patience=15 .* 3\."):
+        resume(folder, "epochs=3")
+    assert {path: path.read_bytes() for path in folder.rglob("*.*")} == before
+    resume(folder, "epochs=4")
+    assert json.loads((folder / "status.json").read_text())["status"] == "finished"
+
+
+def test_a_finished_run_gets_no_other_settings(whole, resume, tmp_path):
+    with pytest.raises(MuseError, match=r"Train anew: muse train .*task=stress .* epochs=9$"):
+        resume(whole, "epochs=9")
+    resume(whole, "epochs=4", "seeds=2")  # as they are
+
+
+def test_settings_that_are_kept_are_refused_with_those_that_are_not(capsys, monkeypatch):
+    monkeypatch.setattr("sys.argv", ["muse", "outputs/train/x", "lr=0.1"])
+    with pytest.raises(SystemExit) as caught:
+        muse.cli.app.run("resume")
+    assert str(caught.value).startswith("muse resume: lr: a run is continued with its own.")
+    assert "epochs, patience, seeds, crossfit" in str(caught.value)
+
+
+def test_a_checkpoint_past_the_end_is_refused(make_config, resume, monkeypatch, tmp_path):
+    stress_package(tmp_path)
+    words = [*SETTINGS, f"data.root={tmp_path}", "target=valence", "crossfit=0"]
+    place = "muse.training.save.save_model_file"
+    long, short = (
+        stopped(make_config, monkeypatch, place, 1, *words, f"epochs={epochs}") for epochs in (4, 2)
+    )
+    for path in (long / "checkpoints/valence").iterdir():
+        path.replace(short / "checkpoints/valence" / path.name)
+    with pytest.raises(MuseError, match="4 epochs are trained; with epochs=2"):
+        resume(short)
 
 
 def test_after_a_kill_from_outside(whole, tmp_path):

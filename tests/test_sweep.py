@@ -241,13 +241,14 @@ def test_no_more_jobs_than_memory_is_good_for(monkeypatch, caplog):
     assert len(caplog.messages) == 1
 
 
-def muse_command(folder: Path, *words: str) -> subprocess.Popen:
+def muse_command(folder: Path, *words: str, **options) -> subprocess.Popen:
     return subprocess.Popen(
         [sys.executable, "-m", "muse", *words],
         cwd=folder,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        **options,
     )
 
 
@@ -275,6 +276,24 @@ def test_a_sweep_killed_in_the_middle_is_continued_by_the_same_command(tmp_path)
     (root,) = (tmp_path / "outputs/sweep").iterdir()
     assert len(list(root.glob("*/result.json"))) == 4
     assert processes_of_seeds(tmp_path) == {max(1, cores(-1) // min(cores(-1), 8))}
+
+
+def test_an_interrupted_sweep_ends_with_one_line(tmp_path):
+    stress_package(tmp_path / "data", frames=200)
+    words = ["train", "-m", *SMALL, "epochs=9999", "patience=9999", "lr=0.01,0.02", "workers=2",
+             "tensorboard=false"]  # fmt: skip
+    process = muse_command(tmp_path, *words, start_new_session=True)
+    deadline = time.time() + 120
+    while len(list(tmp_path.glob("outputs/sweep/*/*/checkpoints/*/*.safetensors"))) < 2:
+        if process.poll() is not None or time.time() > deadline:
+            process.kill()
+            pytest.fail("the jobs have not begun")
+        time.sleep(0.05)
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does: the workers get it, too
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    lines = [line for line in err.splitlines() if line and " jobs, " not in line]
+    assert lines == ["Interrupted. The same command goes on where the sweep stood."]
 
 
 @pytest.mark.slow
@@ -327,7 +346,9 @@ def test_a_sweep_of_an_experiment_shows_its_jobs_and_its_leaderboard(tmp_path):
     out, err = muse_command(tmp_path, "summary", str(sweep)).communicate(timeout=60)
     assert "MuSe-Stress 2021, valence: CCC, 2 jobs" in out and str(sweep / "leaderboard.csv") in out
     words = ["resume", str(sweep), "hydra.mode=MULTIRUN"]
-    assert "-m is for train and fuse only" in refused(tmp_path, *words)
+    assert (
+        refused(tmp_path, *words) == "muse resume: has no sweeps; -m is for train and fuse only.\n"
+    )
 
 
 def refused(folder: Path, *words: str) -> str:

@@ -68,6 +68,23 @@ def files(folder: Path) -> dict[str, bytes]:
     return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*.csv")}
 
 
+def test_a_run_is_read_through_a_link_and_nothing_is_written(finished, evaluate, predict, tmp_path):
+    run = finished(stress_package, "task=stress", "target=valence")
+    before = {path: path.lstat() for path in [run, *run.rglob("*")]}
+    link = tmp_path / "link"
+    link.symlink_to(run, target_is_directory=True)
+    scores, _ = evaluate(link)
+    assert scores["valence"]["devel"] == read_run(str(run)).result["targets"]["valence"]["devel"]
+    out = predict(link)
+    assert files(out / "predictions") == files(run / "predictions")
+    after = {path: path.lstat() for path in [run, *run.rglob("*")]}
+    assert after.keys() == before.keys() and link.is_symlink()
+    for path, now in after.items():
+        assert (now.st_mtime_ns, now.st_ctime_ns) == (
+            before[path].st_mtime_ns, before[path].st_ctime_ns
+        )  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("make_package", "words"),
     [

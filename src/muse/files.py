@@ -9,10 +9,11 @@ import hashlib
 import json
 import os
 import secrets
+import shutil
 import stat
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
@@ -88,6 +89,31 @@ def remove_drafts(folder: Path) -> None:
         with suppress(OSError):
             if time.time() - draft.lstat().st_mtime > DEAD_SECONDS:
                 draft.unlink()
+
+
+def check_free(folder: Path) -> None:
+    """Raise MuseError if there is something where a new file or folder is to be."""
+    if os.path.lexists(folder):
+        raise MuseError(
+            f"{folder} is there already, and nothing is replaced. Give another out=, or remove it."
+        )
+
+
+@contextmanager
+def new_folder(folder: Path) -> Iterator[Path]:
+    """A hidden folder that becomes ``folder`` when all is written, and goes if anything fails."""
+    check_free(folder)
+    try:
+        draft = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}")
+        draft.mkdir(parents=True)
+    except OSError as error:
+        raise MuseError(f"{folder.parent}: cannot be written ({error.strerror}).") from None
+    try:
+        yield draft
+        check_free(folder)
+        draft.rename(folder)
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
 
 
 def open_regular(path: Path, mode: str = "rb") -> IO:

@@ -1,11 +1,16 @@
 """The terminal: columns, counted things, progress bars."""
 
 import logging
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, TextIO
 
 from tqdm import tqdm
+
+# bars are drawn by threads of one process; tqdm's own lock is a semaphore of the system, and a
+# worker of a sweep that is killed leaves it behind
+tqdm.set_lock(threading.RLock())
 
 
 def in_columns(rows: list[list[str]]) -> str:
@@ -21,6 +26,12 @@ def in_columns(rows: list[list[str]]) -> str:
 def counted(number: int, thing: str) -> str:
     """A number and what it counts: `1 file`, `2 files`."""
     return f"{number} {thing}{'' if number == 1 else 's'}"
+
+
+def first_of(messages: list[str], shown: int = 3) -> str:
+    """Messages of one kind as one: the first few, and how many there are besides."""
+    more = len(messages) - shown
+    return "\n".join([*messages[:shown], *([f"and {more} more like these"] if more > 0 else [])])
 
 
 def format_interval(scores: dict | None) -> str:

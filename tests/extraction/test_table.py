@@ -269,3 +269,18 @@ def test_nothing_is_added_to_a_synthetic_package(own, tmp_path):
     (package / "SYNTHETIC.txt").write_text("simulated\n")
     with pytest.raises(MuseError, match="a synthetic package; give another out="):
         own("ratings.csv", *RATINGS, f"partition={tmp_path}/people.csv")
+
+
+def test_warnings_of_one_kind_are_one(own, tmp_path, caplog):
+    people = list("abcde")
+    write(tmp_path / "people.csv", "who,partition\n",
+          zip(people, ["train", "train", "train", "devel", "test"], strict=True))  # fmt: skip
+    times = [t for t in range(101) if not 30 < t < 39]
+    write(tmp_path / "r.csv", "who,t,score\n", [(p, t / 10, t) for p in people for t in times])
+    with caplog.at_level(logging.WARNING):
+        own("r.csv", *RATINGS, f"partition={tmp_path}/people.csv")
+    (warning,) = caplog.messages
+    assert [line.split(": ")[1] for line in warning.splitlines()[:3]] == [
+        "recording a", "recording b", "recording c"
+    ]  # fmt: skip
+    assert warning.endswith("recording c: interpolated 3 to 3.9 s\nand 2 more like these")

@@ -182,7 +182,7 @@ GOOD = "timestamp,a,b\n0,1,2\n0.5,2,3\n1,3,4\n"
         (GOOD.replace("0.5,", "0,"), "row 3: timestamp 0 repeats 0"),
         (GOOD.replace("timestamp", "time"), "no column timestamp; row 1 has the columns time, a"),
         (GOOD.replace(",", ";"), "row 1 has the columns timestamp;a;b. Expected names, separated"),
-        (GOOD.replace("a,b", ",b"), "column 2 has no name; expected that of a rater"),
+        (GOOD.replace("a,b", ",b"), "column 2 has no name. If it is the number of the row"),
         (GOOD.replace("a,b", "a,a"), "two columns are called 'a'"),
         (GOOD.replace("0.5,", ","), "row 3 has no timestamp"),
         (GOOD.replace("2,3", "2,inf"), "the value is infinite"),

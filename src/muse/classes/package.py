@@ -1,11 +1,7 @@
 """Write a package with classes per segment: metadata, labels, and features of the source."""
 
 import csv
-import os
 import shutil
-import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -17,31 +13,6 @@ from muse.data.recordings import Package, Recording
 from muse.data.segments import Segment, segment_ids
 from muse.errors import MuseError
 from muse.files import write_text
-
-
-def check_free(folder: Path) -> None:
-    """Raise MuseError if there is something at the place of the new package."""
-    if os.path.lexists(folder):
-        raise MuseError(
-            f"{folder} is there already, and nothing is replaced. Give another out=, or remove it."
-        )
-
-
-@contextmanager
-def new_package(folder: Path) -> Iterator[Path]:
-    """A hidden folder that becomes ``folder`` when all is written, and goes if anything fails."""
-    check_free(folder)
-    try:
-        draft = folder.with_name(f".{folder.name}.{uuid.uuid4().hex[:8]}")
-        draft.mkdir(parents=True)
-    except OSError as error:
-        raise MuseError(f"{folder.parent}: cannot be written ({error.strerror}).") from None
-    try:
-        yield draft
-        check_free(folder)
-        draft.rename(folder)
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
 
 
 def write_metadata(draft: Path, source: Package) -> None:

@@ -11,13 +11,12 @@ from muse.classes.make import ClassResult, SegmentTable, Source
 from muse.classes.package import (
     bring_features,
     cut_features,
-    new_package,
     write_classes,
     write_metadata,
 )
 from muse.config.classes import ClassesConfig
 from muse.config.shared import PARTITIONS
-from muse.files import write_json, write_text
+from muse.files import new_folder, write_json, write_text
 from muse.plots import draw_distributions, save_figure
 from muse.terminal import heading, in_columns
 
@@ -144,7 +143,7 @@ def write_package(
     Raises MuseError if something is at its place, or a feature file does not fit the labels.
     """
     package = source.package
-    with new_package(folder) as draft:
+    with new_folder(folder) as draft:
         write_metadata(draft, package)
         shares = {}
         for target, result in results.items():

@@ -22,7 +22,7 @@ from muse.cli.arguments import check_choices, for_hydra, settings_of, without_da
 from muse.cli.help import help_text
 from muse.config.commands import COMMANDS
 from muse.config.compose import command_line, explain_error, register_resolvers, to_dataclass
-from muse.config.overrides import MULTIRUN, SWEPT, unquoted
+from muse.config.overrides import SWEPT, is_multirun, unquoted
 from muse.config.shared import JobInfo
 from muse.config.shipped import config_folder
 from muse.errors import MuseError
@@ -44,7 +44,7 @@ def run(command: str) -> None:
         others = (other for other in ("resume", "retrain") for word in words
                   if word.startswith(f"{other}="))  # fmt: skip
         command = next(others, command)
-    if set(MULTIRUN) & set(words) and command not in SWEPT:
+    if command not in SWEPT and any(map(is_multirun, words)):
         sys.exit(f"muse {command}: has no sweeps; -m is for {' and '.join(SWEPT)} only.")
     try:
         check_choices(words)
@@ -132,6 +132,9 @@ def _job_of_sweep(command: str, config: DictConfig) -> float | None:
     except MuseError as error:
         keep_failure(root / f"job_{job.job.num}", error, line)
         return None
+    if settings.fusion and settings.target is None:
+        known = ",".join(settings.task.targets)
+        raise MuseError(f"target=null: a job of a sweep fuses one target. Give target={known}")
     at_once = int(job.launcher.get("n_jobs", 1))
     settings = replace(settings, workers=workers_of_job(settings.workers, at_once))
     with terminal.quietly():

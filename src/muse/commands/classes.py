@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 
 from muse.classes.make import ClassResult, Source, load_source, make_classes
-from muse.classes.package import check_free
 from muse.classes.report import format_classes, warnings_of, write_package
 from muse.classes.search import search
 from muse.config.classes import ClassesConfig
@@ -17,7 +16,7 @@ from muse.config.fields import path_of
 from muse.config.overrides import CONFIG_DIR_FLAGS
 from muse.data.statistics import frame_step
 from muse.errors import MuseError
-from muse.files import write_text
+from muse.files import check_free, write_text
 from muse.terminal import heading, in_columns
 
 SHOWN = 10  # rows of a target on the terminal; search.csv has all

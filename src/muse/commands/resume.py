@@ -1,12 +1,16 @@
 """`muse resume`: continue an interrupted training, to the result that it would have had."""
 
 import logging
+from dataclasses import replace
+from pathlib import Path
 
 from muse.config.use import ResumeConfig
+from muse.errors import MuseError
 from muse.models import check_trusted
 from muse.runs.find import run_folder
-from muse.runs.folder import log_file
-from muse.runs.read import read_result, read_unfinished, settings_here
+from muse.runs.folder import locked, log_file
+from muse.runs.read import read_result, read_settings, read_unfinished, settings_here
+from muse.training.change import change_settings, changed_command
 from muse.training.run import continue_run
 
 log = logging.getLogger(__name__)
@@ -17,16 +21,35 @@ def run(config: ResumeConfig) -> None:
 
     Raises:
         MuseError: no run folder, a damaged one, other data than before, a model class that is not
-            muse's and not in `trust`.
+            muse's and not in `trust`; settings that cannot be changed any more.
     """
     folder = run_folder(config.resume, finished=False)
     if (folder / "result.json").exists():
-        read_result(folder)
+        _check_finished(folder, config)
         log.info("%s is finished; nothing to continue. Its scores: result.json", folder)
         return
     settings = read_unfinished(folder)
     check_trusted(folder / "config.yaml", str(settings.model["_target_"]), config.trust)
-    settings = settings_here(settings, config)
-    with log_file(folder):
-        log.info("Continuing %s", folder)
-    continue_run(settings, folder)
+    if config.threads not in (None, settings.threads):
+        raise MuseError(
+            f"threads={config.threads}: the run began with threads={settings.threads}, and other "
+            "numbers come of more or fewer. Leave threads= out."
+        )
+    with locked(folder):
+        settings = read_unfinished(folder)  # nobody changes them from here on
+        if config.changes():
+            settings = change_settings(folder, settings, config.changes())
+        with log_file(folder):
+            log.info("Continuing %s", folder)
+        continue_run(settings_here(settings, config), folder)
+
+
+def _check_finished(folder: Path, config: ResumeConfig) -> None:
+    """Raise MuseError if a finished run is damaged, or is to get other settings."""
+    read_result(folder)
+    settings, given = read_settings(folder), config.changes()
+    if given and replace(settings, **given) != settings:
+        raise MuseError(
+            f"{folder}: the run is finished, and its checkpoints are gone: it cannot go on with "
+            f"other settings. Train anew: {changed_command(settings, given)}"
+        )

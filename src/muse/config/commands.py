@@ -30,7 +30,7 @@ COMMANDS = {
     ),
     "fuse": Command(
         "Fuse the predictions of finished runs (late fusion), and score the fusion.",
-        "muse fuse task=stress target=arousal 'select.features=[egemaps,vggface]'",
+        "muse fuse task=stress 'select.features=[egemaps,vggface]'",
         "task",
     ),
     "summary": Command(

@@ -1,5 +1,6 @@
 """From YAML and overrides to a checked dataclass; errors of Hydra and OmegaConf in plain words."""
 
+import re
 import secrets
 import shlex
 from collections.abc import Iterator, Sequence
@@ -15,9 +16,11 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from muse.config.commands import COMMANDS, SCHEMAS
-from muse.config.overrides import config_dirs, name_of, own_model, quote_texts
+from muse.config.overrides import SWEPT, config_dirs, name_of, own_model, quote_texts
 from muse.config.shared import JobInfo, published_settings
 from muse.config.shipped import config_folder, group_files, known_keys, shipped
+from muse.config.train import FuseConfig
+from muse.config.use import CHANGEABLE
 from muse.errors import MuseError, did_you_mean
 
 # settings of config.yaml of runs made before -> the name of today
@@ -153,6 +156,14 @@ def command_line(command: str, overrides: list[str]) -> str:
     return f"muse {command} {shlex.join(overrides)}".rstrip()
 
 
+def command_with(line: str, settings: dict[str, str]) -> str:
+    """A command line with other values of some settings; nothing if there is none."""
+    if not line:
+        return line
+    words = [word for word in shlex.split(line) if word.lstrip("+").split("=")[0] not in settings]
+    return shlex.join([*words, *(f"{key}={value}" for key, value in settings.items())])
+
+
 def explain_error(command: str, error: Exception, words: Sequence[str] = ()) -> str:
     """What Hydra or OmegaConf found wrong, with the known names where a name was unknown.
 
@@ -169,6 +180,15 @@ def explain_error(command: str, error: Exception, words: Sequence[str] = ()) -> 
         return f"{group}={name}: expected one of {known}.{did_you_mean(name, error.options)}"
     if isinstance(error, OverrideParseException):
         return f"{error}\nIn a shell a list needs quotes: 'features=[egemaps,vggface]'. {example}"
+    unknown = re.match(r"Could not override '(\w+)'", str(error))
+    if unknown:
+        return _unknown(command, unknown[1], words, config_dirs(words))
+    absent = re.match(r"You must specify '(\w+)'.*?:\n(.*)", str(error), re.DOTALL)
+    if absent:
+        given = [word.lstrip("+").split("=")[0] for word in words if "=" in word]
+        typo = next((f" instead of {key}" for key in given if did_you_mean(key, [absent[1]])), "")
+        known = ", ".join(absent[2].split())
+        return f"no value for {absent[1]}; give {absent[1]}=NAME{typo}, one of {known}.\n{example}"
     key = str(getattr(cause, "full_key", None) or "")
     if not isinstance(cause, OmegaConfBaseException) or not key:
         return f"{str(error).strip()}\n{example}"
@@ -184,6 +204,13 @@ def explain_error(command: str, error: Exception, words: Sequence[str] = ()) -> 
 def _unknown(command: str, key: str, words: Sequence[str], folders: list[Path]) -> str:
     """What to give instead of a setting that there is not."""
     parent, _, name = key.rpartition(".")
+    if command == "resume" and key.split(".")[0] in {field.name for field in fields(FuseConfig)}:
+        return (
+            f"{key}: a run is continued with its own. What may be changed: {', '.join(CHANGEABLE)}."
+        )
+    if key in ("experiment", "debug") and command in SWEPT:
+        word = next((word for word in words if word.startswith(f"{key}=")), key)
+        return f"{word}: a group that is added, with a plus: +{word}"
     if key in RENAMED:
         return f"there is no setting '{key}' any more: it is called {RENAMED[key]}."
     if key in ELSEWHERE:

@@ -18,6 +18,11 @@ LAUNCHER = ("hydra/launcher=", "hydra.launcher.n_jobs=")
 CONFIG_DIR_FLAGS = ("--config-dir", "-cd")  # the word after them is a folder
 
 
+def is_multirun(word: str) -> bool:
+    """Whether a word of the command line makes it a sweep."""
+    return word in MULTIRUN or bool(re.fullmatch(r"\+*hydra\.mode=['\"]?MULTIRUN['\"]?", word))
+
+
 def config_dirs(words: list[str]) -> list[Path]:
     """The folders of the user's own configs that a command line names with --config-dir."""
     pairs = pairwise(words)

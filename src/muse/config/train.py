@@ -229,7 +229,7 @@ class FuseConfig(TrainConfig):
     """
 
     features: Any = setting("Filled in by muse: the names of the members.", names=True, null=True)
-    target: str | None = setting("The target of the task whose predictions are fused.")
+    target: str | None = setting("The target whose predictions are fused; null fuses each in turn.")
     runs: Any = setting("Run folders, or folders of predictions made elsewhere: [RUN,RUN].",
                         names=True, null=True, identity="indirect")  # fmt: skip
     select: SelectConfig = setting("Choose the runs instead of naming them.", identity="indirect")
@@ -263,12 +263,6 @@ class FuseConfig(TrainConfig):
             raise MuseError(
                 "folds with method=weighted: the weights are chosen on devel, which the folds "
                 "would score. Use method=mean or method=lstm."
-            )
-        if self.target is None:
-            known = self.task.targets
-            raise MuseError(
-                f"target=null: expected one of {', '.join(known)}, or for each of them a fusion: "
-                f"-m target={','.join(known)}."
             )
 
     @property

@@ -6,6 +6,9 @@ from typing import Any
 from muse.config.fields import Settings, names_of, setting
 from muse.config.shared import PARTITIONS, DataConfig, JobInfo
 
+# settings of a run that `resume` may change: what its checkpoints hold does not depend on them
+CHANGEABLE = ("epochs", "patience", "seeds", "crossfit", "bootstrap", "tensorboard", "workers")
+
 
 @dataclass
 class DataOfUse(DataConfig):
@@ -33,6 +36,22 @@ class ResumeConfig(UseConfig):
     """Settings of `muse resume` and `muse train resume=...`."""
 
     resume: str = setting("The run folder to continue, or latest: the newest that is not finished.")
+    epochs: int | None = setting("Epochs at most, not fewer than are trained; null: as the run.",
+                                 low=1)  # fmt: skip
+    patience: int | None = setting("Epochs without a better devel score before training stops; "
+                                   "null: as the run.", low=1)  # fmt: skip
+    seeds: Any = setting("Number of seeds, or a list of them; null: as the run.")
+    crossfit: int | None = setting("Folds for out-of-fold predictions, 0: none; null: as the run.",
+                                   low=0)  # fmt: skip
+    bootstrap: int | None = setting("Resamples for the 95 % interval, 0: none; null: as the run.",
+                                    low=0)  # fmt: skip
+    tensorboard: bool | None = setting("Write TensorBoard events; null: as the run.")
+    workers: int | None = setting("Seeds trained in parallel, -1: one per core; null: as the run.")
+
+    def changes(self) -> dict[str, Any]:
+        """The settings that the run gets other values of: name -> value."""
+        given = {name: getattr(self, name) for name in CHANGEABLE}
+        return {name: value for name, value in given.items() if value is not None}
 
 
 @dataclass

@@ -40,7 +40,7 @@ def parse_table(path: Path, data: bytes) -> Table:
     values. Raises MuseError, with file and row and all faults of the file, for anything that is
     not a table of finite numbers with rising timestamps.
     """
-    names = _header(path, data)
+    names = read_header(path, data)
     frame = parse_frame(path, data, names=names)
     faults = row_length_faults(path, data, frame)
     columns = [name for name in names if name not in ("timestamp", "segment_id")]
@@ -127,7 +127,7 @@ def _has_small_numbers(data: bytes) -> bool:
     return b".00000" in data and SMALL.search(data) is not None
 
 
-def _header(path: Path, data: bytes) -> list[str]:
+def read_header(path: Path, data: bytes) -> list[str]:
     """The column names of a table; what pandas would rename, or read as values, is refused."""
     _refuse_empty(path, data)
     line = data.partition(b"\n")[0].decode("utf-8-sig", "replace")

@@ -17,7 +17,6 @@ import numpy as np
 import pandas as pd
 
 from muse import terminal
-from muse.classes.package import check_free, new_package
 from muse.config.shared import PARTITIONS
 from muse.errors import Faults, MuseError, raise_faults
 from muse.extraction.ceap_files import (
@@ -32,7 +31,7 @@ from muse.extraction.ceap_files import (
     read_luminance,
     read_samples,
 )
-from muse.files import write_rows, write_text
+from muse.files import check_free, new_folder, write_rows, write_text
 from muse.terminal import counted
 
 log = logging.getLogger(__name__)
@@ -75,7 +74,7 @@ def import_package(source: Path, folder: Path) -> dict[str, list[int]]:
     signals = _read_people(home, people, [*TARGETS, *FEATURES])
     segments = np.repeat(np.arange(1.0, len(VIDEOS) + 1), BINS)
     times = np.arange(len(segments)) * 1000 * STEP
-    with new_package(folder) as draft:
+    with new_folder(folder) as draft:
         rows = "".join(f"{number},{partition_of(number)}\n" for number in people)
         write_text(draft / "metadata" / "partition.csv", f"Id,Partition\n{rows}")
         write_text(draft / "SOURCE.txt", f"Made by `muse import ceap`.\n{CITATION}\n")
@@ -97,7 +96,7 @@ def import_annotations(source: Path, folder: Path) -> list[int]:
     home = find_download(source)
     people = people_in(home)
     signals = _read_people(home, people, TARGETS)
-    with new_package(folder) as draft:
+    with new_folder(folder) as draft:
         for target in TARGETS:
             (draft / target).mkdir()
             for k in range(len(VIDEOS)):
@@ -124,10 +123,13 @@ def _read_people(home: Path, people: list[int], names: list[str]) -> dict[int, S
             light = read_luminance(home)
             shared["luminance"] = _in_turn(lambda v: luminance_features(light[v], rates[v]))
     signals: dict[int, Signals] = {number: dict(shared) for number in people}
+    unrated: list[str] = []
     for number in terminal.bar(people, "people", unit="person"):
         own = signals[number]
         with faults.noted():
-            both = _recorded(home, RATINGS, number, lambda x, _, where: rating_means(x, where))
+            both = _recorded(
+                home, RATINGS, number, lambda x, _, where: rating_means(x, where, unrated)
+            )
             own |= {target: both[:, [k]] for k, target in enumerate(TARGETS)}
         with faults.noted():
             if "head" in names:
@@ -139,6 +141,8 @@ def _read_people(home: Path, people: list[int], names: list[str]) -> dict[int, S
                 own["gaze"] = _recorded(
                     home, FIXATIONS, number, lambda x, v, where: gaze_features(x, rates[v], where)
                 )
+    if unrated:
+        log.warning("%s", terminal.first_of(unrated))
     raise_faults(faults.found)
     return {n: {name: np.round(own[name], 4) for name in names} for n, own in signals.items()}
 
@@ -173,13 +177,14 @@ def per_bin(bins: np.ndarray, values: np.ndarray, of: Callable = np.mean) -> np.
     return np.array([of(group) if len(group) else 0.0 for group in groups])
 
 
-def rating_means(samples: np.ndarray, where: str) -> np.ndarray:
+def rating_means(samples: np.ndarray, where: str, unrated: list[str]) -> np.ndarray:
     """Valence and arousal of a video, means per bin: (BINS, 2) in [-1, 1].
 
     Args:
         samples: (samples, 3) seconds, valence and arousal from 1 to 9. What comes before the first
             bin or after the last belongs to that.
         where: file and video, for messages.
+        unrated: gets a text if there are bins without a rating.
     """
     outside = np.flatnonzero(((samples[:, 1:] < 1) | (samples[:, 1:] > 9)).any(axis=1))
     if len(outside):
@@ -190,10 +195,10 @@ def rating_means(samples: np.ndarray, where: str) -> np.ndarray:
     bins = np.clip(np.floor(samples[:, 0] / STEP), 0, BINS - 1).astype(int)
     empty = np.setdiff1d(np.arange(BINS), bins)
     if len(empty):
-        log.warning(
-            "%s: no rating in %s of %g s, the first at %g s; it counts as a rating of 0, so the "
-            "label is -1.25.", where, counted(len(empty), "bin"), STEP, empty[0] * STEP,
-        )  # fmt: skip
+        unrated.append(
+            f"{where}: no rating in {counted(len(empty), 'bin')} of {STEP:g} s, the first at "
+            f"{empty[0] * STEP:g} s; it counts as a rating of 0, so the label is -1.25."
+        )
     return np.stack([(per_bin(bins, column) - 5) / 4 for column in samples[:, 1:].T], axis=1)
 
 

@@ -5,13 +5,13 @@ gets the same rows, so labels and features correspond one to one.
 """
 
 import logging
+from collections import defaultdict
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from muse import terminal
-from muse.classes.package import check_free, new_package
 from muse.config.fields import path_of
 from muse.config.importing import ImportConfig
 from muse.config.shared import PARTITIONS
@@ -20,10 +20,11 @@ from muse.data.layout import SYNTHETIC_MARK, is_name, read_partition_file
 from muse.errors import Faults, MuseError, raise_faults
 from muse.extraction.resample import new_frames, to_frames
 from muse.extraction.table_files import Trace, read_traces, shortened
-from muse.files import read_bytes, write_rows, write_text
+from muse.files import check_free, new_folder, read_bytes, write_rows, write_text
 
 log = logging.getLogger(__name__)
 
+Notes = dict[str, list[str]]  # kind of warning -> what it is about, a text per recording
 COARSE = 20  # frames from row to row; with more the unit is probably wrong
 
 
@@ -65,13 +66,16 @@ def import_table(config: ImportConfig) -> tuple[Path, dict[str, Rows], dict[str,
     faults = Faults(stop=False)
     faults.found += [f"no rows of recording {id_}, which is in a partition." for id_ in lacking]
     found: dict[str, Rows] = {}
+    notes: Notes = defaultdict(list)
     for id_ in terminal.bar([id_ for id_ in partitions if id_ in traces], "recordings"):
         with faults.noted():
-            found[id_] = _in_frames(config, columns, traces[id_], _rows_of(package, id_))
+            found[id_] = _in_frames(config, columns, traces[id_], _rows_of(package, id_), notes)
+    for alike in notes.values():
+        log.warning("%s", terminal.first_of(alike))
     raise_faults(faults.found)
     if not found:
         raise MuseError(f"{package}: no recording of the files has a partition.")
-    with new_package(package / kind / name) as draft:
+    with new_folder(package / kind / name) as draft:
         headings = columns if config.features is not None else ["value"]
         for id_, rows in found.items():
             values = dict(zip(headings, rows.values.T.astype(np.float32), strict=True))
@@ -128,9 +132,13 @@ def _rows_of(package: Path, id_: str) -> tuple[Path, Rows] | None:
 
 
 def _in_frames(
-    config: ImportConfig, columns: list[str], trace: Trace, there: tuple[Path, Rows] | None
+    config: ImportConfig,
+    columns: list[str],
+    trace: Trace,
+    there: tuple[Path, Rows] | None,
+    notes: Notes,
 ) -> Rows:
-    """The values at the rows that are there, or else at frames of its own."""
+    """The values at the rows that are there, or else at frames of its own; warnings as notes."""
     pace = _pace(config, trace, there)
     times, first = trace.times, trace.times[0]
     if there is None:
@@ -152,8 +160,8 @@ def _in_frames(
         bridged |= set(gaps)
     if bridged:
         ends = [(a + first, b + first) for a, b in sorted(bridged)]
-        log.warning("%s: interpolated %s", trace.where, _spans(ends))
-    return _without_gaps(config, columns, trace, there, replace(rows, values=values))
+        notes["interpolated"].append(f"{trace.where}: interpolated {_spans(ends)}")
+    return _without_gaps(config, columns, trace, there, replace(rows, values=values), notes)
 
 
 def _pace(config: ImportConfig, trace: Trace, there: tuple[Path, Rows] | None) -> float:
@@ -190,6 +198,7 @@ def _without_gaps(
     trace: Trace,
     there: tuple[Path, Rows] | None,
     rows: Rows,
+    notes: Notes,
 ) -> Rows:
     """The rows with what the setting `gaps` makes of frames without a value."""
     lacking = np.isnan(rows.values)
@@ -201,10 +210,10 @@ def _without_gaps(
     of = f" of {shortened([columns[k] for k in np.flatnonzero(lacking.any(axis=0))])}"
     text = f"{trace.where}: no value{of} at {frames.sum()} of {len(frames)} frames: {spans}"
     if config.gaps == "empty":
-        log.warning("%s; the fields are empty", text)
+        notes["empty"].append(f"{text}; the fields are empty")
         return rows
     if config.gaps == "drop" and there is None and not frames.all():
-        log.warning("%s; left out, segment_id counts the parts between", text)
+        notes["drop"].append(f"{text}; left out, segment_id counts the parts between")
         kept = np.flatnonzero(~frames)
         parts = 1.0 + np.cumsum(np.diff(kept, prepend=kept[0] - 1) > 1)
         return Rows(rows.times[kept], parts, rows.values[kept])

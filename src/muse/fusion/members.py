@@ -1,6 +1,7 @@
 """Late fusion: the members, named or chosen, and their predictions as a package."""
 
 import logging
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from shlex import quote
@@ -10,11 +11,11 @@ import numpy as np
 from muse.config.fields import path_of
 from muse.config.train import FuseConfig
 from muse.data.heads import head_of
-from muse.data.recordings import Package
+from muse.data.recordings import Package, load_package
 from muse.errors import MuseError
 from muse.files import check_plain
 from muse.fusion.beside import add_beside
-from muse.fusion.predictions import Member, load_predictions
+from muse.fusion.predictions import Member, has_predictions, load_predictions
 from muse.runs.read import finished_runs, read_run, read_settings
 from muse.scoring import metric_name, metric_title
 from muse.terminal import counted
@@ -57,6 +58,26 @@ def load_members(config: FuseConfig) -> Package:
     members = members_of(config, config.runs)
     package = load_predictions(config.task, config.target, members, config.data, config.out_of_fold)
     return add_beside(config, package) if config.beside else package
+
+
+def check_targets(config: FuseConfig) -> None:
+    """Raise MuseError, with which run lacks what, unless each of `runs` has all targets."""
+    faults = []
+    for folder in map(Path, config.runs or []):
+        if (folder / "config.yaml").exists():
+            there = list(read_run(folder).result["targets"])
+        elif folder.is_dir():
+            there = [t for t in config.targets if has_predictions(config.task, t, folder)]
+        else:
+            continue  # `choose_members` says so
+        lacking = [target for target in config.targets if target not in there]
+        if lacking:
+            faults.append(
+                f"{folder}: lacks {', '.join(lacking)} (it has {', '.join(there) or 'no target'})."
+            )
+    if faults:
+        faults.append(f"Give other runs, or one target of {', '.join(config.targets)}: target=NAME")
+        raise MuseError("\n".join(["without target= each run needs all targets.", *faults]))
 
 
 def members_of(config: FuseConfig, chosen: list[str]) -> list[Member]:
@@ -103,12 +124,14 @@ def _best(config: FuseConfig, name: str) -> Path:
     """The folder of the run with this feature set that is best on devel.
 
     Runs whose loss or CCC is another than the fusion's are left out: their scores are no choice of
-    features alone. They can be named with `runs`.
+    features alone. So are runs on other data than the package has now. They can be named with
+    `runs`.
     """
     expanded = config.feature_sets[name].members if name in config.feature_sets else []
     metric = metric_name(config.task.metric)
     package = path_of(config.data.root) / config.task.folder
-    found, others = [], 0
+    found, others, elsewhere = [], 0, []
+    digests: dict[tuple, str | None] = {}
     for run in finished_runs(Path(config.select.root)):
         target = run.result["targets"].get(config.target)
         if (
@@ -118,18 +141,21 @@ def _best(config: FuseConfig, name: str) -> Path:
             and not run.retrained
             and target
             and run.comparable
-            and Path(run.result["data"]["folder"]).absolute() == package.absolute()
         ):
             try:
                 settings = read_settings(run.folder)
             except MuseError as error:
                 log.warning("left out: %s", error)
                 continue
-            if (settings.loss, settings.ccc) == (config.loss, config.ccc):
+            if (settings.loss, settings.ccc) != (config.loss, config.ccc):
+                others += 1
+            elif _on_package(config, settings.storage, run.result, package, digests):
                 found.append((target["devel"][metric], str(run.folder)))
             else:
-                others += 1
+                elsewhere.append(run.result["data"]["folder"])
     left_out = f" {counted(others, 'run')} with another loss or ccc left out." if others else ""
+    if elsewhere:
+        left_out += f" {counted(len(elsewhere), 'run')} on other data left out ({elsewhere[-1]})."
     if not found:
         raise MuseError(
             f"select.features: no finished run of {name} on {package} below {config.select.root}."
@@ -140,6 +166,31 @@ def _best(config: FuseConfig, name: str) -> Path:
     count, by = counted(len(found), "run"), metric_title(metric)
     log.info("%s: best of %s by devel %s (%.4f): %s.%s", name, count, by, score, folder, left_out)
     return Path(folder)
+
+
+def _on_package(
+    config: FuseConfig, storage: str, result: dict, package: Path, digests: dict[tuple, str | None]
+) -> bool:
+    """Whether a run has been trained on what is in the package now, wherever it was then.
+
+    Where what it has read is no longer there, the folder decides.
+
+    Args:
+        storage: of the features in the cache.
+        digests: of what was read before.
+    """
+    features, targets = result["features"], list(result["targets"])
+    key = (storage, tuple(features), tuple(targets))
+    if key not in digests:
+        digests[key] = None
+        with suppress(MuseError):
+            read = load_package(
+                config.task, targets, features, {}, config.data, "keep", storage=storage
+            )
+            digests[key] = read.digest
+    if digests[key] is None:
+        return Path(result["data"]["folder"]).absolute() == package.absolute()
+    return digests[key] == result["data"]["digest"]
 
 
 def _weights(config: FuseConfig) -> list[float]:

@@ -79,6 +79,12 @@ def load_predictions(
     return Package(folder, names, columns, loaded, digests, synthetic)
 
 
+def has_predictions(task: TaskConfig, target: str, folder: Path) -> bool:
+    """Whether a folder has predictions in a folder of the target's name."""
+    kinds = (folder / head_of(task).folder / target, folder / target)
+    return any((place / "devel").is_dir() for place in kinds)
+
+
 def _homes(task: TaskConfig, target: str, member: Member, out_of_fold: bool) -> dict[str, Path]:
     """Partition -> the folder with a member's CSV files."""
     kind = head_of(task).folder

@@ -12,7 +12,7 @@ import numpy as np
 
 from muse.config.fields import path_of
 from muse.config.gold import UNITS, GoldConfig
-from muse.data.csv_table import parse_table
+from muse.data.csv_table import parse_table, read_header
 from muse.data.layout import ids_in
 from muse.errors import Faults, MuseError, did_you_mean, raise_faults
 from muse.files import read_bytes
@@ -95,21 +95,12 @@ def read_traces(path: Path, unit: str, offset: float) -> Traces:
         MuseError: no such file, no table of numbers, no or falling timestamps, a repeated column.
     """
     data = read_bytes(path, "Expected one for each recording.")
-    header = next(csv.reader(data[:100_000].decode("utf-8-sig", "replace").splitlines()), [])
-    names = [name.strip() for name in header]
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if "timestamp" not in names and data.strip():
+    names = read_header(path, data)
+    if "timestamp" not in names:
         raise MuseError(
             f"{path}: no column timestamp; row 1 has the columns {', '.join(names)}. Expected "
             "names, separated by commas: timestamp, then one per rater."
         )
-    if "" in names and data.strip():
-        raise MuseError(
-            f"{path}: column {names.index('') + 1} has no name; expected that of a rater. If it is "
-            "the number of the row, take it out (pandas: to_csv(index=False))."
-        )
-    if twice:
-        raise MuseError(f"{path}: two columns are called {twice[0]!r}; column names must differ.")
     table = parse_table(path, data)
     times = np.round((table.timestamps * UNITS[unit]) + 1000 * offset, 6)
     return Traces(path, times, table.columns, table.columns, table.values.T.astype(np.float64))

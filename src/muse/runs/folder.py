@@ -65,7 +65,8 @@ from muse.files import (
 )
 from muse.runs.identity import FORMAT
 
-READ_LATER = ("config.yaml", "weights", "predictions", "logits", "labels", "crossfit")
+OUTPUTS = ("weights", "predictions", "logits", "labels", "crossfit")
+READ_LATER = ("config.yaml", *OUTPUTS)
 
 
 def check_new(folder: Path) -> None:
@@ -79,13 +80,32 @@ def check_new(folder: Path) -> None:
 
 def begin(folder: Path, config: TrainConfig) -> None:
     """Make the run folder: its settings and the status `running`."""
+    write_text(folder / "config.yaml", _text_of(config))
+    set_status(folder, "running")
+
+
+def change(folder: Path, config: TrainConfig) -> None:
+    """Put other settings into a run folder that is locked.
+
+    What a process that is killed in here leaves is a run with either the old or the new settings.
+    Its outputs are those of neither, and go first: they are made again from the checkpoints.
+    """
+    for name in (*OUTPUTS, "plots"):
+        shutil.rmtree(folder / name, ignore_errors=True)
+    text = _text_of(config)
+    set_status(folder, "interrupted", "other settings", checksum(text.encode()))
+    write_text(folder / "config.yaml", text)
+    set_status(folder, "interrupted", "other settings")
+
+
+def _text_of(config: TrainConfig) -> str:
+    """The content of config.yaml."""
     settings = {k: v for k, v in asdict(config).items() if k != "job"}
     settings["data"]["root"] = str(path_of(config.data.root).absolute())
     if config.groups:
         settings["groups"] = str(path_of(config.groups).absolute())
     text = yaml.safe_dump(settings, sort_keys=False, allow_unicode=True)
-    write_text(folder / "config.yaml", f"# {config.job.command}\n{text}")
-    set_status(folder, "running")
+    return f"# {config.job.command}\n{text}"
 
 
 class BusyError(MuseError):
@@ -117,9 +137,10 @@ def log_file(folder: Path) -> Iterator[None]:
 def locked(folder: Path) -> Iterator[None]:
     """Keep the run folder for this process until the end of the block.
 
-    The system lifts the lock when a process dies. Raises BusyError if another process has it.
+    The system lifts the lock when a process dies. A process that has it may ask for it again.
+    Raises BusyError if another process has it.
     """
-    lock = FileLock(folder / "checkpoints" / ".lock", timeout=0)
+    lock = FileLock(folder / "checkpoints" / ".lock", timeout=0, is_singleton=True)
     try:
         (folder / "checkpoints").mkdir(exist_ok=True)
         lock.acquire()
@@ -136,17 +157,19 @@ def locked(folder: Path) -> Iterator[None]:
         lock.release()
 
 
-def set_status(folder: Path, state: str, reason: str = "") -> None:
+def set_status(folder: Path, state: str, reason: str = "", next_config: str = "") -> None:
     """Say in status.json how far the run is: running, finished, interrupted or failed.
 
-    Beside it stands a checksum of the settings: `resume` goes on with no others.
+    Beside it stands a checksum of the settings: `resume` goes on with no others, but those with
+    the checksum ``next_config``, which are about to replace them.
     """
     try:
         config = checksum(read_regular(folder / "config.yaml"))
     except OSError as error:
         path = folder / "config.yaml"
         raise MuseError(f"{path}: cannot be read ({error.strerror}). Train anew.") from None
-    write_json(folder / "status.json", {"status": state, "reason": reason, "config": config})
+    status = {"status": state, "reason": reason, "config": config}
+    write_json(folder / "status.json", status | ({"next": next_config} if next_config else {}))
 
 
 def write_result(folder: Path, result: dict) -> dict:

@@ -168,13 +168,15 @@ def read_unfinished(home: Path) -> TrainConfig:
     check_plain(home)
     settings, status = read_settings(home), home / "status.json"
     try:
-        known = json.loads(_bytes(status))["config"]
-    except (ValueError, KeyError, TypeError, RecursionError):
+        content = json.loads(_bytes(status))
+        known = content["config"], content.get("next")
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise MuseError(f"{status}: damaged, no status of `muse train`. {AGAIN}") from None
-    if known != checksum(_bytes(home / "config.yaml")):
+    if checksum(_bytes(home / "config.yaml")) not in known:
         raise MuseError(
             f"{home / 'config.yaml'}: changed since the run began; it would end in other numbers "
-            "than its command says. Restore the file, or train anew."
+            "than its command says. Restore the file, or train anew. What may be changed is given "
+            "to resume: muse resume RUN epochs=200"
         )
     return settings
 

@@ -63,7 +63,9 @@ def fitted(
                 log.info("%s: %s, fitted before", name, describe(found))
                 return found
         name_of_seed = f"seed_{settings.seed}"
-        checkpoint = Checkpoint(path.with_suffix(".checkpoint"), key, "auto-encoder", name_of_seed)
+        checkpoint = Checkpoint(
+            path.with_suffix(".checkpoint"), (key,), "auto-encoder", name_of_seed
+        )
         found = _fit(config, settings, base, name, standardised, device, checkpoint)
         with suppress(MuseError, OSError):  # a cache that may only be read costs time, nothing else
             save_model_file(path, found.model.state_dict(), found.scaling, found.about)
@@ -112,7 +114,7 @@ def _fit(
         "devel": -done.devel,
         "best_epoch": done.best_epoch,
         "epochs": done.epochs,
-        "key": checkpoint.run_id,
+        "key": checkpoint.ids[0],
     }
     found = LoadedModel(model, about["targets"], base.columns, scaling, about)
     log.info("%s: %s, %.1f s", name, describe(found), time.perf_counter() - started)

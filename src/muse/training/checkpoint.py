@@ -26,10 +26,10 @@ class TrainState:
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """The file of a seed, and the run whose settings and data it belongs to."""
+    """The file of a seed, and the settings and data that it belongs to."""
 
     path: Path
-    run_id: str
+    ids: tuple[str, ...]  # of settings and data; the first is written, any is accepted
     model: str  # its targets
     name: str  # of the seed, and of the fold if it is one
 
@@ -42,7 +42,7 @@ class Checkpoint:
         for number, values in state["state"].items():
             tensors |= {f"optimiser.{number}.{k}": torch.as_tensor(v) for k, v in values.items()}
         about = {
-            "run": self.run_id,
+            "run": self.ids[0],
             "of": [self.model, self.name],
             "lr": [group["lr"] for group in state["param_groups"]],
             "plateau": progress.plateau.state_dict(),
@@ -58,10 +58,10 @@ class Checkpoint:
         if not self.path.exists():
             return
         tensors, about = read_tensors(self.path)
-        if about.get("run") != self.run_id:
+        if about.get("run") not in self.ids:
             raise MuseError(
-                f"{self.path}: made with other settings or data (run id {about.get('run')}, now "
-                f"{self.run_id}). Restore them, or train anew without resume."
+                f"{self.path}: made with other settings or data (id {about.get('run')}, now "
+                f"{self.ids[0]}). Restore them, or train anew without resume."
             )
         if about.get("of") != [self.model, self.name]:
             raise MuseError(
@@ -76,6 +76,15 @@ class Checkpoint:
                 f"{self.path}: no checkpoint of this model ({error}). Delete it to train this seed "
                 "from its first epoch."
             ) from None
+
+
+def read_history(path: Path) -> list[dict]:
+    """The record of each epoch that the checkpoint ``path`` has behind it.
+
+    Raises MuseError for a damaged file.
+    """
+    _, about = read_tensors(path)
+    return list(about.get("history", []))
 
 
 def _restore(

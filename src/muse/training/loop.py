@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -73,6 +74,7 @@ def train_seed(
         start_training()
         if checkpoint:
             checkpoint.load(progress, device)
+            check_not_passed(config, progress.history, checkpoint.path)
         history = progress.history
         for record in history:
             on_epoch(record)
@@ -143,6 +145,17 @@ def _ended(config: TrainConfig, history: list[dict]) -> bool:
     if not history or len(history) >= config.epochs:
         return len(history) >= config.epochs
     return config.patience is not None and len(history) - _best_epoch(history) >= config.patience
+
+
+def check_not_passed(config: TrainConfig, history: list[dict], path: Path) -> None:
+    """Raise MuseError if more epochs are trained in a checkpoint than with these settings."""
+    end = next((n for n in range(1, len(history)) if _ended(config, history[:n])), None)
+    if end:
+        raise MuseError(
+            f"{path}: {len(history)} epochs are trained; with epochs={config.epochs} "
+            f"patience={config.patience} training would have ended after {end}. Give more, or "
+            "train anew."
+        )
 
 
 def train_epoch(

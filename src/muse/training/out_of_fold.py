@@ -205,10 +205,10 @@ def _name(row: dict) -> str:
     return row["groups"][0] if len(row["groups"]) == 1 else f"fold {row['fold']}"
 
 
-def fold_summary(config: TrainConfig, package: Package, result: dict) -> str:
+def fold_summary(config: TrainConfig, result: dict) -> str:
     """The table at the end of a cross-validation: a line per target, then their mean."""
     metric, count = result["metric"], len(next(iter(result["targets"].values()))["folds"])
-    title = heading(config.task.title, config.describe(package.features), package.synthetic)
+    title = heading(config.task.title, config.describe(result["features"]), result["synthetic"])
     title += f": {metric_title(metric)} out of {count} folds, in each the best of "
     title += f"{len(config.seeds)} seed{'s' * (len(config.seeds) > 1)} on an inner {config.best_on}"
     rows = [["", "pooled", "95 % interval", "mean of folds", *PARTITIONS]]

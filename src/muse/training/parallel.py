@@ -48,7 +48,7 @@ class Run:
 
     config: TrainConfig
     jobs: list[ModelPlan]  # on the whole package; none where everything is trained in folds
-    checkpoints: tuple[Path, str]  # folder and run id
+    checkpoints: tuple[Path, tuple[str, ...]]  # folder and ids, see Checkpoint
     folds: list[Fold] = field(default_factory=list)
     device: torch.device = torch.device("cpu")
     kept: dict[int, list[ModelPlan]] = field(default_factory=dict)  # fold -> plans, see `plan`

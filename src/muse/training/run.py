@@ -25,7 +25,7 @@ from muse.training.difficulty import save_autoencoders, with_difficulty
 from muse.training.folds import make_folds, take_share
 from muse.training.out_of_fold import fold_summary, save_folds, save_out_of_fold, seed_units
 from muse.training.parallel import Run, Unit, processes, trainer
-from muse.training.prepare import id_of, plan_inputs, plan_models
+from muse.training.prepare import checkpoint_ids, id_of, plan_inputs, plan_models
 from muse.training.recorder import recording
 from muse.training.retrain import with_devel
 from muse.training.save import save_curves, save_job
@@ -133,10 +133,11 @@ def _train(config: TrainConfig, folder: Path, package: Package | None) -> dict:
     if published:
         log.info("as published: %s", published)
     targets: dict[str, dict] = {}
+    ids = checkpoint_ids(config, package)
     if config.retrained:  # an auto-encoder stays as it was fitted, and stopped, without devel
         package = with_devel(config, package)
     jobs = [] if config.folds else plan_models(config, package, device)
-    run = Run(config, jobs, (folder / "checkpoints", id_), folds, device)
+    run = Run(config, jobs, (folder / "checkpoints", ids), folds, device)
     units = seed_units(config, folds)
     count = processes(config, device, len(units), run.plan(units[0]))
     models = len(units) + len(jobs) * config.crossfit
@@ -164,7 +165,7 @@ def _train(config: TrainConfig, folder: Path, package: Package | None) -> dict:
         "environment": environment(device, str(config.model["_target_"])),
     }
     result = write_result(folder, result)
-    log.info("\n%s", (fold_summary if config.folds else _summary)(config, package, result))
+    log.info("\n%s", (fold_summary if config.folds else _summary)(config, result))
     log.info("\nRun folder: %s", folder)
     log.info("  scores result.json, curves metrics.jsonl and plots/curves.png, pictures plots/")
     if config.tensorboard:
@@ -243,10 +244,22 @@ def _sizes(package: Package) -> str:
     return "; ".join(parts)
 
 
-def _summary(config: TrainConfig, package: Package, result: dict) -> str:
+def summary_of_targets(config: TrainConfig, results: list[dict]) -> str:
+    """The table of runs with a target each, and the mean over targets.
+
+    Args:
+        config: settings of one of the runs.
+        results: the content of their result.json.
+    """
+    targets = {target: part for result in results for target, part in result["targets"].items()}
+    whole = {"targets": targets, "combined": _combined(config, targets)}
+    return _summary(config, results[0] | whole)
+
+
+def _summary(config: TrainConfig, result: dict) -> str:
     """The table at the end: a line per target, then their mean."""
     metric, count = result["metric"], len(config.seeds)
-    title = heading(config.task.title, config.describe(package.features), package.synthetic)
+    title = heading(config.task.title, config.describe(result["features"]), result["synthetic"])
     title += (
         f": {metric_title(metric)}, best of {count} seed{'s' * (count > 1)} on {config.best_on}"
     )

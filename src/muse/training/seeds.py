@@ -41,7 +41,7 @@ def train_one(
     plan: ModelPlan,
     seed: int,
     on_epoch: Callable[[dict], None],
-    checkpoints: tuple[Path, str] | None = None,
+    checkpoints: tuple[Path, tuple[str, ...]] | None = None,
 ) -> SeedOutcome:
     """Train one seed of a model: devel picks the epoch; test is scored with its weights.
 
@@ -50,7 +50,7 @@ def train_one(
 
     Args:
         on_epoch: gets the record of each epoch, see train_seed.
-        checkpoints: folder and run id of the checkpoints, one per seed, from which to go on.
+        checkpoints: folder and ids of the checkpoints, one per seed, from which to go on.
     """
     frames, name = plan.frames, f"seed_{seed}"
     result, model = _trained(config, plan, seed, on_epoch, name, checkpoints)
@@ -82,7 +82,7 @@ def retrain_one(
     plan: ModelPlan,
     seed: int,
     on_epoch: Callable[[dict], None],
-    checkpoints: tuple[Path, str] | None = None,
+    checkpoints: tuple[Path, tuple[str, ...]] | None = None,
 ) -> SeedOutcome:
     """Train one seed of a retrained run: as train_one, without devel."""
     checkpoint = _checkpoint(checkpoints, plan, f"seed_{seed}")
@@ -123,7 +123,7 @@ def train_fold(
     seed: int,
     on_epoch: Callable[[dict], None],
     fold: int,
-    checkpoints: tuple[Path, str] | None = None,
+    checkpoints: tuple[Path, tuple[str, ...]] | None = None,
 ) -> SeedOutcome:
     """Predict the recordings that a fold holds out by a model that has not seen them.
 
@@ -149,7 +149,7 @@ def _trained(
     seed: int,
     on_epoch: Callable[[dict], None],
     name: str,
-    checkpoints: tuple[Path, str] | None,
+    checkpoints: tuple[Path, tuple[str, ...]] | None,
 ) -> tuple[SeedResult, nn.Module]:
     """Train a model on train of a plan; returns it with the weights of its best epoch.
 
@@ -173,9 +173,9 @@ def _trained(
 
 
 def _checkpoint(
-    checkpoints: tuple[Path, str] | None, plan: ModelPlan, name: str
+    checkpoints: tuple[Path, tuple[str, ...]] | None, plan: ModelPlan, name: str
 ) -> Checkpoint | None:
     if not checkpoints:
         return None
-    folder, run_id = checkpoints
-    return Checkpoint(folder / plan.name / f"{name}.safetensors", run_id, plan.name, name)
+    folder, ids = checkpoints
+    return Checkpoint(folder / plan.name / f"{name}.safetensors", ids, plan.name, name)
