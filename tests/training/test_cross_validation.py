@@ -274,6 +274,10 @@ def test_a_fusion_reads_runs_with_folds(train, make_config, home, task):
     if task == "sent":
         assert (one / "logits/valence/train/1.csv").exists()
         return
+    plain = train("seeds=1", "epochs=1", name="plain")
+    config = make_config("fuse", *words, f"runs=[{one},{plain}]", "folds=3")
+    with pytest.raises(MuseError, match="plain is a run without folds; its models have seen"):
+        choose_members(config)
     config = make_config("fuse", *words, "folds=3")
     config.job.folder = "runs/fused_in_folds"
     muse.commands.fuse.run(config)

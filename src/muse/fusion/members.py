@@ -31,10 +31,17 @@ def choose_members(config: FuseConfig) -> FuseConfig:
 
     Raises:
         MuseError: no run of a feature set; a member that is unfinished, damaged, of another task
-            or without the target; with method=weighted predictions that do not match.
+            or without the target; with folds a member without them; with method=weighted
+            predictions that do not match.
     """
     chosen = config.runs or [str(_best(config, name)) for name in config.select.features]
     members = members_of(config, chosen)
+    seen = [m.folder for m in members if config.folds and m.result and "folds" not in m.result]
+    if seen:
+        raise MuseError(
+            f"folds={config.folds}: {seen[0]} is a run without folds; its models have seen "
+            "recordings that would be held out. Fuse runs that were trained with folds."
+        )
     config = replace(
         config,
         runs=[str(member.folder) for member in members],

@@ -134,11 +134,12 @@ def _outcomes(
 ) -> Iterator[SeedOutcome]:
     with _interrupted_later():
         futures = [pool.submit(_train, unit) for unit in units]
-    for future in futures:
+    while futures:
+        future = futures.pop(0)  # what it holds is free once it was given out
         while not future.done():
             wait([future], POLL_SECONDS)
             _report(records, on_epoch)
-            for other in futures:  # none is waited for when one has failed
+            for other in [future, *futures]:  # none is waited for when one has failed
                 _raise_failure(other)
         _raise_failure(future)
         _report(records, on_epoch)
