@@ -11,6 +11,8 @@ What muse is measured against:
 - bare: torch.nn.LSTM (GRU) alone, with the same inputs, layers and hidden size, forward and
   backward over the same padded batches, with the memory setting that muse makes; `with head`: the
   same with the two linear layers of the model behind it;
+- published: the models of Cai et al. and Hamieh et al. (2021) at their largest settings, forward
+  and backward, against the same parts by PyTorch's own modules;
 - roofline: the floating-point operations of the step over the fastest matrix product found here;
 - reference: the way the published scripts work, `reference` below: a DataLoader with workers,
   packed sequences, devel in batches of one, every CSV file parsed at each start.
@@ -40,12 +42,13 @@ from muse.commands.synth import run as synth
 from muse.config.compose import load_config
 from muse.cores import cores
 from muse.data.windows import Frames, collate, cut_windows
+from muse.models import build_model
 from muse.training.device import prepare
 from muse.training.loop import new_model, predict, train_epoch
 from muse.training.losses import ccc_loss
 from muse.training.parallel import Run, Unit, trainer
 from muse.training.prepare import ModelPlan, plan_models
-from muse.training.run import load
+from muse.training.run import load_inputs
 
 rows: list[dict] = []
 
@@ -152,6 +155,78 @@ def steps(make, job: ModelPlan, windows: np.ndarray, rate: float, quick: bool) -
     step(job, config, short, rate, rounds, "lstm, 2 x 64, a quarter short windows")
 
 
+class Parts(nn.Module):
+    """The parts of a model of Cai et al. or Hamieh et al. (2021) by PyTorch's own modules."""
+
+    def __init__(self, inputs: int, model: dict):
+        super().__init__()
+        self.heads, width = model.get("heads"), inputs
+        self.maps = nn.ModuleList(
+            nn.Linear(inputs, 3 * inputs) for _ in range(model.get("attention_layers", 0))
+        )
+        self.blocks = nn.ModuleList()
+        for _ in range(model.get("blocks", 0)):
+            channels = model["channels"]
+            self.blocks.append(nn.Conv1d(width, 2 * channels, model["width"], padding="same"))
+            width = channels
+        self.cell = None
+        if "cell" in model:
+            both = model["bidirectional"]
+            cell = {"lstm": nn.LSTM, "gru": nn.GRU}[model["cell"]]
+            self.cell = cell(width, model["hidden"], model["layers"], bidirectional=both)
+            width = (1 + both) * model["hidden"]
+        self.output = nn.Linear(width, 1)
+
+    def forward(self, x):
+        """x (B, T, F) of windows that are all full, in the memory order that the parts want."""
+        for layer in self.maps:
+            q, k, v = layer(x).unflatten(2, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
+            x = nn.functional.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2)
+        for block in self.blocks:
+            x = nn.functional.glu(block(x.transpose(1, 2)), 1).transpose(1, 2)
+        if self.cell is not None:
+            x = self.cell(x.transpose(0, 1))[0]
+        return self.output(x)
+
+
+PUBLISHED = {
+    "gru, both directions, 4 x 64": (88, "model=plain", "model.cell=gru",
+                                     "model.bidirectional=true"),
+    "attention, 8 heads, 4 layers": (88, "model=cai_attention", "model.heads=8",
+                                     "model.attention_layers=4"),
+    "attention + lstm 4 x 256": (88, "model=cai_attention_lstm", "model.heads=8",
+                                 "model.attention_layers=4", "model.hidden=256", "model.layers=4"),
+    "attention + lstm 4 x 256, 512 features": (
+        512, "model=cai_attention_lstm", "model.heads=8", "model.attention_layers=4",
+        "model.hidden=256", "model.layers=4"),
+    "gated cnn, 128 channels, 512 features": (512, "model=gated_cnn", "model.channels=128"),
+    "gated cnn + lstm 1024, 512 features": (512, "model=gated_cnn_lstm", "model.channels=128",
+                                            "model.hidden=1024"),
+}  # fmt: skip
+
+
+def published(make, quick: bool) -> None:
+    """Forward and backward of the largest published models against their bare parts."""
+    for case, (inputs, *words) in PUBLISHED.items():
+        count, length = (4, 100) if quick else (16, 300)
+        batch = torch.randn(length, count, inputs).transpose(0, 1)  # as `collate` has it
+        lengths = torch.full((count,), length)
+        model = make(*words).model
+        own, bare = build_model(model, {"x": inputs}, 1), Parts(inputs, model)
+        sizes = {sum(weight.numel() for weight in net.parameters()) for net in (own, bare)}
+        assert len(sizes) == 1  # the same parts
+
+        def run(net: nn.Module, *given: torch.Tensor) -> None:
+            net.zero_grad()
+            net(*given).sum().backward()
+
+        straight = batch.contiguous()
+        mine, other = in_turns(
+            2 if quick else 5, partial(run, own, batch, lengths), partial(run, bare, straight)
+        )
+        report("published", case, mine / other, seconds=mine)
+
+
 class Reference(nn.Module):
     """The published model on packed sequences."""
 
@@ -227,7 +302,7 @@ def start(make, folder: Path, features: list[str]) -> None:
     files = [path for name in features for path in (folder / "feature_segments" / name).iterdir()]
     config = make()
     own, other = in_turns(
-        3, lambda: load(config, folder), lambda: [pd.read_csv(path) for path in files]
+        3, lambda: load_inputs(config), lambda: [pd.read_csv(path) for path in files]
     )
     report("reference", "read the package: cache against CSV", other / own, seconds=other)
 
@@ -294,19 +369,20 @@ def _read(folder: Path, cache: Path, readers: int) -> tuple[float, float]:
 
 
 MEMORY = {
-    "lstm, 2 x 64": ("model.layers=2", "model.hidden=64"),
-    "lstm, both directions, 4 x 64": ("model.layers=4", "model.hidden=64",
+    "lstm, 2 x 64": (88, "model.layers=2", "model.hidden=64"),
+    "lstm, both directions, 4 x 64": (88, "model.layers=4", "model.hidden=64",
                                       "model.bidirectional=true"),
-    "gru, both directions, 4 x 128": ("model=gru", "model.layers=4", "model.hidden=128",
+    "gru, both directions, 4 x 128": (88, "model=gru", "model.layers=4", "model.hidden=128",
                                       "model.bidirectional=true"),
-    "lstm, both directions, 4 x 128": ("model.layers=4", "model.hidden=128",
+    "lstm, both directions, 4 x 128": (88, "model.layers=4", "model.hidden=128",
                                        "model.bidirectional=true"),
-    "attention, 4 x 64": ("model=attention", "model.layers=4"),
+    "attention, 4 x 64": (88, "model=attention", "model.layers=4"),
+    **PUBLISHED,
 }  # fmt: skip
 
 
 def peak_memory(quick: bool) -> None:
-    """Peak resident memory of a process that trains on 256 windows of 300 frames, 88 features."""
+    """Peak resident memory of a process that trains on 256 windows of 300 frames."""
     script = (
         "import resource, sys\n"
         "import numpy as np, torch\n"
@@ -315,10 +391,12 @@ def peak_memory(quick: bool) -> None:
         "from muse.training.device import prepare\n"
         "from muse.training.loop import new_model, train_epoch\n"
         "from muse.training.memory import expected_memory\n"
-        "config = load_config('train', ['task=stress', 'features=x', *sys.argv[1:]])\n"
+        "inputs = int(sys.argv[1])\n"
+        "config = load_config('train', ['task=stress', 'features=x', *sys.argv[2:]])\n"
         "prepare('cpu', 1)\n"
         "spans = np.stack([np.arange(256) * 300, np.full(256, 300)], axis=1)\n"
-        "frames = Frames(torch.randn(76801, 88), torch.randn(76801, 1), spans, [], {'x': 88})\n"
+        "features, labels = torch.randn(76801, inputs), torch.randn(76801, 1)\n"
+        "frames = Frames(features, labels, spans, [], {'x': inputs})\n"
         "model = new_model(config, frames)\n"
         "optimiser = torch.optim.Adam(model.parameters())\n"
         "for _ in range(2):\n"
@@ -327,8 +405,8 @@ def peak_memory(quick: bool) -> None:
         "expected = expected_memory(model, {'train': frames}, 300, 256, True) / 2**20\n"
         "print(peak, expected)\n"
     )
-    for case, words in list(MEMORY.items())[: 1 if quick else None]:
-        line = [sys.executable, "-c", script, "batch_size=256", *words]
+    for case, (inputs, *words) in list(MEMORY.items())[: 1 if quick else None]:
+        line = [sys.executable, "-c", script, str(inputs), "batch_size=256", *words]
         done = subprocess.run(line, check=True, capture_output=True, text=True)
         peak, expected = map(float, done.stdout.split())
         report("memory", case, peak, "MiB", expected=expected)
@@ -411,7 +489,8 @@ def main() -> None:
         def make(*more: str):
             return load_config("train", [*words, *more])
 
-        config, package = load(make(), temporary)
+        config = make()
+        package = load_inputs(config)
         job = plan_models(config, package, torch.device("cpu"))[0]
         windows = cut_windows(job.frames["train"].samples, config.window, config.hop)
         order = np.random.default_rng(0).permutation(len(windows))
@@ -421,6 +500,7 @@ def main() -> None:
                cores=cores(-1))  # fmt: skip
         side_by_side(make, job, given.quick, temporary)  # first: a fork shares little memory yet
         steps(make, job, windows, rate, given.quick)
+        published(make, given.quick)
         against_reference(make, job, windows, given.quick)
         start(make, package.folder, package.features)
         loading(given.quick, temporary)

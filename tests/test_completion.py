@@ -29,7 +29,10 @@ def query(line: str, folder: Path) -> list[str]:
         ("muse tr", ["train"]),
         ("muse train str", ["stress"]),
         ("muse train task=s", ["task=sent", "task=stress"]),
-        ("muse train task=stress model=g", ["model=gru"]),
+        (
+            "muse train task=stress model=g",
+            ["model=gated_cnn", "model=gated_cnn_lstm", "model=gru"],
+        ),
         ("muse train stress model.hid", ["model.hidden="]),
         ("muse train batch", ["batch_size="]),  # before a task is chosen
         ("muse train stress data.", ["data.cache=", "data.readers=", "data.root="]),

@@ -9,6 +9,9 @@ from torch import nn
 
 from muse.data.windows import Frames
 from muse.models.attention import Attention
+from muse.models.cai_attention import CaiAttention, CaiAttentionRecurrent
+from muse.models.gated_cnn import GatedCNN, GatedCNNRecurrent
+from muse.models.plain import PlainRecurrent
 from muse.models.recurrent import Recurrent
 from muse.training import memory
 from muse.training.loop import train_epoch
@@ -99,6 +102,11 @@ def test_small_published_models_take_a_batch_as_a_whole(settings, features, part
         (Recurrent, {"cell": "gru", "hidden": 64, "layers": 1}),
         (Attention, {"dim": 32, "layers": 3, "heads": 2}),
         (Attention, {"dim": None, "layers": 1, "feedforward": 0}),
+        (PlainRecurrent, {"cell": "gru", "hidden": 32, "layers": 2, "bidirectional": True}),
+        (CaiAttention, {"attention_layers": 2}),
+        (CaiAttentionRecurrent, {"cell": "gru", "hidden": 32}),
+        (GatedCNN, {"channels": 32, "blocks": 2, "width": 5}),
+        (GatedCNNRecurrent, {"channels": 32, "cell": "gru", "hidden": 32}),
     ],
 )
 def test_what_a_frame_keeps_is_less_than_estimated(cls, settings):

@@ -10,7 +10,6 @@ from torch.nn.functional import glu
 from muse.errors import MuseError
 from muse.models.checks import check_sizes
 from muse.models.plain import PlainRecurrent
-from muse.models.products import convolve
 
 
 class GatedCNN(nn.Module):
@@ -102,11 +101,12 @@ class GatedBlocks(nn.Module):
 
     def forward(self, features: Tensor, lengths: Tensor) -> Tensor:
         """features (B, T, F), lengths (B,) -> (B, T, C), undefined past each length."""
-        x = features.transpose(0, 1)  # (T, B, F)
+        x = features.transpose(1, 2)  # (B, F, T)
         padding = None
-        if int(lengths.min()) < len(x):
-            padding = torch.arange(len(x), device=x.device)[:, None] >= lengths  # (T, B)
+        if int(lengths.min()) < x.shape[2]:
+            steps = torch.arange(x.shape[2], device=x.device)
+            padding = (steps >= lengths[:, None])[:, None]  # (B, 1, T)
         for block in self.blocks:
-            x = x if padding is None else x.masked_fill(padding[:, :, None], 0)
-            x = glu(convolve(block, x))  # (T, B, C)
-        return x.transpose(0, 1)
+            x = x if padding is None else x.masked_fill(padding, 0)
+            x = glu(block(x), dim=1)  # (B, C, T)
+        return x.transpose(1, 2)

@@ -27,18 +27,6 @@ def linear(layer: nn.Linear, x: Tensor) -> Tensor:
     return conv2d(images, layer.weight[:, :, None, None], layer.bias).permute(0, 2, 3, 1)[:, :, 0]
 
 
-def convolve(layer: nn.Conv1d, x: Tensor) -> Tensor:
-    """What ``layer`` gives over the frames of x (T, B, F): (T, B, O).
-
-    The batch is one image, its rows the frames, in the memory order (channels last) that oneDNN and
-    cuDNN want: nothing is copied, unlike (B, F, T) of the layer itself.
-    """
-    image = x.contiguous()[None].permute(0, 3, 1, 2)  # (1, F, T, B)
-    frames = layer.padding[0], 0
-    result = conv2d(image, layer.weight[..., None], layer.bias, padding=frames)
-    return result.permute(0, 2, 3, 1)[0]
-
-
 def in_parts(network: nn.Sequential, x: Tensor) -> Tensor:
     """What a network of single frames gives for x (T, B, F): (T, B, O), some frames at a time."""
     if x.device.type != "cpu":

@@ -20,7 +20,8 @@ def frame_bytes(model: nn.Module, features: int) -> int:
     has rows. They are kept in float32 for the backward pass, which adds gradients of its own: 8
     bytes each for an LSTM, 6 for all else. Measured were 85 bytes for each hidden unit of an LSTM
     (here 80 to 88), 48 to 59 of a GRU (here 48 to 54) and 63 of an attention layer with its
-    feedforward network (here 72). For a model that muse does not know this is cautious where each
+    feedforward network (here 72). A convolution over the frames reads and gives each frame once,
+    whatever its width. For a model that muse does not know this is cautious where each
     matrix is used once per frame; what a model keeps without weights (a matrix of frames times
     frames), or more often than once per frame (a convolution within a frame), is not seen.
 

@@ -61,7 +61,7 @@ def settings_to_retrain(config: RetrainConfig) -> TrainConfig:
             schedules_of(run),
         ),
         crossfit=0,
-        workers=config.workers or settings.workers,
+        workers=settings.workers if config.workers is None else config.workers,
         job=config.job,
     )
 

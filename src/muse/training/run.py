@@ -154,7 +154,7 @@ def _train(config: TrainConfig, folder: Path, package: Package | None) -> dict:
 
 
 def _warn_constant(
-    config: TrainConfig, targets: list[str], output: np.ndarray, partition: str
+    config: TrainConfig, targets: list[str], output: np.ndarray, partition: str = "devel"
 ) -> None:
     """Warn of targets for which a model has learnt nothing.
 
