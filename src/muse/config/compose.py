@@ -79,24 +79,24 @@ def _composing() -> Iterator[None]:
         GlobalHydra.instance().hydra = outer
 
 
+@contextmanager
+def _composing() -> Iterator[None]:
+    """Hydra's compose API with the shipped configs, also inside a command that Hydra runs."""
+    outer = GlobalHydra.instance().hydra
+    GlobalHydra.instance().clear()
+    try:
+        with hydra.initialize_config_dir(str(config_folder()), version_base="1.3"):
+            yield
+    finally:
+        GlobalHydra.instance().hydra = outer
+
+
 def sweep_params(command: str, overrides: list[str]) -> dict[str, str]:
     """The axes that the YAML of an experiment gives to Hydra's sweeper."""
     register_resolvers(overrides)
     with _composing():
         config = hydra.compose(command, overrides=overrides, return_hydra_config=True)
     return {str(key): str(value) for key, value in (config.hydra.sweeper.params or {}).items()}
-
-
-@contextmanager
-def _composing() -> Iterator[None]:
-    """Hydra's compose API, also within a command, whose own instance of Hydra is put aside."""
-    own = GlobalHydra.instance().hydra
-    GlobalHydra.instance().clear()
-    try:
-        with hydra.initialize_config_dir(str(config_folder()), version_base="1.3"):
-            yield
-    finally:
-        GlobalHydra.instance().hydra = own
 
 
 def to_dataclass(command: str, config: DictConfig, info: JobInfo):
