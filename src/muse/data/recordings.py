@@ -181,7 +181,7 @@ def build_recording(
     for target, table in gold.items():
         with faults.noted():
             if table is not None:
-                labels[target] = read_labels(task, partition, first, rows, table)
+                labels[target] = read_labels(task, target, partition, first, rows, table)
     samples = _segments(first, rows) if per_segment else np.array([[0, len(rows)]])
     features = [table.values for table in tables]
     missing = [table.missing for table in tables]

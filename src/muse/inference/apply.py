@@ -88,7 +88,7 @@ class LoadedRun:
                 frames = to_frames(package, partition, labels, loaded.scaling, self.device)
                 output = predict(loaded.model, frames)
                 for k, target in enumerate(loaded.targets):
-                    values = head_of(self.config.task).values(output, k)
+                    values = head_of(self.config.task, targets=loaded.targets).values(output, k)
                     yield Applied(target, partition, k, frames, output, values)
 
 

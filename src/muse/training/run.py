@@ -155,7 +155,7 @@ def _warn_constant(config: TrainConfig, targets: list[str], output: np.ndarray) 
         output: of the best seed on devel, (frames, outputs).
     """
     for k, target in enumerate(targets):
-        values = head_of(config.task).values(output, k)
+        values = head_of(config.task, targets=targets).values(output, k)
         if np.ptp(values, axis=0).max() <= 1e-6 * max(1, np.abs(values).max()):
             log.warning(
                 "%s: the predictions of the best seed are constant on devel. Give a lower learning "
@@ -185,18 +185,18 @@ def _result(config: TrainConfig, package: Package, id_: str, targets: dict[str, 
     }
     if config.fusion:
         result["members"] = dict(zip(config.features, config.runs, strict=True))
-    if len(targets) > 1:
-        result["combined"] = _combined(config, targets)
+    averaged = config.task.among("combined", list(targets))
+    if len(averaged) > 1:
+        result["combined"] = _combined(config, [targets[target] for target in averaged])
     return result
 
 
-def _combined(config: TrainConfig, targets: dict[str, dict]) -> dict:
+def _combined(config: TrainConfig, targets: list[dict]) -> dict:
     """Mean over targets of devel and of test; None where a target has no score."""
     combined = {}
     for partition in ("devel", "test"):
         scores = [
-            part[partition] and part[partition][metric_name(config.task.metric)]
-            for part in targets.values()
+            part[partition] and part[partition][metric_name(config.task.metric)] for part in targets
         ]
         combined[partition] = None if None in scores else float(np.mean(scores))
     return combined

@@ -40,7 +40,7 @@ def save_job(
         "seed": done.best.seed,
     }
     save_model_file(folder / weights, done.best.weights, plan.scaling, about)
-    head = head_of(config.task)
+    head = head_of(config.task, targets=plan.targets)
     finite = {
         p: _all_finite(f"{plan.name}, {p}", package.partitions[p], done.outputs[p])
         for p in PARTITIONS
@@ -80,7 +80,7 @@ def save_out_of_fold(
     config: TrainConfig, folder: Path, package: Package, plan: ModelPlan, output: np.ndarray
 ) -> None:
     """crossfit/: predictions of train, in the shape of predictions/ and logits/."""
-    head = head_of(config.task)
+    head = head_of(config.task, targets=plan.targets)
     for k, target in enumerate(plan.targets):
         values = head.values(output, k)
         recordings = package.partitions["train"]
@@ -127,7 +127,7 @@ def save_predictions(
         own, samples = values[start:end], recording.samples
         name = Path(target) / partition / f"{recording.id}.csv"
         if head.folder != "predictions":  # what the model gives for every frame
-            columns = dict(zip(head.columns, own.T, strict=True))
+            columns = dict(zip(head.columns(own.shape[1]), own.T, strict=True))
             _write(folder / head.folder / name, recording, np.arange(len(own)), columns)
         written.append(folder / "predictions" / name)
         predicted = {"value": head.predictions(own, samples)}
