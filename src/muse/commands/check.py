@@ -37,6 +37,7 @@ def run(config: CheckConfig) -> None:
             config.feature_sets,
             config.data,
             missing="keep",
+            align=config.align,
             faults=faults,
         )
     if faults.found:

@@ -27,12 +27,14 @@ def run(config: SynthConfig) -> None:
         config.features,
         config.seed,
         config.overwrite,
+        own_steps=config.own_steps,
     )
     print(f"SYNTHETIC package of {task.title}: simulated, not recorded ({folder})\n")
     print(in_columns(partition_rows(config)))
     print("\nfeatures: " + ", ".join(f"{n} {s.dimension[task.corpus]}" for n, s in sets.items()))
     first = next(iter(config.features or sets))
     words = [f"task={task.name}", f"features={first}", f"data.root={config.out}"]
+    words += ["align=labels"] * config.own_steps
     print(f"\nmuse train {shlex.join(words)}")
 
 

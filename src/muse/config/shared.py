@@ -73,6 +73,7 @@ class PackageSize:
     features: list[str] = setting("Feature sets of the package.")
     segments: dict[str, int] = field(default_factory=dict)  # per partition; only with classes
     shares: dict[str, list[float]] = field(default_factory=dict)  # target -> share of each class
+    labels: list[str] = field(default_factory=list)  # in the package, beside those of the targets
 
 
 @dataclass
@@ -165,6 +166,7 @@ class FeatureSet:
     dimension: dict[str, int] = field(default_factory=dict)  # corpus -> columns
     standardise: Any = False  # true, false, or task -> targets for which it is standardised
     members: list[str] = field(default_factory=list)  # an alias: the folders it stands for
+    step: float | None = None  # seconds from row to row as published, if not that of the labels
 
     def __post_init__(self):
         rule = self.standardise

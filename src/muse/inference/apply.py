@@ -75,6 +75,7 @@ class LoadedRun:
             ids,
             config.recordings,
             storage=config.storage,
+            align=config.align,
         )
         for name, columns in self.models[0].features.items():
             _check_columns(package, name, columns)

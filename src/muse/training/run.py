@@ -78,6 +78,7 @@ def load_inputs(config: TrainConfig) -> Package:
         config.missing,
         recordings=config.recordings,
         storage=config.storage,
+        align=config.align,
     )
 
 
