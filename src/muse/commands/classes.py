@@ -106,7 +106,9 @@ def _print_summary(
     if step and not np.isclose(step, config.to.step):
         words.append(f"task.step={step:g}")
     if set(config.targets) != set(config.to.targets):
-        words += [f"target={target}" for target in config.targets]
+        one = len(config.targets) == 1
+        given = ",".join(config.targets)
+        words.append(f"target={given}" if one else f"task.targets=[{given}]")
     typed = shlex.split(config.job.command)
     own = [word for before, word in pairwise(typed) if before in CONFIG_DIR_FLAGS]
     words += [f"features={source.feature_sets[0]}", f"data.root={config.out}"]

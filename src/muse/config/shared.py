@@ -111,9 +111,10 @@ class TaskConfig(Settings):
     def __post_init__(self):
         super().__post_init__()
         self._check_classes()
+        known = [*self.targets, *(self.classes if isinstance(self.classes, dict) else [])]
         for key in ("scored", "combined"):
             for target in getattr(self, key) or []:
-                one_of(f"task.{key}", target, self.targets)
+                one_of(f"task.{key}", target, dict.fromkeys(known))
         weights = self.metric if isinstance(self.metric, dict) else {self.metric: 1}
         for name, weight in weights.items():
             one_of("task.metric", name, METRICS)
