@@ -112,6 +112,10 @@ def test_a_set_that_is_missing_in_a_recording_is_zero_and_reported(load, tmp_pat
     assert "text: no file of recording 4; it is zero there." in caplog.text
     fine, text = loaded.partitions["devel"][0].features
     assert text.tolist() == [[0]] * 4 and np.asarray(fine)[:, 0].tolist() == [1, 5, 10, 15]
+    for id_ in PARTITION_OF:
+        (folder / f"feature_segments/slow/{id_}.csv").unlink()
+    with pytest.raises(MuseError, match="slow: no CSV file of any of the recordings"):
+        load(["fine", "slow"])
     with pytest.raises(MuseError, match="align=words: recording 4 has no words in the features"):
         load(["fine", "text"], "words")
     with pytest.raises(MuseError, match=r"4\.csv: the file is missing"):

@@ -22,7 +22,6 @@ from muse.data.layout import (
     feature_folder,
     find_package,
     read_partitions,
-    recordings_in,
 )
 from muse.errors import STOP, Faults, MuseError
 
@@ -123,8 +122,8 @@ def load_package(
     for name in names:
         home = feature_folder(folder, name)
         found = [id_ for _, id_ in where if not align or (home / f"{id_}.csv").exists()]
-        if not found:
-            recordings_in(folder, name)
+        if where and not found:
+            raise MuseError(f"{home}: no CSV file of any of the recordings that are read.")
         paths = [home / f"{id_}.csv" for id_ in found]
         read = load_tables(paths, cache, readers, name, faults, "float32" if align else storage)
         tables |= {(name, id_): table for id_, table in zip(found, read, strict=True)}
