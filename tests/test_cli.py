@@ -238,7 +238,7 @@ def fails(monkeypatch, tmp_path, capsys):
         (["task=stress"], "no value for features. For example: muse train task=stress"),
         (
             ["task=stres", "features=a"],
-            "task=stres: expected one of physio, sent, stress, wilder. D",
+            "task=stres: expected one of physio, sent, stress, topic, trust, wild, wilder. D",
         ),
         (
             ["task=stress", "features=a", "model=cnn"],

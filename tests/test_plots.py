@@ -74,7 +74,7 @@ def test_learning_curves_show_every_seed_its_best_epoch_and_learning_rate():
 
 def test_distributions_of_classes_are_bars_of_each_partition():
     labels = {"valence": {"train": np.array([0, 1, 1, 1]), "devel": np.array([2, 0])}}
-    figure = draw_distributions("Title", labels, 3)
+    figure = draw_distributions("Title", labels, {"valence": 3})
     (panel,) = figure.axes
     heights = [[bar.get_height() for bar in bars] for bars in panel.containers]
     assert heights == [[0.25, 0.75, 0], [0.5, 0, 0.5]]
@@ -89,7 +89,7 @@ def test_distributions_of_signals_share_their_bins_and_each_sums_to_one():
         target: {"train": rng.normal(size=90), "test": rng.normal(3, 1, size=30)}
         for target in ("valence", "arousal")
     }
-    figure = draw_distributions("Title", labels, 0)
+    figure = draw_distributions("Title", labels, dict.fromkeys(labels, 0))
     for panel, (target, parts) in zip(figure.axes, labels.items(), strict=True):
         bins = np.histogram_bin_edges(np.concatenate(list(parts.values())), 40)
         filled = [bars for bars in panel.containers if len(bars) == 40]

@@ -163,7 +163,7 @@ def draw_learning_curve(title: str, metric: str, over: str, rows: Sequence[dict]
 
 
 def draw_distributions(
-    title: str, labels: dict[str, dict[str, np.ndarray]], classes: int
+    title: str, labels: dict[str, dict[str, np.ndarray]], classes: dict[str, int]
 ) -> Figure:
     """Draw how the labels of each target are distributed in each partition.
 
@@ -171,30 +171,30 @@ def draw_distributions(
 
     Args:
         labels: target -> partition -> all labels.
-        classes: their number, if the labels are classes 0 to ``classes`` - 1; 0 for signals.
+        classes: target -> number of its classes, which are numbered from 0; 0 for signals.
     """
-    count = len(labels)
-    figure = Figure(figsize=(4.8 * count, 3.6), layout="constrained")
-    panels = figure.subplots(1, count, squeeze=False, sharey=bool(classes))[0]
+    figure = Figure(figsize=(4.8 * len(labels), 3.6), layout="constrained")
+    panels = figure.subplots(1, len(labels), squeeze=False, sharey=any(classes.values()))[0]
     for panel, (target, partitions) in zip(panels, labels.items(), strict=True):
+        count = classes[target]
         everything = np.concatenate(list(partitions.values()))
         bins = np.histogram_bin_edges(everything.astype(float), 40)
         for k, (partition, values) in enumerate(partitions.items()):
             color, name = PARTITION_COLORS[partition], f"{partition} ({len(values)})"
-            if classes:
-                share = np.bincount(values.astype(int), minlength=classes) / len(values)
-                where = np.arange(classes) + 0.27 * (k - (len(partitions) - 1) / 2)
+            if count:
+                share = np.bincount(values.astype(int), minlength=count) / len(values)
+                where = np.arange(count) + 0.27 * (k - (len(partitions) - 1) / 2)
                 panel.bar(where, share, width=0.25, color=color, label=name)
-                panel.set_xticks(range(classes))
+                panel.set_xticks(range(count))
             else:
                 weights = np.full(len(values), 1 / len(values))
                 panel.hist(values, bins, weights=weights, color=color, alpha=0.15)
                 panel.hist(values, bins, weights=weights, histtype="step", lw=1.5, color=color,
                            label=name)  # fmt: skip
-        panel.set(title=target, xlabel="class" if classes else "value")
+        panel.set(title=target, xlabel="class" if count else "value")
         panel.legend(fontsize=8, frameon=False, loc="upper right")  # "best" is slow
         panel.grid(alpha=0.25, axis="y")
-    panels[0].set_ylabel("share of the " + ("segments" if classes else "frames"))
+    panels[0].set_ylabel("share of the " + ("segments" if any(classes.values()) else "frames"))
     figure.suptitle(title, fontsize=11)
     return figure
 

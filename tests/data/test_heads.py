@@ -25,22 +25,22 @@ def head(make_config, *words: str):
 def test_regression_has_a_value_per_frame(make_config):
     own = head(make_config, "task=stress")
     values, whole = own.values(OUTPUT, 1), np.array([[0, 4]])
-    assert values.tolist() == [1, 1, 1, 1] and own.outputs_per_target == 1
+    assert values.tolist() == [1, 1, 1, 1] and own.outputs == [1, 1]
     assert own.predictions(values, whole).tolist() == values.tolist()
     assert own.labels(values, whole).tolist() == values.tolist()
     assert own.rows(whole).tolist() == [0, 1, 2, 3]
-    assert not own.per_segment and (own.folder, own.columns) == ("predictions", ["value"])
+    assert not own.per_segment and (own.folder, own.columns(1)) == ("predictions", ["value"])
 
 
 def test_classes_are_read_at_the_last_frame_of_a_segment(make_config):
     own = head(make_config, "task=sent", "task.classes=3")
     values = own.values(OUTPUT, 0)
-    assert values.shape == (4, 3) and own.outputs_per_target == 3
+    assert values.shape == (4, 3) and own.outputs == [3, 3]
     assert own.predictions(values, SEGMENTS).tolist() == [0, 2]
     assert own.predictions(own.values(OUTPUT, 1), SEGMENTS).tolist() == [1, 2]
     assert own.labels(np.array([1.0, 1, 2, 2], np.float32), SEGMENTS).tolist() == [1, 2]
     assert own.rows(SEGMENTS).tolist() == [0, 2]
-    assert own.per_segment and (own.folder, own.columns) == ("logits", ["c_0", "c_1", "c_2"])
+    assert own.per_segment and (own.folder, own.columns(3)) == ("logits", ["c_0", "c_1", "c_2"])
 
 
 def test_the_metric_of_the_task_is_among_the_scores(make_config):

@@ -24,7 +24,9 @@ def frames(seed: int, recordings: int = 6, length: int = 40) -> Frames:
     starts = np.arange(recordings) * length
     samples = np.stack([starts, np.full(recordings, length)], axis=1)
     bounds = [(str(k), int(s), int(s) + length) for k, s in enumerate(starts)]
-    return Frames(torch.from_numpy(features), torch.from_numpy(labels), samples, bounds, {"x": 3})
+    return Frames(
+        torch.from_numpy(features), torch.from_numpy(labels), samples, bounds, {"x": 3}, ["arousal"]
+    )
 
 
 @pytest.fixture

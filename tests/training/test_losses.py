@@ -50,7 +50,7 @@ def test_cross_entropy_reads_the_last_frame_of_each_window():
         for k in range(2):
             row = logits[b, n - 1, 4 * k : 4 * k + 4].numpy()
             losses.append(np.log(np.exp(row).sum()) - row[gold[b, k]])
-    got = loss_function("cross_entropy")(logits, frames, torch.tensor(LENGTHS))
+    got = loss_function("cross_entropy", [4, 4])(logits, frames, torch.tensor(LENGTHS))
     assert float(got) == pytest.approx(np.mean(losses), rel=1e-12)
 
 

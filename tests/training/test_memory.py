@@ -29,13 +29,17 @@ def data(loss: str) -> Frames:
     labels = rng.normal(size=(total + 1, 1)) if gold is None else gold.astype(float)
     features = torch.from_numpy(rng.normal(size=(total + 1, FEATURES)))
     samples = np.stack([LENGTHS.cumsum() - LENGTHS, LENGTHS], axis=1)
-    return Frames(features, torch.from_numpy(labels), samples, [], {"x": features.shape[1]})
+    return Frames(
+        features, torch.from_numpy(labels), samples, [], {"x": features.shape[1]}, ["arousal"]
+    )
 
 
 def step(model: nn.Module, frames: Frames, loss: str) -> tuple[float, list[torch.Tensor]]:
     """Loss and gradient of one step with all windows; the weights stay as they are."""
     optimiser = torch.optim.SGD(model.parameters(), lr=0.0)
-    config = SimpleNamespace(loss=loss, precision="float32", batch_size=len(LENGTHS))
+    head = "classes" if loss == "cross_entropy" else "regression"
+    task = SimpleNamespace(head=head, metric=None, classes_of=lambda _: CLASSES)
+    config = SimpleNamespace(loss=loss, precision="float32", batch_size=len(LENGTHS), task=task)
     losses = train_epoch(model, optimiser, frames, frames.samples, config)
     return losses.item(), [weight.grad.clone() for weight in model.parameters()]
 

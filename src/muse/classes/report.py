@@ -160,8 +160,8 @@ def write_package(
             save_figure(figure, draft / f"classes/{target}.png")
             shares[target] = {p: result.found[table.of(p)] for p in result.sizes}
         title = heading(config.to.title, "classes of the segments", package.synthetic)
-        most = max(result.recipe.classes for result in results.values())
-        save_figure(draw_distributions(title, shares, most), draft / "classes/labels.png")
+        counts = {target: result.recipe.classes for target, result in results.items()}
+        save_figure(draw_distributions(title, shares, counts), draft / "classes/labels.png")
         write_json(draft / "classes/report.json", report(config, source, results))
         if config.segments:
             cut_features(draft, package, source.feature_sets, source.segments)

@@ -20,7 +20,8 @@ SECTIONS = {
                         "method", "out_of_fold"),
     "training": ("lr", "epochs", "batch_size", "seeds", "patience", "weight_decay", "loss",
                  "lr_on", "lr_patience", "lr_factor", "lr_floor"),
-    "data": ("data", "standardise", "standardise_over", "window", "hop", "missing", "storage"),
+    "data": ("data", "standardise", "standardise_over", "window", "hop", "missing", "align",
+             "storage"),
     "difficulty indicators": ("difficulty",),
     "cross-validation": ("folds", "groups", "inner_devel", "train_share", "learning_curve"),
     "scores and output": ("ccc", "bootstrap", "crossfit", "tensorboard"),
@@ -63,7 +64,7 @@ def _choices(command: str, groups: list[str], folders: list[Path]) -> dict[str, 
 
     choices = {group: names(group) for group in groups if group in GROUPS}
     if "task@to" in groups:
-        choices["task@to"] = "that of the new package: the same, with classes (sent)"
+        choices["task@to"] = "that of the new package: the same, with classes (sent, topic)"
     if command == "train":
         choices["+debug"] = names("debug")
         for paper in dict.fromkeys(f.parent.name for f in group_files("experiment/*", folders)):

@@ -37,6 +37,7 @@ def run(config: CheckConfig) -> None:
             config.feature_sets,
             config.data,
             missing="keep",
+            align=config.align,
             faults=faults,
         )
     if faults.found:
@@ -71,7 +72,7 @@ def _describe(config: CheckConfig, out: Path, package: Package) -> None:
         "digests": package.digests,
         "step_seconds": step,
         "partitions": sizes,
-        "labels": {t: {p: summary_of(v, task.classes) for p, v in parts.items()}
+        "labels": {t: {p: summary_of(v, task.classes_of(t)) for p, v in parts.items()}
                    for t, parts in labels.items()},
         "features": {n: {p: asdict(s) for p, s in parts.items()} for n, parts in features.items()},
         "notes": list(notes_on(task, package, features, config.feature_sets, listed)),
@@ -79,10 +80,11 @@ def _describe(config: CheckConfig, out: Path, package: Package) -> None:
     for parts in report["features"].values():
         for statistics in parts.values():
             del statistics["contents"]
-    _print(task.title, task.classes, report)
+    classes = {target: task.classes_of(target) for target in task.targets}
+    _print(task.title, max(classes.values()), report)
     write_json(out / "report.json", report)
     title = f"{task.title}, distribution of the labels{' (synthetic data)' * package.synthetic}"
-    save_figure(draw_distributions(title, labels, task.classes), out / "labels.png")
+    save_figure(draw_distributions(title, labels, classes), out / "labels.png")
     print(f"report.json and labels.png in {out}{os.sep}")
 
 
@@ -125,6 +127,7 @@ def _label_rows(labels: dict, classes: int) -> list[list[str]]:
             if found := parts.get(partition):
                 values = found["classes"] if classes else [f"{found[m]:.4f}" for m in moments]
                 cells = [str(found["count"]), *map(str, values)]
+                cells += [""] * (len(names) + 1 - len(cells))
             rows.append([target, partition, *cells])
     return rows
 

@@ -98,14 +98,16 @@ def _print_summary(
               f" with the column segment_id into {folder}.")  # fmt: skip
         return
     words = ["muse", "train", f"task={config.to.name}"]
-    count = results[config.targets[0]].recipe.classes
+    counts = {target: found.recipe.classes for target, found in results.items()}
     step = frame_step(source.package)
-    if count != config.to.classes:
-        words.append(f"task.classes={count}")
+    if any(count != config.to.classes_of(target) for target, count in counts.items()):
+        words.append(f"task.classes={next(iter(counts.values()))}")
     if step and not np.isclose(step, config.to.step):
         words.append(f"task.step={step:g}")
     if set(config.targets) != set(config.to.targets):
-        words += [f"target={target}" for target in config.targets]
+        one = len(config.targets) == 1
+        given = ",".join(config.targets)
+        words.append(f"target={given}" if one else f"task.targets=[{given}]")
     typed = shlex.split(config.job.command)
     own = [word for before, word in pairwise(typed) if before in CONFIG_DIR_FLAGS]
     words += [f"features={source.feature_sets[0]}", f"data.root={config.out}"]

@@ -27,12 +27,14 @@ def run(config: SynthConfig) -> None:
         config.features,
         config.seed,
         config.overwrite,
+        own_steps=config.own_steps,
     )
     print(f"SYNTHETIC package of {task.title}: simulated, not recorded ({folder})\n")
     print(in_columns(partition_rows(config)))
     print("\nfeatures: " + ", ".join(f"{n} {s.dimension[task.corpus]}" for n, s in sets.items()))
     first = next(iter(config.features or sets))
     words = [f"task={task.name}", f"features={first}", f"data.root={config.out}"]
+    words += ["align=labels"] * config.own_steps
     print(f"\nmuse train {shlex.join(words)}")
 
 
@@ -41,7 +43,7 @@ def partition_rows(config: SynthConfig) -> list[list[str]]:
     task = config.task
     recordings = plan_recordings(task, config.scale, config.seed)
     gold = gold_standard(task, recordings, config.seed) if task.classes else {}
-    segments = ["segments"] * (task.classes > 0)
+    segments = ["segments"] * bool(task.classes)
     rows = [["partition", "recordings", "hours", "frames", *segments,
              *(f"classes of {target}" for target in gold)]]  # fmt: skip
     for partition in task.size.recordings:
@@ -50,8 +52,9 @@ def partition_rows(config: SynthConfig) -> list[list[str]]:
         row = [partition, str(len(own)), f"{frames * task.step / 3600:.2f}", str(frames)]
         if task.classes:
             row.append(str(sum(len(recording.segments) for recording in own)))
-        for classes in gold.values():
+        for target, classes in gold.items():
             everything = np.concatenate([classes[recording.id] for recording in own])
-            row.append(" ".join(map(str, np.bincount(everything, minlength=task.classes))))
+            count = task.classes_of(target)
+            row.append(" ".join(map(str, np.bincount(everything, minlength=count))))
         rows.append(row)
     return rows

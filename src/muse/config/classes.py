@@ -82,8 +82,8 @@ class ClassesConfig(Settings):
                 )
         if "other" not in self.recipes:
             raise MuseError("recipes: expected one for each target, or `other` for all the rest.")
-        classes = self.to.classes if self.classes is None else self.classes
-        self.classes = _numbers("classes", classes, 2)
+        if self.classes is not None:
+            self.classes = _numbers("classes", self.classes, 2)
         if self.components is not None:
             self.components = _numbers("components", self.components, 1)
         if self.data.root is None:
@@ -115,7 +115,7 @@ class ClassesConfig(Settings):
                     features=features)
             for algorithm, classes, components in product(
                 self.algorithm or [recipe.algorithm],
-                self.classes,
+                self.classes or [self.to.classes_of(target)],
                 self.components or [recipe.components],
             )
         ]  # fmt: skip

@@ -74,6 +74,7 @@ class PackageSize:
     features: list[str] = setting("Feature sets of the package.")
     segments: dict[str, int] = field(default_factory=dict)  # per partition; only with classes
     shares: dict[str, list[float]] = field(default_factory=dict)  # target -> share of each class
+    labels: list[str] = field(default_factory=list)  # in the package, beside those of the targets
 
 
 @dataclass
@@ -88,7 +89,7 @@ class TaskConfig(Settings):
                           identity=False)  # fmt: skip
     folder: str = setting("Folder of the package below data.root.", identity="indirect")
     targets: list[str] = setting("Targets, each a folder of label_segments.", identity="indirect")
-    classes: int = setting("Number of classes per target; 0 for regression.", low=0)
+    classes: Any = setting("Number of classes per target, or target -> number; 0 for regression.")
     step: float = setting("Frame step in seconds.", above=0, identity="indirect")
     window: int = setting("Window length in frames.", low=1)
     hop: int = setting("Frames from one window's start to the next.", low=1)
@@ -97,6 +98,10 @@ class TaskConfig(Settings):
     loss: str = setting("Training loss.", choices=LOSSES)
     metric: Any = setting("Score: ccc or pearson; f1 (macro), micro_f1, uar or auc; or weights: "
                           "{f1: 0.5, uar: 0.5}.")  # fmt: skip
+    scored: Any = setting("Targets whose mean score picks the epoch of a joint model; null: all.",
+                          names=True, null=True, implied=None, default=None)  # fmt: skip
+    combined: Any = setting("Targets whose mean score is `combined` in the result; null: scored.",
+                            names=True, null=True, implied=None, default=None)  # fmt: skip
     published: Published | None = setting("Published settings, defaults of the model and of lr.",
                                           identity="indirect", default=None)  # fmt: skip
     fusion: Published | None = setting("Published settings of the late fusion, defaults of `muse "
@@ -106,8 +111,11 @@ class TaskConfig(Settings):
 
     def __post_init__(self):
         super().__post_init__()
-        if self.classes == 1:
-            raise MuseError("task.classes=1: expected 0 (regression), or 2 or more.")
+        self._check_classes()
+        known = [*self.targets, *(self.classes if isinstance(self.classes, dict) else [])]
+        for key in ("scored", "combined"):
+            for target in getattr(self, key) or []:
+                one_of(f"task.{key}", target, dict.fromkeys(known))
         weights = self.metric if isinstance(self.metric, dict) else {self.metric: 1}
         for name, weight in weights.items():
             one_of("task.metric", name, METRICS)
@@ -122,10 +130,34 @@ class TaskConfig(Settings):
         if not weights:
             raise MuseError("task.metric={}: expected a metric, or weights of metrics.")
 
+    def _check_classes(self) -> None:
+        given = self.classes if isinstance(self.classes, dict) else {None: self.classes}
+        least = 2 if isinstance(self.classes, dict) else 0
+        for target, count in given.items():
+            key = "task.classes" if target is None else f"task.classes.{target}"
+            if isinstance(count, bool) or not isinstance(count, int) or count < least or count == 1:
+                also = "" if least else "0 (regression), or "
+                raise MuseError(f"{key}={count}: expected {also}2 or more.")
+        for target in self.targets if None not in given else []:
+            if target not in given:
+                raise MuseError(
+                    f"task.classes={self.classes}: expected a number for {target} as well, or one "
+                    "number for all targets."
+                )
+
     @property
     def head(self) -> str:
         """What a model gives for a target: `regression` (a value per frame) or `classes`."""
         return "classes" if self.classes else "regression"
+
+    def classes_of(self, target: str) -> int:
+        """The number of classes of a target; 0 for regression."""
+        return self.classes[target] if isinstance(self.classes, dict) else self.classes
+
+    def among(self, key: str, targets: list[str]) -> list[str]:
+        """Those of ``targets`` that `scored` or `combined` names; all if it names none of them."""
+        named = getattr(self, key) or (self.scored if key == "combined" else None) or []
+        return [target for target in targets if target in named] or targets
 
 
 @dataclass
@@ -136,6 +168,7 @@ class FeatureSet:
     dimension: dict[str, int] = field(default_factory=dict)  # corpus -> columns
     standardise: Any = False  # true, false, or task -> targets for which it is standardised
     members: list[str] = field(default_factory=list)  # an alias: the folders it stands for
+    step: float | None = None  # seconds from row to row as published, if not that of the labels
 
     def __post_init__(self):
         rule = self.standardise

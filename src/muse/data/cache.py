@@ -117,6 +117,26 @@ def load_tables(
     return [tables[path] for path in paths]
 
 
+def derived_table(
+    path: Path, digest: str, make: Callable[[], Table], cache: Path, storage: str = "float32"
+) -> CachedTable:
+    """A table that follows from others, from the cache or else made and stored.
+
+    Args:
+        path: the file that it is made from, for messages.
+        digest: of all that it follows from.
+
+    Raises MuseError for an unwritable cache.
+    """
+    home, kind = path_of(str(cache)) / FORMAT, KINDS[storage]
+    if (table := _open(home, path, digest, kind)) is None:
+        _store(home, digest, make(), kind)
+        table = _open(home, path, digest, kind)
+    if table is None:
+        raise MuseError(f"{home}: the cache does not keep what is written to it.")
+    return table
+
+
 def _load(file, **options) -> np.ndarray:
     """np.load without pickle, one at a time: Python 3.11 may fail if two threads parse headers."""
     with LOADING:

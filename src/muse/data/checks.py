@@ -20,12 +20,12 @@ def check_rows(first: CachedTable, other: CachedTable) -> None:
         faults.append(
             f"{other.path}: row {row + 2} has timestamp {other.timestamps[row]:g}, the same row of "
             f"{first.path} has {first.timestamps[row]:g}{_and_others(wrong)}. Rows must correspond "
-            "one to one."
+            f"one to one.{_advice(other)}"
         )
     if len(first.timestamps) != len(other.timestamps):
         faults.append(
             f"{other.path}: {len(other.timestamps)} rows below the header, but {first.path} has "
-            f"{len(first.timestamps)}. Rows must correspond one to one."
+            f"{len(first.timestamps)}. Rows must correspond one to one.{_advice(other)}"
         )
     raise_faults(faults)
 
@@ -43,6 +43,12 @@ def check_segments(first: CachedTable, other: CachedTable) -> None:
         )
 
 
+def _advice(table: CachedTable) -> str:
+    """Of a feature set: how sets with other rows are used."""
+    own = table.path.parent.parent.name == "feature_segments"
+    return " A feature set with time steps of its own needs align=labels." * own
+
+
 def _and_others(rows: np.ndarray) -> str:
     return f" ({len(rows)} rows differ)" if len(rows) > 1 else ""
 
@@ -56,7 +62,8 @@ def common_columns(tables: list[CachedTable]) -> list[str]:
     for table in tables:
         if np.isnan(table.timestamps).any():
             faults.append(
-                f"{table.path}: no column timestamp; expected timestamp, segment_id, then features."
+                f"{table.path}: no column timestamp; expected timestamp, segment_id, then features "
+                "(words with start and end need align=labels or align=words)."
             )
         first = tables[0]
         if table.columns != first.columns:
@@ -70,13 +77,16 @@ def common_columns(tables: list[CachedTable]) -> list[str]:
     return tables[0].columns if tables else []
 
 
-def report_missing(names: list[str], tables: list[CachedTable], missing: str) -> None:
+def report_missing(tables: dict[tuple[str, str], CachedTable | None], missing: str) -> None:
     """Log how many feature values are NaN; if ``missing`` is `error`, raise MuseError.
 
     With `keep` nothing is said.
+
+    Args:
+        tables: (feature set, recording id) -> table.
     """
-    for name in names:
-        gaps = [t for t in tables if t.missing and t.path.parent.name == name]
+    for name in dict.fromkeys(name for name, _ in tables):
+        gaps = [t for (own, _), t in tables.items() if own == name and t and t.missing]
         if not gaps:
             continue
         row, column = gaps[0].first_missing

@@ -2,8 +2,9 @@
 
 The only place that knows how outputs become predictions and scores; others ask the head of a task.
 
-Shapes: T frames, K targets, C classes, S samples, which are (S, 2): start and length in frames of
-what is predicted as one (see `muse.data.recordings.Recording`).
+Shapes: T frames, K targets, C classes of a target, O outputs (K, or the classes of all targets), S
+samples, which are (S, 2): start and length in frames of what is predicted as one (see
+`muse.data.recordings.Recording`).
 """
 
 from collections.abc import Sequence
@@ -29,11 +30,14 @@ class Regression:
 
     metric: str | dict[str, float]
     variance: str  # of the CCC, see muse.scoring.ccc
-    outputs_per_target: ClassVar[int] = 1
+    outputs: list[int]  # of each target, 1
     per_segment: ClassVar[bool] = False  # a sample is a recording; labels have a row per frame
     unit: ClassVar[str] = "frames"  # of what is scored
     folder: ClassVar[str] = "predictions"  # of a run, with the values of a target
-    columns: ClassVar[list[str]] = ["value"]  # of the files in it
+
+    def columns(self, outputs: int) -> list[str]:
+        """Of the files in it."""
+        return ["value"]
 
     def values(self, output: np.ndarray, k: int) -> np.ndarray:
         """The values of the k-th target: (T, K) -> (T,)."""
@@ -73,22 +77,22 @@ class Regression:
 
 @dataclass(frozen=True)
 class Classes:
-    """A class per segment, read at its last frame: outputs are logits (T, K * C), values (T, C)."""
+    """A class per segment, read at its last frame: outputs are logits (T, O), values (T, C)."""
 
     metric: str | dict[str, float]
-    outputs_per_target: int  # the number of classes
+    outputs: list[int]  # of each target, the number of its classes
     per_segment: ClassVar[bool] = True  # a sample is a segment; labels have a row per segment
     unit: ClassVar[str] = "segments"
     folder: ClassVar[str] = "logits"
 
-    @property
-    def columns(self) -> list[str]:
-        """Of the files with logits."""
-        return [f"c_{c}" for c in range(self.outputs_per_target)]
+    def columns(self, outputs: int) -> list[str]:
+        """Of the files with the logits of a target."""
+        return [f"c_{c}" for c in range(outputs)]
 
     def values(self, output: np.ndarray, k: int) -> np.ndarray:
-        """The logits of the k-th target: (T, K * C) -> (T, C)."""
-        return output[:, k * self.outputs_per_target : (k + 1) * self.outputs_per_target]
+        """The logits of the k-th target: (T, O) -> (T, C)."""
+        first = sum(self.outputs[:k])
+        return output[:, first : first + self.outputs[k]]
 
     def labels(self, gold: np.ndarray, samples: np.ndarray) -> np.ndarray:
         """The class of each segment: (T,) -> (S,) int64."""
@@ -112,7 +116,7 @@ class Classes:
         """Scores of logits (T, C) and gold standard (T,) of each recording, see muse.scoring."""
         predictions, labels, probabilities = self._of_segments(values, golds, samples)
         return class_scores(
-            predictions, labels, self.outputs_per_target, bootstrap, self.metric, probabilities
+            predictions, labels, values[0].shape[1], bootstrap, self.metric, probabilities
         )
 
     def measure(
@@ -123,9 +127,7 @@ class Classes:
     ) -> Measure:
         """The scores of any drawing of the recordings, arguments as of `scores`."""
         predictions, labels, probabilities = self._of_segments(values, golds, samples)
-        return class_measure(
-            predictions, labels, self.outputs_per_target, self.metric, probabilities
-        )
+        return class_measure(predictions, labels, values[0].shape[1], self.metric, probabilities)
 
     def _of_segments(self, values: Sequence, golds: Sequence, samples: Sequence) -> tuple:
         """Predicted class (S,), labels (S,) and probabilities (S, C) of each recording."""
@@ -140,8 +142,16 @@ class Classes:
 Head = Regression | Classes
 
 
-def head_of(task: TaskConfig, variance: str = "sample") -> Head:
-    """The head of a task; ``variance`` of the CCC as in muse.scoring.ccc."""
+def head_of(
+    task: TaskConfig, variance: str = "sample", targets: Sequence[str] | None = None
+) -> Head:
+    """The head of a task.
+
+    Args:
+        variance: of the CCC, see muse.scoring.ccc.
+        targets: of the model, in the order of its outputs; None: all of the task.
+    """
+    targets = task.targets if targets is None else targets
     if task.head == "classes":
-        return Classes(task.metric, task.classes)
-    return Regression(task.metric, variance)
+        return Classes(task.metric, [task.classes_of(target) for target in targets])
+    return Regression(task.metric, variance, [1] * len(targets))

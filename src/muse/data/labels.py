@@ -37,22 +37,28 @@ def load_labels(
 
 
 def read_labels(
-    task: TaskConfig, partition: str, features: CachedTable, rows: np.ndarray, table: CachedTable
+    task: TaskConfig,
+    target: str,
+    partition: str,
+    features: CachedTable,
+    rows: np.ndarray,
+    table: CachedTable,
 ) -> np.ndarray | None:
     """The gold standard of each frame as the task's head wants it: (frames,); None without labels.
 
     Args:
         features: a table of the recording's features, of which ``rows`` (frames,) are used.
-        table: the recording's labels.
+        table: the recording's labels of the target.
 
     Raises MuseError for labels that are missing, or do not correspond to the features.
     """
-    of_frames = segment_labels if head_of(task).per_segment else frame_labels
-    return of_frames(task, partition, features, rows, table)
+    if head_of(task).per_segment:
+        return segment_labels(task, partition, features, rows, table, task.classes_of(target))
+    return frame_labels(partition, features, rows, table)
 
 
 def frame_labels(
-    task: TaskConfig, partition: str, features: CachedTable, rows: np.ndarray, table: CachedTable
+    partition: str, features: CachedTable, rows: np.ndarray, table: CachedTable
 ) -> np.ndarray | None:
     """A continuous gold standard, one value per frame: (frames,) float32; None without labels."""
     values = _column(table, "value")
@@ -77,7 +83,12 @@ def frame_labels(
 
 
 def segment_labels(
-    task: TaskConfig, partition: str, features: CachedTable, rows: np.ndarray, table: CachedTable
+    task: TaskConfig,
+    partition: str,
+    features: CachedTable,
+    rows: np.ndarray,
+    table: CachedTable,
+    classes: int,
 ) -> np.ndarray | None:
     """The class of each frame's segment: (frames,) float32; None without labels."""
     # a run folder keeps the classes as it writes predictions: in the column value
@@ -85,11 +96,11 @@ def segment_labels(
     if partition == "test" and np.isnan(values).all():
         return None
     faults = []
-    wrong = np.flatnonzero(~np.isin(values, np.arange(task.classes)))
+    wrong = np.flatnonzero(~np.isin(values, np.arange(classes)))
     if len(wrong):
         faults.append(
             f"{table.path}: {format_rows(wrong + 2)}: class_id {values[wrong[0]]:g} is no class "
-            f"of {task.title}; expected a whole number from 0 to {task.classes - 1}."
+            f"of {task.title}; expected a whole number from 0 to {classes - 1}."
         )
     if np.isnan(table.segments).any():
         faults.append(f"{table.path}: expected the columns segment_id and class_id in every row.")

@@ -8,6 +8,7 @@ from muse.config.shared import INDICATOR, PARTITIONS, FeatureSet, TaskConfig
 from muse.data.csv_table import read_rows
 from muse.errors import STOP, Faults, MuseError, did_you_mean, raise_faults
 
+LABELS = "label_"  # a feature set label_X without a folder of its own is the labels of X
 SYNTHETIC_MARK = "SYNTHETIC.txt"  # a file that `muse synth` puts into its packages
 
 
@@ -107,11 +108,9 @@ def expand_features(
         own = folder is not None and is_name(name) and (folder / name).is_dir()
         members = [] if own or name not in feature_sets else feature_sets[name].members
         expanded += [part for part in members or [name] if part not in expanded]
-    if folder is None:
-        return expanded
-    there = feature_folders(package)
-    for name in expanded:
-        if name not in there:
+    for name in expanded if folder else []:
+        if not (is_name(name) and feature_folder(package, name).is_dir()):
+            there = feature_folders(package)
             raise MuseError(
                 f"features: there is no feature set {name!r} in {folder}; it has "
                 f"{', '.join(there)}.{did_you_mean(name, there)}"
@@ -166,9 +165,17 @@ def feature_folders(package: Path) -> list[str]:
     return there
 
 
+def feature_folder(package: Path, name: str) -> Path:
+    """The folder of a feature set; for `label_X`, if it has none, that of the labels of X."""
+    own, target = package / "feature_segments" / name, name.removeprefix(LABELS)
+    labels = package / "label_segments" / target
+    stands_for = target != name and is_name(target) and labels.is_dir()
+    return labels if stands_for and not own.is_dir() else own
+
+
 def recordings_in(package: Path, feature_set: str) -> list[str]:
     """Ids of the recordings that have a file of a feature set, or MuseError if none has."""
-    folder = package / "feature_segments" / feature_set
+    folder = feature_folder(package, feature_set)
     ids = ids_in(folder)
     if not ids:
         raise MuseError(

@@ -10,14 +10,17 @@ import numpy as np
 
 from muse.config.shared import DataConfig, TaskConfig
 from muse.cores import cores
+from muse.data.align import align_tables
 from muse.data.cache import CachedTable, load_tables
 from muse.data.checks import check_rows, check_segments, common_columns, report_missing
 from muse.data.heads import head_of
 from muse.data.labels import load_labels, read_labels
 from muse.data.layout import (
+    LABELS,
     SYNTHETIC_MARK,
     check_not_empty,
     expand_features,
+    feature_folder,
     find_package,
     read_partitions,
 )
@@ -85,6 +88,7 @@ def load_package(
     recordings: int | None = None,
     faults: Faults = STOP,
     storage: str = "float32",
+    align: str | None = None,
 ) -> Package:
     """Read partitions, features and labels of a package and check them against each other.
 
@@ -100,6 +104,8 @@ def load_package(
         storage: of the features in the cache, see `muse.data.cache.load_tables`.
         faults: what to do with a fault; the default stops at the first. Where faults are only
             noted, the package lacks the recordings that have one.
+        align: None: rows of all files correspond one to one; `labels` or `words` bring them to
+            common frames, see `muse.data.align`.
 
     Raises MuseError for every fault: a missing package, file or feature set, rows that do not
     correspond, values that are no numbers.
@@ -110,19 +116,30 @@ def load_package(
     with faults.noted():
         check_not_empty(folder, ids)
     names = expand_features(features, feature_sets, folder)
+    _refuse_leak(folder, names, targets)
     where = [(partition, name) for partition in ids for name in ids[partition]]
     cache, readers = Path(data.cache), data.readers or cores(-1)
+    labels = {t: load_labels(folder, t, where, cache, readers, faults) for t in targets}
     tables = {}  # (feature set, recording id) -> table
+    for name in names:
+        home = feature_folder(folder, name)
+        found = [id_ for _, id_ in where if not align or (home / f"{id_}.csv").exists()]
+        if where and not found:
+            raise MuseError(f"{home}: no CSV file of any of the recordings that are read.")
+        paths = [home / f"{id_}.csv" for id_ in found]
+        read = load_tables(paths, cache, readers, name, faults, "float32" if align else storage)
+        tables |= {(name, id_): table for id_, table in zip(found, read, strict=True)}
+    with faults.noted():
+        report_missing(tables, missing)
+    if align:
+        tables, labels = align_tables(
+            task, align, names, where, tables, labels, cache, storage, faults
+        )
     columns = {}
     for name in names:
-        paths = [folder / "feature_segments" / name / f"{id_}.csv" for _, id_ in where]
-        read = load_tables(paths, cache, readers, name, faults, storage)
-        tables |= {(name, id_): table for (_, id_), table in zip(where, read, strict=True)}
         with faults.noted():
+            read = [tables[name, id_] for _, id_ in where]
             columns[name] = common_columns([table for table in read if table])
-    with faults.noted():
-        report_missing(names, [table for table in tables.values() if table], missing)
-    labels = {t: load_labels(folder, t, where, cache, readers, faults) for t in targets}
     loaded: dict[str, list[Recording]] = {partition: [] for partition in ids}
     for partition, id_ in where:
         sets = [tables[name, id_] for name in names]
@@ -138,10 +155,21 @@ def load_package(
                 )
                 if all(sets):
                     loaded[partition].append(recording)
-    _check_step(task, loaded)
+    if align != "words":
+        _check_step(task, loaded)
     digests = {p: digest_of_tables(p, ids[p], names, tables, labels) for p in ids}
     synthetic = (folder / SYNTHETIC_MARK).is_file()
     return Package(folder, names, columns, loaded, digests, synthetic)
+
+
+def _refuse_leak(folder: Path, names: list[str], targets: list[str]) -> None:
+    """Raise MuseError if the labels of a target are among the features."""
+    for target in targets:
+        if folder / "label_segments" / target in (feature_folder(folder, n) for n in names):
+            raise MuseError(
+                f"features: {LABELS}{target} are the labels of the target {target} itself. Leave "
+                "them out, or give another target=."
+            )
 
 
 def build_recording(
@@ -183,7 +211,7 @@ def build_recording(
     for target, table in gold.items():
         with faults.noted():
             if table is not None:
-                labels[target] = read_labels(task, partition, first, rows, table)
+                labels[target] = read_labels(task, target, partition, first, rows, table)
     samples = _segments(first, rows) if per_segment else np.array([[0, len(rows)]])
     features = [table.values for table in tables]
     missing = [table.missing for table in tables]

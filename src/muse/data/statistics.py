@@ -130,7 +130,7 @@ def notes_on(
         if flat and not per_segment:
             yield f"{target} is the same in every frame (its CCC is 0) of recording {_some(flat)}"
         train = labels_of(task, package, "train", target)
-        absent = set(range(task.classes)) - set(train.astype(int).tolist())
+        absent = set(range(task.classes_of(target))) - set(train.astype(int).tolist())
         if absent:
             yield f"{target}: no training segment has class {_some(sorted(map(str, absent)))}"
 

@@ -66,6 +66,7 @@ class Frames:
     samples: np.ndarray  # (samples, 2) int64: start and length of what is predicted as one
     recordings: list[tuple[str, int, int]]  # id, first frame, end
     inputs: dict[str, int]  # feature set -> its columns, in the order of the features
+    targets: list[str]  # of the columns of the labels
 
 
 def fit_scaling(
@@ -135,7 +136,8 @@ def to_frames(
         Mapped(recordings, starts, scaling, (total + 1, width)) if mapped else features.to(device)
     )
     inputs = {name: len(package.columns[name]) for name in package.features}
-    return Frames(features, labels.to(device), np.concatenate(samples), bounds, inputs)
+    gold = labels.to(device)
+    return Frames(features, gold, np.concatenate(samples), bounds, inputs, list(targets))
 
 
 def _standardise(

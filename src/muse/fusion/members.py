@@ -207,7 +207,8 @@ def _weights(config: FuseConfig) -> list[float]:
     devel = package.partitions["devel"]
     gold = [recording.labels[config.target] for recording in devel]
     samples = [recording.samples for recording in devel]
-    head, metric = head_of(config.task, config.ccc), metric_name(config.task.metric)
+    head = head_of(config.task, config.ccc, [config.target])
+    metric = metric_name(config.task.metric)
     weights = []
     for k in range(count):
         values = [head.values(np.asarray(recording.features[k]), 0) for recording in devel]

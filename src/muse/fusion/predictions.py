@@ -45,13 +45,14 @@ def load_predictions(
     names = [member.name for member in members]
     tables: dict[tuple[str, str], CachedTable] = {}
     columns = {}
+    head = head_of(task, targets=[target])
+    expected = head.columns(head.outputs[0])
     for name, home in zip(names, homes, strict=True):
         paths = [home[partition] / f"{id_}.csv" for partition, id_ in where]
         read = load_tables(paths, cache, readers, f"predictions of {name}")
         tables |= {(name, id_): table for (_, id_), table in zip(where, read, strict=True)}
         columns[name] = common_columns(read)
         _check_values(read)
-        expected = head_of(task).columns
         if columns[name] != expected:
             raise MuseError(
                 f"{read[0].path}: the columns {', '.join(columns[name])}; expected "

@@ -98,6 +98,7 @@ class LoadedRun:
             ids,
             config.recordings,
             storage=config.storage,
+            align=config.align,
         )
         for model in (self.models[0][0], *self.autoencoders[0].values()):
             for name, columns in model.features.items():
@@ -112,8 +113,8 @@ class LoadedRun:
             out_of_fold: recordings that a fold has held out are predicted by the model of that fold
                 alone. It has not seen them, if their data are those of the training.
         """
-        head = head_of(self.config.task)
         for of_folds in self.models:
+            head = head_of(self.config.task, targets=of_folds[0].targets)
             models = list(zip(of_folds, self.autoencoders, strict=True))
             own = self._out_of_fold(models, package) if out_of_fold and self.folds else {}
             for partition, recordings in package.partitions.items():

@@ -45,9 +45,9 @@ def load_together(runs: Sequence[SavedRun], target: str, partition: str) -> list
         ]
         for run, table in zip(runs[1:], tables[1:], strict=True):
             _check_labels(runs[0], tables[0], run, table)
-        head = head_of(task)
+        head = head_of(task, targets=[target])
         predicted = [
-            _read(run, name, head.folder, head.columns)
+            _read(run, name, head.folder, head.columns(head.outputs[0]))
             for run, name in zip(runs, names, strict=True)
         ]
         part = PurePosixPath(names[0]).parts[1]

@@ -52,7 +52,9 @@ def load_model_file(path: Path, trust: list[str], device: torch.device) -> Loade
         model, targets, features = dict(about["model"]), list(about["targets"]), about["features"]
         inputs = {name: len(columns) for name, columns in features.items()}
         width = sum(inputs.values())
-        outputs = len(targets) * max(1, about["classes"])
+        classes = about["classes"]  # of each target, or target -> number
+        counts = [classes[t] if isinstance(classes, dict) else classes for t in targets]
+        outputs = sum(max(1, count) for count in counts)
         mean, scale = tensors["input.mean"].numpy(), tensors["input.scale"].numpy()
         usable = all(map(is_name, [*targets, *features])) and mean.shape == scale.shape == (width,)
     except (KeyError, TypeError, AttributeError):

@@ -13,6 +13,7 @@ import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -23,7 +24,7 @@ from muse.data.layout import SYNTHETIC_MARK
 from muse.errors import MuseError
 from muse.files import write_json
 from muse.synthetic.plan import Recording, choose_sets, gold_standard, plan_recordings
-from muse.synthetic.signals import feature_frames
+from muse.synthetic.signals import feature_frames, own_rows
 
 MAKER = 1  # raise it when the same seed gives other files: sets of two makers must not mix
 BYTES = 7  # of a feature value in a CSV file, about
@@ -41,6 +42,7 @@ def write_package(
     seed: int,
     overwrite: bool,
     processes: int | None = None,
+    own_steps: bool = False,
 ) -> Path:
     """Write a synthetic package, or add feature sets to one made with the same settings.
 
@@ -56,6 +58,7 @@ def write_package(
         seed: seed of all contents.
         overwrite: replace a synthetic package that is there already.
         processes: processes that write side by side; None takes the cores if it pays.
+        own_steps: feature sets at their own time steps, see `muse.synthetic.signals.own_rows`.
 
     Returns:
         The package folder.
@@ -65,9 +68,10 @@ def write_package(
             package, or a synthetic package with other settings and no `overwrite`.
     """
     sets = choose_sets(task, feature_sets, features)
+    task = replace(task, targets=list(dict.fromkeys([*task.targets, *task.size.labels])))
     folder = path_of(str(out)) / task.folder
     home = folder.resolve()
-    marker = _marker(task, scale, seed)
+    marker = _marker(task, scale, seed, own_steps)
     adding = os.path.lexists(folder) and _grows(folder, marker, overwrite)
     if adding:
         sets = {n: s for n, s in sets.items() if not (home / "feature_segments" / n).exists()}
@@ -75,9 +79,10 @@ def write_package(
             log.info(f"{folder}: all of these feature sets are there already, nothing to write.")
             return folder
     recordings = plan_recordings(task, scale, seed)
-    with _staging(home, _size(task, recordings, sets)) as staging:
+    with _staging(home, _size(task, recordings, sets, own_steps)) as staging:
         new = staging / "new"
-        _write_sets(new / "feature_segments", task, recordings, sets, seed, processes)
+        home_of_sets = new / "feature_segments"
+        _write_sets(home_of_sets, task, recordings, sets, seed, processes, own_steps)
         if adding:
             written = json.loads((home / MANIFEST).read_text()) | _manifest(new)
             write_json(home / MANIFEST, dict(sorted(written.items())))
@@ -94,11 +99,11 @@ def write_package(
     return folder
 
 
-def _marker(task: TaskConfig, scale: float, seed: int) -> str:
+def _marker(task: TaskConfig, scale: float, seed: int, own_steps: bool) -> str:
     """The text of SYNTHETIC.txt: for people, then `key: value` for the next call."""
     size = task.size
     settings = [task.corpus, task.targets, task.classes, task.step, size.recordings, size.seconds,
-                size.segments, size.shares]  # fmt: skip
+                size.segments, size.shares, *["own steps"] * own_steps]  # fmt: skip
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:12]
     return (
         "SYNTHETIC: simulated signals in the layout of an official package, made by muse.\n"
@@ -167,10 +172,15 @@ def _read_marker(path: Path) -> dict[str, str] | None:
     return fields if keys <= set(fields) else None
 
 
-def _size(task: TaskConfig, recordings: list[Recording], sets: dict[str, FeatureSet]) -> int:
+def _size(
+    task: TaskConfig, recordings: list[Recording], sets: dict[str, FeatureSet], own_steps: bool
+) -> int:
     """Feature values to be written."""
-    width = sum(known.dimension[task.corpus] for known in sets.values())
-    return width * sum(recording.frames for recording in recordings)
+    width = sum(
+        known.dimension[task.corpus] * (task.step / known.step if own_steps and known.step else 1)
+        for known in sets.values()
+    )
+    return round(width * sum(recording.frames for recording in recordings))
 
 
 @contextmanager
@@ -229,11 +239,17 @@ def _write_sets(
     sets: dict[str, FeatureSet],
     seed: int,
     processes: int | None,
+    own_steps: bool,
 ) -> None:
     """Write <set>/<id>.csv of all sets, side by side if there is much to write."""
-    jobs = [(folder, task, r, name, one, seed) for name, one in sets.items() for r in recordings]
+    jobs = [
+        (folder, task, r, name, one, seed, own_steps)
+        for name, one in sets.items()
+        for r in recordings
+    ]
     if processes is None:
-        processes = os.cpu_count() if _size(task, recordings, sets) > ALONE else 1
+        large = _size(task, recordings, sets, own_steps) > ALONE
+        processes = os.cpu_count() if large else 1
     with terminal.bar(total=len(jobs), desc=task.folder, unit="file") as bar:
         if processes == 1:
             for job in jobs:
@@ -247,13 +263,19 @@ def _write_sets(
             pool.shutdown(cancel_futures=True)
 
 
-def _write_features(job: tuple[Path, TaskConfig, Recording, str, FeatureSet, int]) -> int:
+def _write_features(job: tuple[Path, TaskConfig, Recording, str, FeatureSet, int, bool]) -> int:
     """Write one feature set of one recording; returns the number of files, 1."""
-    folder, task, recording, name, known, seed = job
+    folder, task, recording, name, known, seed, own_steps = job
     values = feature_frames(task, recording.id, recording.frames, name, known, seed)
-    header = ["timestamp", "segment_id", *(f"{name}_{i}" for i in range(values.shape[1]))]
+    stamps, times = _stamps(task, recording), ["timestamp"]
+    if own_steps:
+        at, frames, values = own_rows(task, recording.id, name, known, values, seed)
+        ids = recording.segment_ids()
+        texts = (",".join(f"{t:.10g}" for t in row) for row in zip(*at.values(), strict=True))
+        stamps = [f"{text},{ids[frame]}" for text, frame in zip(texts, frames, strict=True)]
+        times = list(at)
+    header = [*times, "segment_id", *(f"{name}_{i}" for i in range(values.shape[1]))]
     form = ",".join(["%.5g"] * values.shape[1])  # twice as fast as pandas' to_csv
-    stamps = _stamps(task, recording)
     rows = [f"{s},{form % tuple(v)}" for s, v in zip(stamps, values.tolist(), strict=True)]
     _write(folder / name / f"{recording.id}.csv", [",".join(header), *rows])
     return 1

@@ -71,10 +71,10 @@ def _check_size(task: TaskConfig) -> None:
             if name not in getattr(size, key):
                 raise MuseError(f"task {task.name}: size.{key} has no {name}; see configs/task.")
     for target, shares in size.shares.items():
-        if len(shares) != task.classes:
+        if len(shares) != task.classes_of(target):
             raise MuseError(
                 f"task {task.name}: size.shares.{target} has {len(shares)} values for "
-                f"classes={task.classes}; expected one per class."
+                f"classes={task.classes_of(target)}; expected one per class."
             )
 
 

@@ -162,6 +162,39 @@ def _words(task: TaskConfig, name: str, frames: int, seed: int) -> tuple[np.ndar
     return starts[word], (rng.random(frames) < 0.2)[word]
 
 
+def own_rows(
+    task: TaskConfig, name: str, set_name: str, known: FeatureSet, values: np.ndarray, seed: int
+) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray]:
+    """A feature set at its own time steps: words of a text, else rows every ``known.step`` seconds.
+
+    Both go by the frame next to them, so that alignment leads back to ``values``, but for noise
+    between the rows of a frame. Other sets keep their frames.
+
+    Args:
+        values: (frames, columns) of the recording, see `feature_frames`.
+
+    Returns:
+        name -> (rows,) times in ms, frame of each row (rows,), and its values (rows, columns).
+    """
+    frames, step = len(values), 1000 * task.step
+    if known.modality == "text":
+        word, _ = _words(task, name, frames, seed)
+        spoken = values.any(axis=1)
+        starts = spoken & (np.diff(word, prepend=-1) != 0)
+        starts |= spoken & ~np.append(False, spoken[:-1])  # after silence within it
+        stops = np.append(starts[1:] | ~spoken[1:], True) & spoken
+        rows, last = np.flatnonzero(starts), np.flatnonzero(stops)
+        times = {"start": np.maximum(0, (rows - 0.5) * step), "end": (last + 0.5) * step}
+        return times, rows, values[rows]
+    times = np.arange(round(frames * task.step / (known.step or task.step)))
+    times = np.rint(times * 1000 * (known.step or task.step))
+    rows = np.minimum(np.rint(times / step).astype(int), frames - 1)
+    if known.step is None:
+        return {"timestamp": times}, rows, values
+    noise = stream(seed, task.name, name, "rows", set_name).standard_normal((len(rows), 1))
+    return {"timestamp": times}, rows, values[rows] + noise * values.std(axis=0)
+
+
 def feature_frames(
     task: TaskConfig, name: str, frames: int, set_name: str, known: FeatureSet, seed: int
 ) -> np.ndarray:

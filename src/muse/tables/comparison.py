@@ -111,7 +111,7 @@ def _rows(
 ) -> list[dict]:
     """The rows of a target, see `Comparison`."""
     recordings = load_together(runs, target, config.partition)
-    head = head_of(runs[0].config.task, runs[0].config.ccc)
+    head = head_of(runs[0].config.task, runs[0].config.ccc, [target])
     values = [[head.values(np.asarray(r.features[k]), 0) for r in recordings]
               for k in range(len(runs))]  # fmt: skip
     golds, samples = [r.labels[target] for r in recordings], [r.samples for r in recordings]

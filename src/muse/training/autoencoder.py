@@ -123,7 +123,8 @@ def _fit(
 
 def _to_be_zero(frames: Frames) -> Frames:
     """The frames with labels of 0: the model gives the error itself."""
-    return replace(frames, labels=torch.zeros(len(frames.features), 1, device=frames.labels.device))
+    labels = torch.zeros(len(frames.features), 1, device=frames.labels.device)
+    return replace(frames, labels=labels, targets=["difficulty"])
 
 
 def describe(model: LoadedModel) -> str:

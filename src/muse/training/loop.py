@@ -117,7 +117,7 @@ def start_state(
 ) -> TrainState:
     """A new model with its optimiser and scheduler."""
     if not is_of_muse(config.model["_target_"]):
-        _try_out(model, train, head_of(config.task).outputs_per_target)
+        _try_out(model, train, sum(_outputs(config, train)))
     optimiser = torch.optim.Adam(model.parameters(), lr=config.lr, weight_decay=config.weight_decay)
     plateau = torch.optim.lr_scheduler.ReduceLROnPlateau(
         optimiser, factor=config.lr_factor, patience=config.lr_patience, min_lr=config.lr_floor
@@ -125,14 +125,12 @@ def start_state(
     return TrainState(model, optimiser, plateau, shuffle)
 
 
-def _try_out(model: nn.Module, train: Frames, per_target: int) -> None:
+def _try_out(model: nn.Module, train: Frames, outputs: int) -> None:
     """Check the shape of a model's outputs on frames of the first sample, alone and padded."""
     start, length = train.samples[0].tolist()
     length = min(length, TRIED_FRAMES)
-    features, labels, lengths = collate(
-        train, np.array([[start, length], [start, -(-length // 2)]])
-    )
-    check_outputs(model, features, lengths, labels.shape[2] * per_target)
+    features, _, lengths = collate(train, np.array([[start, length], [start, -(-length // 2)]]))
+    check_outputs(model, features, lengths, outputs)
 
 
 def _best_epoch(history: list[dict]) -> int:
@@ -172,7 +170,7 @@ def train_epoch(
     gradient is that of the whole batch.
     """
     model.train()
-    loss_of = loss_function(config.loss)
+    loss_of = loss_function(config.loss, _outputs(config, train))
     device = train.features.device.type
     each = frame_bytes(model, train.features.shape[1])
     rounded = torch.autocast(device, torch.bfloat16, enabled=config.precision == "bf16")
@@ -198,9 +196,13 @@ def train_epoch(
 
 def new_model(config: TrainConfig, frames: Frames) -> nn.Module:
     """The model of a config for the features and targets of ``frames``, on their device."""
-    outputs = frames.labels.shape[1] * head_of(config.task).outputs_per_target
-    model = build_model(config.model, frames.inputs, outputs)
+    model = build_model(config.model, frames.inputs, sum(_outputs(config, frames)))
     return model.to(frames.features.device)
+
+
+def _outputs(config: TrainConfig, frames: Frames) -> list[int]:
+    """The number of outputs of each target of a model."""
+    return head_of(config.task, targets=frames.targets).outputs
 
 
 def predict(model: nn.Module, frames: Frames) -> np.ndarray:

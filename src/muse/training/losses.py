@@ -1,9 +1,10 @@
 """Losses over padded windows.
 
-Shapes: B windows, T frames, K targets, C classes. Frames past a window's length do not count.
+Shapes: B windows, T frames, K targets, O outputs. Frames past a window's length do not count.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import numpy as np
 import torch
@@ -11,9 +12,16 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 
-def loss_function(name: str) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
-    """The loss of a name: (predictions (B, T, O), gold (B, T, K), lengths (B,)) -> scalar."""
-    return {"ccc": ccc_loss, "mse": mse_loss, "l1": l1_loss, "cross_entropy": class_loss}[name]
+def loss_function(
+    name: str, outputs: Sequence[int] = ()
+) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
+    """The loss of a name: (predictions (B, T, O), gold (B, T, K), lengths (B,)) -> scalar.
+
+    Args:
+        outputs: number of outputs of each target, together O; only for classes.
+    """
+    by_class = partial(class_loss, classes=outputs)
+    return {"ccc": ccc_loss, "mse": mse_loss, "l1": l1_loss, "cross_entropy": by_class}[name]
 
 
 def loss_weight(name: str, lengths: np.ndarray) -> int:
@@ -49,11 +57,16 @@ def l1_loss(prediction: Tensor, gold: Tensor, lengths: Tensor) -> Tensor:
     return ((prediction - gold).abs() * mask).sum() / (mask.sum() * gold.shape[2])
 
 
-def class_loss(logits: Tensor, gold: Tensor, lengths: Tensor) -> Tensor:
-    """Cross-entropy of each window's class, read at its last frame; logits (B, T, K * C)."""
+def class_loss(logits: Tensor, gold: Tensor, lengths: Tensor, classes: Sequence[int]) -> Tensor:
+    """Cross-entropy of each window's class, read at its last frame; the mean over the targets.
+
+    Args:
+        logits: (B, T, O), those of each target side by side.
+        classes: number of classes of each target.
+    """
     last = torch.arange(len(lengths), device=lengths.device), lengths - 1
-    classes = gold[last].long()  # (B, K)
-    return cross_entropy(logits[last].reshape(classes.numel(), -1), classes.flatten())
+    of_targets = zip(logits[last].split(list(classes), 1), gold[last].long().unbind(1), strict=True)
+    return torch.stack([cross_entropy(own, label) for own, label in of_targets]).mean()
 
 
 def _mask(prediction: Tensor, lengths: Tensor) -> Tensor:

@@ -92,7 +92,8 @@ def _save_job(
     outcomes: list[SeedOutcome],
 ) -> dict[str, dict]:
     """Predictions, labels and scores of one model; ``outcomes`` has the one of each fold."""
-    plan, head = outcomes[0].plan, head_of(config.task)
+    plan = outcomes[0].plan
+    head = head_of(config.task, targets=plan.targets)
     output = held_out_outputs(folds, outcomes)
     scored = set(output)
     output |= _mean_outputs(folds[0], outcomes)
@@ -183,7 +184,7 @@ def save_out_of_fold(
     whole = np.concatenate([output[recording.id] for recording in recordings])
     if not all_finite(f"{plan.name}, crossfit", recordings, whole):
         return
-    head = head_of(config.task)
+    head = head_of(config.task, targets=plan.targets)
     for k, target in enumerate(plan.targets):
         values = head.values(whole, k)
         save_predictions(head, folder / "crossfit", recordings, target, "train", values)

@@ -125,7 +125,7 @@ def plan_models(config: TrainConfig, package: Package, device: torch.device) -> 
             shared[chosen] = scaling, frames
         scaling, frames = shared[chosen]
         columns = [config.targets.index(target) for target in group]
-        own = {p: replace(f, labels=f.labels[:, columns]) for p, f in frames.items()}
+        own = {p: replace(f, labels=f.labels[:, columns], targets=group) for p, f in frames.items()}
         labelled = {t: [p for p in package.partitions if package.labelled(p, t)] for t in group}
         features = {name: package.columns[name] for name in package.features}
         plans.append(

@@ -88,6 +88,7 @@ def load_inputs(config: TrainConfig) -> Package:
         config.missing,
         recordings=config.recordings,
         storage=config.storage,
+        align=config.align,
     )
     return take_share(config, package)
 
@@ -182,7 +183,7 @@ def _warn_constant(
         output: of the best seed on the partition, (frames, outputs).
     """
     for k, target in enumerate(targets):
-        values = head_of(config.task).values(output, k)
+        values = head_of(config.task, targets=targets).values(output, k)
         if np.ptp(values, axis=0).max() <= 1e-6 * max(1, np.abs(values).max()):
             log.warning(
                 "%s: the predictions of the best seed are constant on %s. Give a lower learning "
@@ -219,18 +220,18 @@ def _result(config: TrainConfig, package: Package, id_: str, targets: dict[str, 
         result["folds"] = config.folds
     if config.train_share < 1:
         result["train_share"] = config.train_share
-    if len(targets) > 1:
-        result["combined"] = _combined(config, targets)
+    averaged = config.task.among("combined", list(targets))
+    if len(averaged) > 1:
+        result["combined"] = _combined(config, [targets[target] for target in averaged])
     return result
 
 
-def _combined(config: TrainConfig, targets: dict[str, dict]) -> dict:
+def _combined(config: TrainConfig, targets: list[dict]) -> dict:
     """Mean over targets of devel, test and, with folds, pooled; None if a target has no score."""
     combined = {}
     for partition in ("devel", "test", *(["pooled"] if config.folds else [])):
         scores = [
-            part[partition] and part[partition][metric_name(config.task.metric)]
-            for part in targets.values()
+            part[partition] and part[partition][metric_name(config.task.metric)] for part in targets
         ]
         combined[partition] = None if None in scores else float(np.mean(scores))
     return combined
@@ -252,7 +253,8 @@ def summary_of_targets(config: TrainConfig, results: list[dict]) -> str:
         results: the content of their result.json.
     """
     targets = {target: part for result in results for target, part in result["targets"].items()}
-    whole = {"targets": targets, "combined": _combined(config, targets)}
+    averaged = [targets[target] for target in config.task.among("combined", list(targets))]
+    whole = {"targets": targets, "combined": _combined(config, averaged)}
     return _summary(config, results[0] | whole)
 
 

@@ -34,7 +34,7 @@ def save_job(
     """
     weights = Path("weights") / f"{plan.name}.safetensors"
     save_model(config, folder, plan, done.best, weights)
-    head = head_of(config.task)
+    head = head_of(config.task, targets=plan.targets)
     finite = {
         p: all_finite(f"{plan.name}, {p}", package.partitions[p], done.outputs[p])
         for p in package.partitions
@@ -128,7 +128,7 @@ def save_predictions(
         samples = recording.samples
         name = Path(target) / partition / f"{recording.id}.csv"
         if head.folder != "predictions":  # what the model gives for every frame
-            columns = dict(zip(head.columns, own.T, strict=True))
+            columns = dict(zip(head.columns(own.shape[1]), own.T, strict=True))
             _write(folder / head.folder / name, recording, np.arange(len(own)), columns)
         written.append(folder / "predictions" / name)
         predicted = {"value": head.predictions(own, samples)}

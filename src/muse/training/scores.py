@@ -1,6 +1,6 @@
 """From the outputs of a model to the scores of a partition.
 
-Shapes: K targets, O outputs per target, see muse.data.heads; an output is (frames, K * O).
+Shapes: O outputs of all targets, see muse.data.heads; an output is (frames, O).
 """
 
 import numpy as np
@@ -16,7 +16,7 @@ def score_target(
     config: TrainConfig, frames: Frames, output: np.ndarray, k: int, bootstrap: int = 0
 ) -> dict:
     """Score the k-th target of a partition that has labels; see muse.scoring for the keys."""
-    head = head_of(config.task, config.ccc)
+    head = head_of(config.task, config.ccc, frames.targets)
     values, gold = head.values(output, k), frames.labels[:-1, k].cpu().numpy()
     starts = [start for _, start, _ in frames.recordings]
     of_recordings = np.split(frames.samples, np.searchsorted(frames.samples[:, 0], starts[1:]))
@@ -64,6 +64,7 @@ def not_finite(recordings: list[Recording], values: np.ndarray) -> str | None:
 
 
 def mean_score(config: TrainConfig, frames: Frames, output: np.ndarray) -> float:
-    """The task's metric, averaged over the targets of the model."""
-    metric, targets = metric_name(config.task.metric), range(frames.labels.shape[1])
-    return float(np.mean([score_target(config, frames, output, k)[metric] for k in targets]))
+    """The task's metric, averaged over those targets of the model that pick the epoch."""
+    metric, scored = metric_name(config.task.metric), config.task.among("scored", frames.targets)
+    where = [frames.targets.index(target) for target in scored]
+    return float(np.mean([score_target(config, frames, output, k)[metric] for k in where]))
