@@ -83,7 +83,7 @@ def test_help_of_a_command_tells_every_setting():
     text = help_text("train", [])
     for word in (
         "physio, sent, stress, wilder",
-        "attention, attention_lstm, gru, lstm",
+        "attention, attention_lstm, gru, lstm, lstm_attention, multimodal_transformer",
         "data.root",
         "model.hidden",
     ):
@@ -122,7 +122,7 @@ def test_help_has_choices_and_the_configs_of_the_user(tmp_path):
     (tmp_path / "model").mkdir()
     (tmp_path / "model/mine.yaml").write_text("_target_: mine.Model\nwidth: 3\n")
     text = help_text("train", ["--config-dir", str(tmp_path), "model=mine"])
-    assert "lstm, mine" in text and "settings of the model (model=mine)" in text
+    assert "multimodal_transformer, mine" in text and "settings of the model (model=mine)" in text
     assert "model.width = 3" in text
     assert "Training loss. One of ccc, mse, l1, cross_entropy. (that of the task)" in text
     assert "lr               Initial learning rate of Adam. (as published, else 0.002)" in text

@@ -28,7 +28,7 @@ def test_every_task_goes_with_every_model(make_config, task, model):
     config = make_config("train", f"task={task}", "features=a", f"model={model}")
     assert config.task.name == task
     assert config.seeds == [101, 102, 103, 104, 105]
-    assert build_model(config.model, {"x": 3}, 5)
+    assert build_model(config.model, {"x": 3, "y": 5}, 5)  # one needs two feature sets
     assert make_config("synth", f"task={task}").task == config.task
 
 
@@ -235,6 +235,9 @@ def test_dimensions_are_known_for_every_feature_set_of_a_package(make_config):
         ("missing=none", "missing=none: expected one of zero, error, drop"),
         ("ccc=n", "ccc=n: expected one of sample, biased"),
         ("hop=301", "hop=301 is longer than window=300"),
+        ("loss_over=all", "loss_over=all: expected one of window, batch"),
+        ("clip=0", "clip=0.0: expected more than 0"),
+        ("noise=-1", "noise=-1.0: expected 0 or more"),
         ("window=0", "window=0: expected 1 or more"),
         ("lr=0", "lr=0.0: expected more than 0 and at most 10"),
         ("lr_factor=1", "lr_factor=1.0: expected more than 0 and less than 1"),
@@ -253,6 +256,21 @@ def test_wrong_values_are_refused_before_anything_runs(make_config, override, me
             "train", "task=stress", *([] if "features" in override else ["features=a"]), override
         )
     assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(("task", "loss"), [("stress", "mse"), ("sent", "cross_entropy")])
+def test_only_a_ccc_is_taken_over_the_batch(make_config, task, loss):
+    with pytest.raises(MuseError, match=f"loss_over=batch with loss={loss}: only a CCC differs"):
+        make_config("train", f"task={task}", "features=a", f"loss={loss}", "loss_over=batch")
+
+
+def test_the_settings_of_2020_change_the_id_only_where_they_are_given(make_config):
+    words = ["task=stress", "features=a"]
+    plain = numbers_of(make_config("train", *words))
+    assert not plain.keys() & {"loss_over", "clip", "noise"}
+    for word, value in (("loss_over=batch", "batch"), ("clip=1", 1.0), ("noise=0.1", 0.1)):
+        name = word.split("=")[0]
+        assert numbers_of(make_config("train", *words, word)) == plain | {name: value}
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from tests.conftest import kept_for_backward
 
 FEATURES, LENGTHS = 5, np.array([40, 31, 12, 38, 22, 7, 40, 40])
 CLASSES = 3
+PLAIN = {"precision": "float32", "loss_over": "window", "clip": None, "noise": 0.0}
 
 
 def data(loss: str) -> Frames:
@@ -32,7 +33,7 @@ def data(loss: str) -> Frames:
 def step(model: nn.Module, frames: Frames, loss: str) -> tuple[float, list[torch.Tensor]]:
     """Loss and gradient of one step with all windows; the weights stay as they are."""
     optimiser = torch.optim.SGD(model.parameters(), lr=0.0)
-    config = SimpleNamespace(loss=loss, precision="float32", batch_size=len(LENGTHS))
+    config = SimpleNamespace(loss=loss, batch_size=len(LENGTHS), **PLAIN)
     losses = train_epoch(model, optimiser, frames, frames.samples, config)
     return losses.item(), [weight.grad.clone() for weight in model.parameters()]
 
