@@ -273,6 +273,24 @@ def test_the_settings_of_2020_change_the_id_only_where_they_are_given(make_confi
         assert numbers_of(make_config("train", *words, word)) == plain | {name: value}
 
 
+@pytest.mark.parametrize("task", ["stress", "sent"])
+def test_experiments_of_2020_have_the_settings_of_its_code(make_config, task):
+    words = [f"task={task}", "features=[a,b,c]"]
+    config = make_config("train", "+experiment=muse2020/lstm_attention", *words)
+    classes = task == "sent"
+    got = config.batch_size, config.patience, config.loss_over, config.model["pool"]
+    assert got == ((20, 5, "window", True) if classes else (50, 10, "batch", False))
+    assert (config.lr, config.clip, config.noise, config.epochs) == (0.0001, 1.0, 0.1, 15)
+    config = make_config("train", "+experiment=muse2020/multimodal_transformer", *words)
+    got = config.lr, config.clip, config.batch_size, config.epochs, config.loss_over
+    assert got == (0.001, 0.8, 16, 20, "window")
+    model = build_model(config.model, {"a": 4, "b": 2, "c": 3}, 5)
+    assert len(model.memory) == 3 and config.model["layers"] == config.model["heads"] == 5
+    more = "batch_size=7", "lr=1"  # a word on the command line wins
+    config = make_config("train", "+experiment=muse2020/lstm_attention", *words, *more)
+    assert (config.batch_size, config.lr) == (7, 1)
+
+
 @pytest.mark.parametrize(
     ("task", "sets", "rates", "more"),
     [
