@@ -30,7 +30,8 @@ def test_every_task_goes_with_every_model(make_config, task, model):
     config = make_config("train", f"task={task}", "features=a", f"model={model}")
     assert config.task.name == task
     assert config.seeds == [101, 102, 103, 104, 105]
-    assert build_model(config.model, {"x": 8}, 5)  # which the heads of published attention divide
+    # two feature sets, which one model needs; the heads of published attention divide their width
+    assert build_model(config.model, {"x": 3, "y": 5}, 5)
     assert make_config("synth", f"task={task}").task == config.task
 
 
@@ -237,6 +238,9 @@ def test_dimensions_are_known_for_every_feature_set_of_a_package(make_config):
         ("missing=none", "missing=none: expected one of zero, error, drop"),
         ("ccc=n", "ccc=n: expected one of sample, biased"),
         ("hop=301", "hop=301 is longer than window=300"),
+        ("loss_over=all", "loss_over=all: expected one of window, batch"),
+        ("clip=0", "clip=0.0: expected more than 0"),
+        ("noise=-1", "noise=-1.0: expected 0 or more"),
         ("window=0", "window=0: expected 1 or more"),
         ("lr=0", "lr=0.0: expected more than 0 and at most 10"),
         ("lr_factor=1", "lr_factor=1.0: expected more than 0 and less than 1"),
@@ -255,6 +259,39 @@ def test_wrong_values_are_refused_before_anything_runs(make_config, override, me
             "train", "task=stress", *([] if "features" in override else ["features=a"]), override
         )
     assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(("task", "loss"), [("stress", "mse"), ("sent", "cross_entropy")])
+def test_only_a_ccc_is_taken_over_the_batch(make_config, task, loss):
+    with pytest.raises(MuseError, match=f"loss_over=batch with loss={loss}: only a CCC differs"):
+        make_config("train", f"task={task}", "features=a", f"loss={loss}", "loss_over=batch")
+
+
+def test_the_settings_of_2020_change_the_id_only_where_they_are_given(make_config):
+    words = ["task=stress", "features=a"]
+    plain = numbers_of(make_config("train", *words))
+    assert not plain.keys() & {"loss_over", "clip", "noise"}
+    for word, value in (("loss_over=batch", "batch"), ("clip=1", 1.0), ("noise=0.1", 0.1)):
+        name = word.split("=")[0]
+        assert numbers_of(make_config("train", *words, word)) == plain | {name: value}
+
+
+@pytest.mark.parametrize("task", ["stress", "sent"])
+def test_experiments_of_2020_have_the_settings_of_its_code(make_config, task):
+    words = [f"task={task}", "features=[a,b,c]"]
+    config = make_config("train", "+experiment=muse2020/lstm_attention", *words)
+    classes = task == "sent"
+    got = config.batch_size, config.patience, config.loss_over, config.model["pool"]
+    assert got == ((20, 5, "window", True) if classes else (50, 10, "batch", False))
+    assert (config.lr, config.clip, config.noise, config.epochs) == (0.0001, 1.0, 0.1, 15)
+    config = make_config("train", "+experiment=muse2020/multimodal_transformer", *words)
+    got = config.lr, config.clip, config.batch_size, config.epochs, config.loss_over
+    assert got == (0.001, 0.8, 16, 20, "window")
+    model = build_model(config.model, {"a": 4, "b": 2, "c": 3}, 5)
+    assert len(model.memory) == 3 and config.model["layers"] == config.model["heads"] == 5
+    more = "batch_size=7", "lr=1"  # a word on the command line wins
+    config = make_config("train", "+experiment=muse2020/lstm_attention", *words, *more)
+    assert (config.batch_size, config.lr) == (7, 1)
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,7 @@ from tests.conftest import kept_for_backward
 
 FEATURES, LENGTHS = 5, np.array([40, 31, 12, 38, 22, 7, 40, 40])
 CLASSES = 3
+PLAIN = {"precision": "float32", "loss_over": "window", "clip": None, "noise": 0.0}
 
 
 def data(loss: str) -> Frames:
@@ -39,7 +40,7 @@ def step(model: nn.Module, frames: Frames, loss: str) -> tuple[float, list[torch
     optimiser = torch.optim.SGD(model.parameters(), lr=0.0)
     head = "classes" if loss == "cross_entropy" else "regression"
     task = SimpleNamespace(head=head, metric=None, classes_of=lambda _: CLASSES)
-    config = SimpleNamespace(loss=loss, precision="float32", batch_size=len(LENGTHS), task=task)
+    config = SimpleNamespace(loss=loss, batch_size=len(LENGTHS), task=task, **PLAIN)
     losses = train_epoch(model, optimiser, frames, frames.samples, config)
     return losses.item(), [weight.grad.clone() for weight in model.parameters()]
 

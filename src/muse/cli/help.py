@@ -19,7 +19,7 @@ SECTIONS = {
     "what is trained": ("features", "target", "joint", "runs", "select", "beside",
                         "method", "out_of_fold"),
     "training": ("lr", "epochs", "batch_size", "seeds", "patience", "weight_decay", "loss",
-                 "lr_on", "lr_patience", "lr_factor", "lr_floor"),
+                 "loss_over", "clip", "noise", "lr_on", "lr_patience", "lr_factor", "lr_floor"),
     "data": ("data", "standardise", "standardise_over", "window", "hop", "missing", "align",
              "storage"),
     "difficulty indicators": ("difficulty",),
@@ -130,6 +130,9 @@ def shown(value) -> str:
         return value.rstrip("}").split(",", 1)[1].strip('"')
     if isinstance(value, str) and value.startswith("${published:"):
         return f"as published, else {value.rstrip('}').split(',', 1)[1]}"
+    if isinstance(value, str) and value.startswith("${per_segment:"):
+        yes, no = value.removeprefix("${per_segment:").rstrip("}").split(",")
+        return f"{yes} for classes of segments, else {no}"
     if isinstance(value, str) and value.startswith("${"):
         return f"that of the {value[2:].split('.')[0]}"
     return value.split("${")[0] if isinstance(value, str) else json.dumps(value)

@@ -49,8 +49,14 @@ def _published(name: str, default: object, *, _root_: DictConfig) -> object:
     return known.get(name, default)
 
 
+def _per_segment(yes: object, no: object, *, _root_: DictConfig) -> object:
+    """${per_segment:true,false}: the first for a task with classes, which segments have."""
+    return yes if OmegaConf.select(_root_, "task.classes") else no
+
+
 # at import, since the jobs of a sweep resolve their settings in processes of their own
-OmegaConf.register_new_resolver("published", _published, replace=True)
+for _name, _resolver in (("published", _published), ("per_segment", _per_segment)):
+    OmegaConf.register_new_resolver(_name, _resolver, replace=True)
 
 
 def load_config(command: str, overrides: list[str], folder: str = "."):

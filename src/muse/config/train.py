@@ -77,10 +77,18 @@ class TrainConfig(Settings):
     window: int = setting("Window length in frames, for training.", low=1)
     hop: int = setting("Frames from one window's start to the next.", low=1)
     loss: str = setting("Training loss.", choices=LOSSES)
+    loss_over: str = setting("A CCC for each window, averaged (window), or one over all frames of "
+                             "a training step (batch).", choices=("window", "batch"),
+                             implied="window")  # fmt: skip
     ccc: str = setting("Variance of the CCC score: sample (n - 1, 2021) or biased (n, 2023).",
                        choices=("sample", "biased"))  # fmt: skip
     lr: float = setting("Initial learning rate of Adam.", above=0, high=10)
     weight_decay: float = setting("L2 penalty of Adam.", low=0)
+    clip: float | None = setting("Largest norm of the gradient of all weights together, which is "
+                                 "scaled down to it; null: any.", above=0,
+                                 implied=None)  # fmt: skip
+    noise: float = setting("Standard deviation of Gaussian noise that training adds to the "
+                           "(standardised) features.", low=0, implied=0.0)  # fmt: skip
     batch_size: int = setting("Windows per training step.", low=1)
     epochs: int = setting("Epochs at most.", low=1)
     patience: int | None = setting("Epochs without a better devel score before training stops; "
@@ -152,6 +160,12 @@ class TrainConfig(Settings):
             raise MuseError("data.root=null: expected the folder of the packages.")
         if self.loss == "ccc" and self.window < 2:
             raise MuseError("window=1 with loss=ccc: a CCC needs two frames or more.")
+        if self.loss != "ccc" and self.loss_over == "batch":
+            raise MuseError(
+                f"loss_over=batch with loss={self.loss}: only a CCC differs between windows and "
+                "batch; this loss is a mean over all that is in the batch already. Give "
+                "loss_over=window."
+            )
         if self.hop > self.window:
             raise MuseError(
                 f"hop={self.hop} is longer than window={self.window}: the frames between two "

@@ -19,8 +19,21 @@ def check_sizes(least: int = 1, **sizes: int) -> None:
 
 def check_dropout(dropout: float) -> None:
     """Raise MuseError unless ``dropout`` is a probability below 1."""
-    if isinstance(dropout, bool) or not isinstance(dropout, int | float) or not 0 <= dropout < 1:
-        raise MuseError(f"model.dropout={dropout}: expected a probability from 0 to below 1.")
+    check_dropouts(dropout=dropout)
+
+
+def check_dropouts(**dropouts: float) -> None:
+    """Raise MuseError for a setting of the model that is no probability below 1."""
+    for name, value in dropouts.items():
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1:
+            raise MuseError(f"model.{name}={value}: expected a probability from 0 to below 1.")
+
+
+def check_switches(**switches: bool) -> None:
+    """Raise MuseError for a setting of the model that is neither true nor false."""
+    for name, value in switches.items():
+        if not isinstance(value, bool):
+            raise MuseError(f"model.{name}={value}: expected true or false.")
 
 
 def check_outputs(model: nn.Module, features: Tensor, lengths: Tensor, outputs: int) -> None:

@@ -108,15 +108,20 @@ class Bidirectional(nn.Module):
 
         With ``project`` (inputs, F), the weights of a layer in front, x is (T, B, F).
         """
-        steps = torch.arange(len(x), device=x.device)[:, None]
-        turned = lengths - 1 - steps  # (T, B)
-        turned = torch.where(turned >= 0, turned, steps)  # padding stays in place
+        turned = turned_order(len(x), lengths)
         for k, (ahead, back) in enumerate(zip(self.ahead, self.back, strict=True)):
             if k:
                 x, project = self.dropout(x), None
             reverse = recur(back, Turn.apply(x, turned), project)
             x = torch.cat([recur(ahead, x, project), Turn.apply(reverse, turned)], dim=2)
         return x
+
+
+def turned_order(frames: int, lengths: Tensor) -> Tensor:
+    """The frames of each recording from its last to its first, (frames, B), for `Turn`."""
+    steps = torch.arange(frames, device=lengths.device)[:, None]
+    turned = lengths - 1 - steps
+    return torch.where(turned >= 0, turned, steps)  # padding stays in place
 
 
 def recur(cell: nn.RNNBase, x: Tensor, project: Tensor | None = None) -> Tensor:

@@ -154,6 +154,9 @@ def _training_of(config: TrainConfig, settings: AutoencoderConfig) -> TrainConfi
         lr_factor=LR_FACTOR,
         lr_floor=LR_FLOOR,
         lr_on="devel",
+        loss_over="window",
+        clip=None,
+        noise=0.0,
         weight_decay=0.0,
     )
 

@@ -21,8 +21,9 @@ from muse.errors import MuseError
 from muse.models import build_model, is_of_muse
 from muse.models.checks import check_outputs
 from muse.training.checkpoint import Checkpoint, TrainState
+from muse.training.gradient import Outputs, joint_gradient, summed_gradient, with_noise
 from muse.training.losses import loss_function, loss_weight
-from muse.training.memory import frame_bytes, step_parts
+from muse.training.memory import frame_bytes, step_parts, within_step
 
 CELLS_AT_ONCE = 2**25  # values (frames x features) that are predicted at once
 TRIED_FRAMES = 64  # on which the model of a user is tried out
@@ -174,22 +175,28 @@ def train_epoch(
     device = train.features.device.type
     each = frame_bytes(model, train.features.shape[1])
     rounded = torch.autocast(device, torch.bfloat16, enabled=config.precision == "bf16")
+
+    def forward(part: np.ndarray) -> Outputs:
+        features, gold, lengths = collate(train, part)  # (B, T, F), (B, T, K), (B,)
+        if config.noise:
+            features = with_noise(features, lengths, config.noise)
+        with rounded:
+            output = model(features, lengths)  # (B, T, O)
+        return output.to(gold.dtype), gold, lengths
+
     losses = []
     for step in range(0, len(windows), config.batch_size):
         batch = windows[step : step + config.batch_size]
-        whole = loss_weight(config.loss, batch[:, 1])
         optimiser.zero_grad()
-        losses.append(torch.zeros((), device=train.features.device))
         groups = group_by_length(batch) if device == "cpu" else []
-        for part in [part for group in groups for part in step_parts(group, each)] or [batch]:
-            features, gold, lengths = collate(train, part)  # (B, T, F), (B, T, K), (B,)
-            share = loss_weight(config.loss, part[:, 1]) / whole
-            with rounded:
-                output = model(features, lengths)  # (B, T, O)
-            loss = loss_of(output.to(gold.dtype), gold, lengths) * share
-            loss.backward()
-            losses[-1] += loss.detach()
-            del features, gold, output, loss  # before the next part needs the memory
+        parts = [part for group in groups for part in step_parts(group, each)] or [batch]
+        if config.loss_over == "batch":
+            losses.append(joint_gradient(forward, loss_of, parts, within_step(parts, each)))
+        else:
+            weights = [loss_weight(config.loss, part[:, 1]) for part in parts]
+            losses.append(summed_gradient(forward, loss_of, parts, weights))
+        if config.clip is not None:
+            nn.utils.clip_grad_norm_(model.parameters(), config.clip)
         optimiser.step()
     return torch.stack(losses).cpu()
 

@@ -49,6 +49,11 @@ def step_parts(windows: np.ndarray, each: int) -> list[np.ndarray]:
     return np.array_split(windows, max(1, min(count, len(windows))))
 
 
+def within_step(parts: list[np.ndarray], each: int) -> bool:
+    """Whether all parts of a training step may keep what the backward pass needs at once."""
+    return sum(len(part) * int(part[:, 1].max()) for part in parts) * each <= STEP_BYTES
+
+
 def expected_memory(
     model: nn.Module, frames: dict[str, Frames], window: int, batch_size: int, copied: bool
 ) -> int:

@@ -1,0 +1,79 @@
+"""The gradient of a batch whose windows go through the model part by part.
+
+Shapes: B windows, T frames, F features, K targets, O outputs.
+"""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.checkpoint import checkpoint
+
+Outputs = tuple[Tensor, Tensor, Tensor]  # output (B, T, O), gold (B, T, K), lengths (B,)
+Forward = Callable[[np.ndarray], Outputs]  # of windows: (B, 2) start and length in frames
+
+
+def summed_gradient(
+    forward: Forward,
+    loss_of: Callable[[Tensor, Tensor, Tensor], Tensor],
+    parts: Sequence[np.ndarray],
+    weights: Sequence[int],
+) -> Tensor:
+    """Add the gradient of the mean of the parts' losses to that of the model; returns the loss.
+
+    Args:
+        forward: gives output, gold standard and lengths of a part.
+        loss_of: their loss.
+        weights: what each part counts.
+    """
+    total = torch.zeros(())
+    for part, weight in zip(parts, weights, strict=True):
+        loss = loss_of(*forward(part)) * (weight / sum(weights))
+        loss.backward()
+        total = total.to(loss.device) + loss.detach()
+        del loss  # before the next part needs the memory
+    return total
+
+
+def joint_gradient(
+    forward: Forward,
+    loss_of: Callable[[Tensor, Tensor, Tensor], Tensor],
+    parts: Sequence[np.ndarray],
+    keep: bool,
+) -> Tensor:
+    """Add the gradient of one loss over all frames of the parts to that of the model; returns it.
+
+    Such a loss, as the CCC, is no sum over the parts: all outputs must be there before any has a
+    gradient.
+
+    Args:
+        forward, loss_of: see `summed_gradient`. The frames are one window end to end for the loss.
+        keep: whether the parts keep all that the backward pass needs at once. Else each goes
+            through the model again there, with the same random numbers (`torch.utils.checkpoint`).
+    """
+    results = [
+        forward(part) if keep else checkpoint(forward, part, use_reentrant=False) for part in parts
+    ]
+    output, gold = (
+        torch.cat([frames_of(result[k], result[2]) for result in results])[None] for k in (0, 1)
+    )  # (1, frames, O), (1, frames, K)
+    loss = loss_of(output, gold, torch.tensor([output.shape[1]], device=output.device))
+    loss.backward()
+    return loss.detach()
+
+
+def frames_of(x: Tensor, lengths: Tensor) -> Tensor:
+    """The frames of padded windows, end to end: (B, T, O) -> (frames, O)."""
+    return x[torch.arange(x.shape[1], device=x.device) < lengths[:, None]]
+
+
+def with_noise(features: Tensor, lengths: Tensor, deviation: float) -> Tensor:
+    """Features (B, T, F) with Gaussian noise from PyTorch's generator; the padding stays as it is.
+
+    Args:
+        deviation: standard deviation of the noise.
+    """
+    there = torch.arange(features.shape[1], device=features.device) < lengths[:, None]  # (B, T)
+    noise = torch.randn_like(features).mul_(deviation).mul_(there[..., None])
+    return noise.add_(features)
