@@ -18,6 +18,7 @@ import muse.commands.runs
 import muse.commands.summary
 import muse.commands.table
 import muse.commands.train
+from muse.config.compose import load_config
 from muse.errors import MuseError
 from muse.runs.read import read_run
 from tests.conftest import stress_package, write
@@ -27,6 +28,19 @@ SETTINGS = ["task=stress", "features=[a,b]", "standardise=true", "window=8", "ho
             "seeds=3", "lr=0.01", "lr_patience=0", "batch_size=4", "bootstrap=20",
             "tensorboard=false", "model.hidden=6", "model.layers=2",
             "model.dropout=0.4"]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory) -> tuple[Path, Path, Path]:
+    """A root with a package, a finished run, and the same retrained; to be left as they are."""
+    root = tmp_path_factory.mktemp("finished")
+    stress_package(root)
+    where = [f"data.cache={root / 'cache'}", "workers=1"]
+    words = [*SETTINGS, "crossfit=2", f"data.root={root}", *where]
+    muse.commands.train.run(load_config("train", words, str(root / "run")))
+    words = [f"retrain={root / 'run'}", *where]
+    muse.commands.retrain.run(load_config("retrain", words, str(root / "again")))
+    return root, root / "run", root / "again"
 
 
 @pytest.fixture
@@ -90,11 +104,8 @@ def test_it_is_a_plain_training_on_train_and_devel(train, retrain, tmp_path):
         assert mine[target]["train"] == part["train"] and mine[target]["test"] == part["test"]
 
 
-@pytest.mark.usefixtures("no_pictures")
-def test_epochs_learning_rates_and_seed_are_those_of_the_run(train, retrain, tmp_path):
-    stress_package(tmp_path)
-    run = train("crossfit=2")
-    again = retrain(run)
+def test_epochs_learning_rates_and_seed_are_those_of_the_run(finished):
+    _, run, again = finished
     before, after = result_of(run), result_of(again)
     rates = {(r["target"], r["seed"], r["epoch"]): r["lr"]
              for r in records_of(run) if "fold" not in r}  # fmt: skip
@@ -126,14 +137,10 @@ def test_several_epochs_are_those_of_a_plain_training(train, retrain, tmp_path):
 
 
 def test_there_is_no_devel_score_and_everything_says_so(
-    train, retrain, make_config, tmp_path, capsys, caplog, monkeypatch
+    finished, make_config, tmp_path, capsys, caplog
 ):
-    monkeypatch.chdir(tmp_path)
-    stress_package(tmp_path)
-    run = train()
-    with caplog.at_level(logging.INFO):
-        again = retrain(run)
-    assert "retrained on train and devel: no devel score" in caplog.text
+    root, run, again = finished
+    assert "retrained on train and devel: no devel score" in (again / "train.log").read_text()
     result = read_run(str(again)).result
     assert result["retrained"] == {"run": str(run), "run_id": result_of(run)["run_id"]}
     assert result["run_id"] != result_of(run)["run_id"]
@@ -145,14 +152,14 @@ def test_there_is_no_devel_score_and_everything_says_so(
     folders = {p.relative_to(again).parts[2] for p in (again / "predictions").rglob("*.csv")}
     assert folders == {"train", "test"} and (again / "plots/curves.png").is_file()
 
-    muse.commands.runs.run(make_config("runs", f"root={tmp_path}"))
+    muse.commands.runs.run(make_config("runs", f"root={root}"))
     lines = capsys.readouterr().out.splitlines()
     assert ["retrained" in line for line in lines if line.endswith(again.name)] == [True]
-    muse.commands.summary.run(make_config("summary", f"sweep={tmp_path}"))
+    muse.commands.summary.run(make_config("summary", f"sweep={root}"))
     out = capsys.readouterr().out
     assert f"retrained on train and devel, no devel score: {again}" in out
-    assert f"{again}" not in (tmp_path / "leaderboard.csv").read_text()
-    words = ["tasks=[stress]", f"root={tmp_path}", "features=[a+b]", "fusions=[]"]
+    assert f"{again}" not in (root / "leaderboard.csv").read_text()
+    words = ["tasks=[stress]", f"root={root}", "features=[a+b]", "fusions=[]"]
     muse.commands.table.run(make_config("table", *words))
     assert str(again) not in capsys.readouterr().out
     muse.commands.evaluate.run(make_config("evaluate", f"run={again}"))
@@ -163,15 +170,14 @@ def test_there_is_no_devel_score_and_everything_says_so(
     muse.commands.predict.run(make_config("predict", f"run={again}", f"out={tmp_path / 'out'}"))
     for path in (again / "predictions").rglob("test/*.csv"):
         assert (tmp_path / "out" / path.relative_to(again)).read_text() == path.read_text()
-    other = train("features=b")
+    words = ["task=stress", "target=valence", f"data.root={root}"]
     with pytest.raises(MuseError, match=f"there is no devel left.*made from: {run}"):
-        words = ["task=stress", "target=valence", f"runs=[{again},{other}]"]
-        muse.commands.fuse.run(make_config("fuse", *words, f"data.root={tmp_path}"))
-    with pytest.raises(MuseError, match="no finished run of c"):
-        words = ["task=stress", "target=valence", "select.features=[b,c]"]
-        muse.commands.fuse.run(
-            make_config("fuse", *words, f"select.root={tmp_path}", f"data.root={tmp_path}")
-        )
+        muse.commands.fuse.run(make_config("fuse", *words, f"runs=[{again},{run}]"))
+    shutil.copytree(again, tmp_path / "runs" / "again")
+    words += ["+feature_sets.both={modality:audio,members:[a,b]}", "select.features=[both,c]"]
+    words += [f"select.root={tmp_path / 'runs'}"]
+    with pytest.raises(MuseError, match="no finished run of both"):
+        muse.commands.fuse.run(make_config("fuse", *words))
 
 
 @pytest.mark.usefixtures("no_pictures")
@@ -194,19 +200,16 @@ def test_test_teaches_nothing(train, retrain, tmp_path):
 
 
 @pytest.mark.usefixtures("no_pictures")
-def test_an_interrupted_one_ends_in_the_same_numbers(
-    train, retrain, make_config, tmp_path, monkeypatch
-):
-    stress_package(tmp_path)
-    run = train()
-    whole = retrain(run)
-    config = make_config("retrain", f"retrain={run}")
+def test_an_interrupted_one_ends_in_the_same_numbers(finished, make_config, tmp_path, monkeypatch):
+    _, run, whole = finished
+    shutil.copytree(run, tmp_path / "copy")
+    config = make_config("retrain", f"retrain={tmp_path / 'copy'}", "workers=1")
     with monkeypatch.context() as patch:
         kill_at(patch, "Adam.step", 9)
         with pytest.raises(Killed):
             muse.commands.retrain.run(config)
     folder = Path(config.job.folder)
-    shutil.move(run, tmp_path / "gone")  # all that is needed is in the folder of the new run
+    shutil.rmtree(tmp_path / "copy")  # all that is needed is in the folder of the new run
     muse.commands.resume.run(make_config("resume", f"resume={folder}"))
     for path in (whole / "weights").iterdir():
         assert path.read_bytes() == (folder / "weights" / path.name).read_bytes()
@@ -235,16 +238,16 @@ def test_a_late_fusion_is_retrained_on_the_predictions_of_its_members(
 
 
 @pytest.mark.usefixtures("no_pictures")
-def test_what_cannot_be_retrained_is_refused(train, retrain, tmp_path):
-    stress_package(tmp_path)
-    run = train("target=valence", "seeds=1", "epochs=2")
-    again = retrain(run)
+def test_what_cannot_be_retrained_is_refused(finished, train, retrain, tmp_path):
+    _, run, again = finished
     with pytest.raises(MuseError, match=f"was retrained already. Retrain {run} instead"):
         retrain(again)
     with pytest.raises(MuseError, match=r"epochs were chosen on train \(best_on\)"):
+        stress_package(tmp_path)
         retrain(train("target=valence", "seeds=1", "epochs=1", "best_on=train"))
     with pytest.raises(MuseError, match=r"not the data of .* on whose devel"):
         retrain(run, f"data.root={joined_package(tmp_path / 'joined')}")
+    run = shutil.copytree(run, tmp_path / "copy")
     metrics = run / "metrics.jsonl"
     for text in ("", "{", "[1]", metrics.read_text().replace('"lr"', '"rate"')):
         metrics.write_text(text)
