@@ -13,10 +13,9 @@ import csv
 import shutil
 from pathlib import Path
 
-from muse.classes.package import check_free, new_package
 from muse.data.layout import ids_in, read_partitions
 from muse.errors import MuseError
-from muse.files import write_text
+from muse.files import check_free, new_folder, write_text
 
 
 def split_package(source: Path, out: Path) -> tuple[int, int]:
@@ -29,7 +28,7 @@ def split_package(source: Path, out: Path) -> tuple[int, int]:
     partition_of = {id_: p for p, ids in read_partitions(source).items() for id_ in ids}
     segments: dict[str, list[str]] = {}  # recording -> segment_id of its segments
     left_out = 0
-    with new_package(out) as draft:
+    with new_folder(out) as draft:
         for home in sorted([*source.glob("feature_segments/*"), *source.glob("label_segments/*")]):
             for id_ in [id_ for id_ in ids_in(home) if id_ in partition_of]:
                 parts, outside = split_file(home / f"{id_}.csv")

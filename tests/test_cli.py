@@ -123,7 +123,10 @@ def test_help_has_choices_and_the_configs_of_the_user(tmp_path):
     (tmp_path / "model").mkdir()
     (tmp_path / "model/mine.yaml").write_text("_target_: mine.Model\nwidth: 3\n")
     text = help_text("train", ["--config-dir", str(tmp_path), "model=mine"])
-    assert "lstm, plain, mine" in text and "settings of the model (model=mine)" in text
+    assert (
+        "multimodal_transformer, plain, mine" in text
+        and "settings of the model (model=mine)" in text
+    )
     assert "model.width = 3" in text
     assert "Training loss. One of ccc, mse, l1, cross_entropy. (that of the task)" in text
     assert "lr                   Initial learning rate of Adam. (as published, else 0.002)" in text

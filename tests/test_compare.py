@@ -79,6 +79,11 @@ def make_run(make_config, tmp_path, monkeypatch):
                 ],
                 "over_seeds": {"devel": {"mean": float(np.mean(seeds)), "deviation": None}},
             }
+            if "folds" in more:
+                row = {"fold": 1, "seed": 101, "epoch": 1, "recordings": [*devel, *TEST],
+                       "groups": [], "score": 0.5, "weights": parts[target]["weights"]}  # fmt: skip
+                over = {"mean": 0.5, "deviation": None}
+                parts[target] |= {"folds": [row], "pooled": {"ccc": 0.5}, "over_folds": over}
         result = {
             **{"run_id": name, "task": "stress", "metric": "ccc", "synthetic": False},
             **{"features": [features], "model": config.model, "debug": False},

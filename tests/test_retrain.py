@@ -1,7 +1,6 @@
 """A finished run trained again on train and devel, for the epochs that were best on devel."""
 
 import json
-import logging
 import shutil
 from pathlib import Path
 

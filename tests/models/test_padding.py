@@ -19,7 +19,7 @@ def test_alone_or_padded_is_the_same(make_config, model, deep):
         settings |= {key: value for key, value in MORE.items() if key in settings}
     dim = 10 if settings.get("pad") else 8
     torch.manual_seed(1)
-    net = build_model(settings, {"x": dim}, 2).double().eval()
+    net = build_model(settings, {"x": 4, "y": dim - 4}, 2).double().eval()
     x = padded_batch(dim)
     together = net(x, LENGTHS)
     assert together.shape == (4, 9, 2)

@@ -17,12 +17,14 @@ from muse.training.memory import frame_bytes
 from tests.training.test_loop import config, frames, numbers, run  # noqa: F401
 from tests.training.test_memory import FEATURES, LENGTHS, PLAIN, data
 
-BATCH = PLAIN | {"loss": "ccc", "loss_over": "batch", "batch_size": len(LENGTHS)}
+TASK = SimpleNamespace(head="regression", metric="ccc")
+BATCH = PLAIN | {"task": TASK, "loss": "ccc", "loss_over": "batch", "batch_size": len(LENGTHS)}
 
 
 def two_targets() -> Frames:
     whole = data("ccc")
-    return replace(whole, labels=torch.cat([whole.labels, whole.labels.roll(3, 0) * 2 + 1], 1))
+    labels = torch.cat([whole.labels, whole.labels.roll(3, 0) * 2 + 1], 1)
+    return replace(whole, labels=labels, targets=["arousal", "valence"])
 
 
 def step(model, given: Frames, settings: dict) -> tuple[float, list[torch.Tensor]]:

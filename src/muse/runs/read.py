@@ -271,11 +271,11 @@ def weights_of(target: dict) -> list[str]:
 def _has_seeds(target: dict) -> bool:
     """Whether the part of a target has what devel has chosen, and its spread over seeds.
 
-    A retrained run has neither: its devel is null.
+    A retrained run has neither: its devel is null, as is that of predictions that are not finite.
     """
     over, devel = target["over_seeds"]["devel"], target["devel"]
     chosen = all(isinstance(target[key], int) for key in SEED_KEYS) and "folds" not in target
-    return chosen and (over is None if devel is None else _is_spread(over))
+    return chosen and (devel is over is None or _is_spread(over))
 
 
 def _has_folds(target: dict) -> bool:
