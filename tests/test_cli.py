@@ -237,6 +237,25 @@ def fails(monkeypatch, tmp_path, capsys):
     [
         (["features=a"], "no value for task; give task=NAME, one of physio, sent, stress"),
         (["features=a", "tsk=sent"], "give task=NAME instead of tsk, one of"),
+        (
+            ["task=stress", "features", "=", "a"],
+            "without spaces. Type: muse train task=stress feat",
+        ),
+        (
+            ["task=stress", "features=", "a"],
+            "without spaces. Type: muse train task=stress features=a",
+        ),
+        (
+            ["task=stress", "features", "=a"],
+            "without spaces. Type: muse train task=stress features=a",
+        ),
+        (["task=stress", "features=[a", "b]"], "'b]': expected key=value. In a shell a list"),
+        (["stress", "egemaps"], "'egemaps': expected key=value."),
+        (
+            ["task=stress", "features=a,b"],
+            "several values; a list is 'features=[a,b]'; a sweep over",
+        ),
+        (["task=stress", "features=a", "lr=0,05"], "a number has a point, lr=0.05; a sweep over"),
         (["task=stress", "experiment=muse2021/stress"], "with a plus: +experiment=muse2021"),
         (["task=stress"], "no value for features. For example: muse train task=stress"),
         (

@@ -18,7 +18,13 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from muse import terminal
-from muse.cli.arguments import check_choices, for_hydra, settings_of, without_dashes
+from muse.cli.arguments import (
+    check_choices,
+    for_hydra,
+    settings_of,
+    without_dashes,
+    without_spaces,
+)
 from muse.cli.help import help_text
 from muse.config.commands import COMMANDS
 from muse.config.compose import command_line, explain_error, register_resolvers, to_dataclass
@@ -37,9 +43,10 @@ def run(command: str) -> None:
     if {"-h", "--help"} & set(words):
         print(help_text(command, words))
         return
-    mended = without_dashes(command, words)
-    if mended:
-        sys.exit(f"muse {command}: settings are key=value, without dashes. Type: {mended}")
+    for what, mend in (("spaces", without_spaces), ("dashes", without_dashes)):
+        mended = mend(command, words)
+        if mended:
+            sys.exit(f"muse {command}: settings are key=value, without {what}. Type: {mended}")
     if command == "train":  # the settings of these are in the folder of a run
         others = (other for other in ("resume", "retrain") for word in words
                   if word.startswith(f"{other}="))  # fmt: skip

@@ -27,6 +27,7 @@ def for_hydra(command: str, words: list[str]) -> list[str]:
     if set(MULTIRUN) & set(words) and any(word.startswith("learning_curve=") for word in words):
         raise MuseError("learning_curve is a sweep of its own: leave -m out.")
     words = collect_bare_words(command, expand_bare_word(command, words))
+    _check_bare_words(words)
     words = quote_texts(command, own_model(words))
     if command in SWEPT and not any(word.startswith(LAUNCHER) for word in words):
         words = [*words, "hydra.launcher.n_jobs='${cores:${workers}}'"]  # of the default launcher
@@ -85,6 +86,29 @@ def without_dashes(command: str, words: list[str]) -> str | None:
         else:
             mended.append(f"{name}=true")
     return None if mended == words else f"muse {command} {shlex.join(mended)}"
+
+
+def without_spaces(command: str, words: list[str]) -> str | None:
+    """The command line with `key = value` as one word; None if there is none."""
+    mended: list[str] = []
+    for word in words:
+        before = mended[-1] if mended else ""
+        if before and ((word[0:1] == "=" and "=" not in before)
+                       or (before[-1] == "=" and "=" not in word)):  # fmt: skip
+            mended[-1] += word
+        else:
+            mended.append(word)
+    return None if mended == words else f"muse {command} {shlex.join(mended)}"
+
+
+def _check_bare_words(words: list[str]) -> None:
+    """Raise MuseError for what is neither a setting nor an option, such as half a list."""
+    for before, word in zip(["", *words], words, strict=False):
+        if "=" not in word and word[:1] not in ("-", "~") and before[:1] != "-":
+            raise MuseError(
+                f"{word!r}: expected key=value. In a shell a list, and all that has a space in it, "
+                "needs quotes: 'features=[egemaps,vggface]'."
+            )
 
 
 def expand_bare_word(command: str, words: list[str]) -> list[str]:

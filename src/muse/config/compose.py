@@ -184,6 +184,9 @@ def explain_error(command: str, error: Exception, words: Sequence[str] = ()) -> 
         group, _, name = str(error.missing_cfg_file).rpartition("/")
         known = ", ".join(error.options)
         return f"{group}={name}: expected one of {known}.{did_you_mean(name, error.options)}"
+    several = re.match(r"Ambiguous value for argument '([^=]+)=(.*)'\n", str(error))
+    if several:
+        return _several(command, *several.groups())
     if isinstance(error, OverrideParseException):
         return f"{error}\nIn a shell a list needs quotes: 'features=[egemaps,vggface]'. {example}"
     unknown = re.match(r"Could not override '(\w+)'", str(error))
@@ -205,6 +208,16 @@ def explain_error(command: str, error: Exception, words: Sequence[str] = ()) -> 
     if "not in" not in str(cause):
         return f"{key}: {str(cause).splitlines()[0]}"
     return _unknown(command, key, words, folders)
+
+
+def _several(command: str, key: str, value: str) -> str:
+    """What to give instead of key=a,b, which is neither a list nor a sweep."""
+    ways = [f"a list is '{key}=[{value}]'"]
+    if re.fullmatch(r"\d+,\d+", value):
+        ways.append(f"a number has a point, {key}={value.replace(',', '.')}")
+    if command in SWEPT:
+        ways.append(f"a sweep over these is muse {command} -m ... {key}={value}")
+    return f"{key}={value}: several values; {'; '.join(ways)}."
 
 
 def _unknown(command: str, key: str, words: Sequence[str], folders: list[Path]) -> str:

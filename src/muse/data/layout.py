@@ -17,6 +17,8 @@ def find_package(task: TaskConfig, root: str) -> Path:
     folder = path_of(root) / task.folder
     if folder.is_dir():
         return folder
+    if path_of(root).is_file():
+        raise MuseError(f"data.root={root}: a file; expected the folder of the packages.")
     above = ""
     if Path(root).name == task.folder:
         above = f"\nGive the folder above it: data.root={Path(root).parent}"
