@@ -6,7 +6,6 @@ import json
 import re
 import shlex
 from collections.abc import Iterator
-from dataclasses import fields
 from itertools import product
 from pathlib import Path
 
@@ -18,10 +17,8 @@ from matplotlib.figure import Figure
 import muse.commands.table
 import muse.commands.train
 import muse.sweep.jobs
-from muse.config.commands import SCHEMAS
 from muse.config.compose import load_config
 from muse.config.shipped import config_folder
-from muse.config.train import FuseConfig
 from muse.errors import MuseError
 from muse.models import build_model
 from muse.sweep.jobs import expand
@@ -67,15 +64,7 @@ class Experiment:
             self.axes[config.task.name] = {key: list(values) for key, values in axes.items()}
 
 
-NEEDS_DIFFICULTY = pytest.mark.xfail(
-    "beside" not in (field.name for field in fields(FuseConfig)),
-    reason="needs the difficulty indicators",
-    raises=MuseError,
-    strict=True,
-)
-
-
-@pytest.mark.parametrize("name", ["cai2021", pytest.param("hamieh2021", marks=NEEDS_DIFFICULTY)])
+@pytest.mark.parametrize("name", ["cai2021", "hamieh2021"])
 def test_the_experiment_of_every_published_row_composes_and_builds(make_config, name):
     experiments: dict[str, Experiment] = {}
     built = set()
@@ -228,7 +217,7 @@ def test_settings_that_no_row_could_show_are_refused(package, table):
         ("cai2021", "[2,4,6]"),
         ("cai2021", "[3,5]"),
         ("hamieh2021", "[1,2,3,4]"),
-        pytest.param("hamieh2021", "[5,6,7,8,9]", marks=NEEDS_DIFFICULTY),
+        ("hamieh2021", "[5,6,7,8,9]"),
     ],
 )
 def test_every_published_row_is_trained(package, table, name, tables, monkeypatch):
@@ -236,8 +225,7 @@ def test_every_published_row_is_trained(package, table, name, tables, monkeypatc
     monkeypatch.setattr(Figure, "savefig", lambda *_, **__: None)  # pictures take most of the time
     words = [f"table={name}", f"tables={tables}", "format=csv", "train=missing",
              f"settings={SINGLE}", f"fusion_settings={{{TINY}}}"]  # fmt: skip
-    if "difficulty" in SCHEMAS:
-        words[-2] = words[-2].replace("epochs:1", "epochs:1,difficulty.epochs:1")
+    words[-2] = words[-2].replace("epochs:1", "epochs:1,difficulty.epochs:1")
     rows = cells(table(*words))
     assert [r for r in rows if not r["muse"]] == [r for r in rows if r["system"] == BASELINE]
     before = {p: p.stat().st_mtime_ns for p in package.glob("outputs/**/result.json")}
