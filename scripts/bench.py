@@ -412,6 +412,74 @@ def peak_memory(quick: bool) -> None:
         report("memory", case, peak, "MiB", expected=expected)
 
 
+SETS = {"a": 88, "b": 300, "c": 35}
+
+
+class BareLSTMAttention(nn.Module):
+    """The parts of `muse.models.lstm_attention` as PyTorch has them, without masks."""
+
+    def __init__(self):
+        super().__init__()
+        width = sum(SETS.values())
+        self.lstms = nn.ModuleList(nn.LSTM(width, 40, bidirectional=True) for _ in range(2))
+        self.output = nn.Linear(80, 1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        q, k = (lstm(x)[0].unflatten(2, (2, 40)).sum(2).transpose(0, 1) for lstm in self.lstms)
+        return self.output(torch.cat([q, (q @ k.mT).softmax(2) @ k], 2))
+
+
+class BareTransformer(nn.Module):
+    """The parts of `muse.models.multimodal_transformer` as encoder layers, without positions."""
+
+    def __init__(self):
+        super().__init__()
+        self.project = nn.ModuleList(nn.Conv1d(n, 30, 1, bias=False) for n in SETS.values())
+
+        def layers(size: int) -> nn.Module:
+            layer = nn.TransformerEncoderLayer(size, 5, 4 * size, batch_first=True, norm_first=True)
+            return nn.TransformerEncoder(layer, 5, enable_nested_tensor=False)
+
+        self.crossmodal = nn.ModuleList(layers(30) for _ in range(6))
+        self.memory = nn.ModuleList(layers(60) for _ in range(3))
+        self.block = nn.Sequential(nn.Linear(180, 180), nn.ReLU(), nn.Linear(180, 180))
+        self.output = nn.Linear(180, 1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        mask = nn.Transformer.generate_square_subsequent_mask(len(x))
+        parts = [net(part.permute(1, 2, 0)).mT for net, part in
+                 zip(self.project, x.split(list(SETS.values()), 2), strict=True)]  # fmt: skip
+        heard = [net(parts[k // 2], mask) for k, net in enumerate(self.crossmodal)]
+        both = [net(torch.cat(heard[2 * k : 2 * k + 2], 2), mask)
+                for k, net in enumerate(self.memory)]  # fmt: skip
+        whole = torch.cat(both, 2)
+        return self.output(whole + self.block(whole))
+
+
+def models_of_2020(quick: bool) -> None:
+    """Training steps of the models of MuSe 2020 against a bare pass of their parts."""
+    cases = {"lstm_attention": (BareLSTMAttention, 50, 50),
+             "multimodal_transformer": (BareTransformer, 16, 50)}  # fmt: skip
+    for name, (bare_class, count, length) in cases.items():
+        spans = np.stack([np.arange(count) * length, np.full(count, length)], axis=1)
+        total = count * length
+        features, labels = torch.randn(total + 1, sum(SETS.values())), torch.randn(total + 1, 1)
+        frames = Frames(features, labels, spans, [], SETS)
+        words = "task=stress", f"features=[{','.join(SETS)}]", f"model={name}"
+        config = load_config("train", [*words, f"batch_size={count}"])
+        network, bare = new_model(config, frames), bare_class()
+        optimiser = torch.optim.Adam(network.parameters())
+        batch = collate(frames, spans)[0].transpose(0, 1)
+
+        def bare_pass(bare=bare, batch=batch) -> None:
+            bare.zero_grad()
+            bare(batch).sum().backward()
+
+        step = partial(train_epoch, network, optimiser, frames, spans, config)
+        own, other = in_turns(2 if quick else 6, step, bare_pass)
+        report("step", f"{name}, {count} windows of {length}", own / other, seconds=own)
+
+
 def startup(make_words: list[str], quick: bool, out: Path) -> None:
     """From the command to the first batch of a cached package, against `import torch`."""
     script = (
@@ -504,6 +572,7 @@ def main() -> None:
         against_reference(make, job, windows, given.quick)
         start(make, package.folder, package.features)
         loading(given.quick, temporary)
+        models_of_2020(given.quick)
         peak_memory(given.quick)
         startup(words, given.quick, temporary)
         growth(make, rate, given.quick)

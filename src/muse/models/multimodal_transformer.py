@@ -14,7 +14,6 @@ from muse.errors import MuseError
 from muse.models.attention import sinusoids
 from muse.models.blockwise import attend
 from muse.models.checks import check_dropouts, check_sizes, check_switches
-from muse.models.products import in_parts
 
 LEAST_MEMORY = 3  # layers of the self-attention behind the crossmodal one, as in the original code
 
@@ -127,7 +126,7 @@ class MultimodalTransformer(nn.Module):
             joined = torch.cat(heard, dim=2)  # (B, T, (M - 1) * D)
             memories.append(memory(joined, None, lengths))
         whole = torch.cat(memories, dim=2)  # (B, T, M * (M - 1) * D)
-        return self.output(whole + in_parts(self.block, whole))
+        return self.output(whole + self.block(whole))
 
 
 class Transformer(nn.Module):
@@ -191,7 +190,7 @@ class Layer(nn.Module):
         dropout = self.attention_dropout if self.training else 0.0
         attended = attend(q, k, v, lengths, self.causal, dropout)  # (B, heads, T, D / heads)
         x = x + self.dropout(self.out(attended.transpose(1, 2).flatten(2)))
-        return x + self.dropout(in_parts(self.feedforward, x))
+        return x + self.dropout(self.feedforward(x))
 
 
 def _starts(input_sets: dict[str, int]) -> list[int]:
