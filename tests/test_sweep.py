@@ -257,19 +257,19 @@ def test_a_sweep_killed_in_the_middle_is_continued_by_the_same_command(tmp_path)
     words = ["train", "-m", *SMALL, "epochs=30", "patience=30", "lr=0.01,0.02,0.03,0.04",
              "features=a,c"]  # fmt: skip
     process = muse_command(tmp_path, *words)
-    deadline = time.time() + 60
+    deadline = time.time() + 300
     while not list(tmp_path.glob("outputs/sweep/*/*/result.json")):
         assert process.poll() is None and time.time() < deadline
         time.sleep(0.05)
     (worker, *_) = children(process.pid)
     os.kill(worker, signal.SIGKILL)
-    _, err = process.communicate(timeout=60)
+    _, err = process.communicate(timeout=300)
     assert process.returncode == 1 and "a job was killed from outside" in err
     results = tmp_path.glob("outputs/sweep/*/*/result.json")
     done = {path: path.stat().st_mtime_ns for path in results}
     assert 0 < len(done) < 4
     process = muse_command(tmp_path, *words)
-    out, err = process.communicate(timeout=120)
+    out, err = process.communicate(timeout=300)
     assert process.returncode == 1 and "4 of the jobs" in err  # those of the feature set c
     assert "CCC, 4 jobs" in out and out.count("no feature set 'c'") == 4
     assert all(path.stat().st_mtime_ns == before for path, before in done.items())
@@ -283,14 +283,14 @@ def test_an_interrupted_sweep_ends_with_one_line(tmp_path):
     words = ["train", "-m", *SMALL, "epochs=9999", "patience=9999", "lr=0.01,0.02", "workers=2",
              "tensorboard=false"]  # fmt: skip
     process = muse_command(tmp_path, *words, start_new_session=True)
-    deadline = time.time() + 120
+    deadline = time.time() + 300
     while len(list(tmp_path.glob("outputs/sweep/*/*/checkpoints/*/*.safetensors"))) < 2:
         if process.poll() is not None or time.time() > deadline:
             process.kill()
             pytest.fail("the jobs have not begun")
         time.sleep(0.05)
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does: the workers get it, too
-    _, err = process.communicate(timeout=60)
+    _, err = process.communicate(timeout=300)
     assert process.returncode == 130
     lines = [line for line in err.splitlines() if line and " jobs, " not in line]
     assert lines == ["Interrupted. The same command goes on where the sweep stood."]
@@ -302,7 +302,7 @@ def test_another_launcher_of_hydra(tmp_path):
     words = ["train", "-m", *SMALL, "lr=0.01,0.02", "hydra/launcher=basic"]
     before = {}
     for _ in range(2):
-        out, err = muse_command(tmp_path, *words).communicate(timeout=60)
+        out, err = muse_command(tmp_path, *words).communicate(timeout=300)
         assert "CCC, 2 jobs" in out, err
         results = {p: p.stat().st_mtime_ns for p in tmp_path.glob("outputs/sweep/*/*/result.json")}
         assert len(results) == 2 and before in ({}, results)
@@ -336,14 +336,14 @@ def test_a_sweep_of_an_experiment_shows_its_jobs_and_its_leaderboard(tmp_path):
     small = [word for word in SMALL if not word.startswith(("task=", "model."))]
     words = ["train", "+experiment=muse2021/stress", *small, *axes]
     process = muse_command(tmp_path, *words)
-    out, err = process.communicate(timeout=120)
+    out, err = process.communicate(timeout=300)
     assert process.returncode == 0, err
     assert "CCC, 2 jobs" in out and "2 of 2 jobs, 0 failed" in err
     process = muse_command(tmp_path, *words)
-    out, err = process.communicate(timeout=120)
+    out, err = process.communicate(timeout=300)
     assert "2 of 2 jobs were done before" in err
     (sweep,) = (tmp_path / "outputs/sweep").iterdir()
-    out, err = muse_command(tmp_path, "summary", str(sweep)).communicate(timeout=60)
+    out, err = muse_command(tmp_path, "summary", str(sweep)).communicate(timeout=300)
     assert "MuSe-Stress 2021, valence: CCC, 2 jobs" in out and str(sweep / "leaderboard.csv") in out
     words = ["resume", str(sweep), "hydra.mode=MULTIRUN"]
     assert (
@@ -353,6 +353,6 @@ def test_a_sweep_of_an_experiment_shows_its_jobs_and_its_leaderboard(tmp_path):
 
 def refused(folder: Path, *words: str) -> str:
     process = muse_command(folder, *words)
-    _, err = process.communicate(timeout=60)
+    _, err = process.communicate(timeout=300)
     assert process.returncode == 1 and "Traceback" not in err
     return err
