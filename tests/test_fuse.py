@@ -250,7 +250,7 @@ def test_out_of_fold_predictions_are_of_models_that_have_not_seen_the_recording(
     assert [line.get("fold") for line in lines[:9]] == [None] * 3 + [1] * 3 + [2] * 3
 
 
-@pytest.mark.parametrize("task", ["stress", "sent"])
+@pytest.mark.parametrize("task", ["stress", pytest.param("sent", marks=pytest.mark.slow)])
 def test_a_fusion_can_be_fitted_on_out_of_fold_predictions(train, fuse, make_config, task):
     words = [f"task={task}", "features=a", "crossfit=2"]
     one, two = (train(*words, f"seeds=[{s}]", name=f"s{s}") for s in (1, 2))
@@ -380,6 +380,7 @@ def test_without_a_target_each_has_a_fusion_of_its_own(train, fuse, caplog, home
     )
 
 
+@pytest.mark.slow
 def test_a_fusion_of_all_targets_is_continued_target_by_target(
     train, fuse, make_config, monkeypatch, caplog
 ):

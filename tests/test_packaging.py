@@ -71,6 +71,7 @@ hydra.core.utils.datetime = Noon
 """
 
 
+@pytest.mark.slow
 def test_runs_started_at_the_same_moment_have_folders_of_their_own(muse, tmp_path):
     """Each fails for want of a package, and keeps the reason in its own folder."""
     clock = tmp_path / "clock"

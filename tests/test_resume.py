@@ -318,6 +318,7 @@ def test_a_checkpoint_past_the_end_is_refused(make_config, resume, monkeypatch, 
         resume(short)
 
 
+@pytest.mark.slow
 def test_after_a_kill_from_outside(whole, tmp_path):
     words = [sys.executable, "-m", "muse", "train"]
     settings = [*SETTINGS, f"data.root={tmp_path}", "epochs=80", "patience=80", "target=valence"]

@@ -278,6 +278,7 @@ def test_a_sweep_killed_in_the_middle_is_continued_by_the_same_command(tmp_path)
     assert processes_of_seeds(tmp_path) == {max(1, cores(-1) // min(cores(-1), 8))}
 
 
+@pytest.mark.slow
 def test_an_interrupted_sweep_ends_with_one_line(tmp_path):
     stress_package(tmp_path / "data", frames=200)
     words = ["train", "-m", *SMALL, "epochs=9999", "patience=9999", "lr=0.01,0.02", "workers=2",
@@ -330,6 +331,7 @@ def children(pid: int) -> list[int]:
     return found
 
 
+@pytest.mark.slow
 def test_a_sweep_of_an_experiment_shows_its_jobs_and_its_leaderboard(tmp_path):
     stress_package(tmp_path / "data")
     axes = ["model.hidden=4", "model.layers=1", "model.bidirectional=true,false", "lr=0.01"]

@@ -332,8 +332,7 @@ def test_debug_fast_ends_any_training_in_seconds(make_config, tmp_path):
     "model",
     [
         "lstm",
-        "attention",
-        *(pytest.param(m, marks=pytest.mark.slow) for m in ("gru", "attention_lstm")),
+        *(pytest.param(m, marks=pytest.mark.slow) for m in ("gru", "attention", "attention_lstm")),
     ],
 )
 def test_debug_overfit_learns_two_recordings_by_heart(make_config, tmp_path, caplog, model):

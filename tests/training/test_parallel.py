@@ -210,7 +210,10 @@ def runs(process: int) -> bool:
 
 
 @pytest.mark.skipif(cores.cores(-1) < 2 or not Path("/proc/self/stat").exists(), reason="Linux")
-@pytest.mark.parametrize("words", [["workers=2"], ["-m", "workers=2", "lr=0.1,0.2"]])
+@pytest.mark.parametrize(
+    "words",
+    [["workers=2"], pytest.param(["-m", "workers=2", "lr=0.1,0.2"], marks=pytest.mark.slow)],
+)
 def test_no_process_outlives_a_run_that_was_killed(tmp_path, words):
     stress_package(tmp_path)
     settings = [w for w in SETTINGS if not w.startswith("epochs")]
