@@ -85,18 +85,6 @@ def _composing() -> Iterator[None]:
         GlobalHydra.instance().hydra = outer
 
 
-@contextmanager
-def _composing() -> Iterator[None]:
-    """Hydra's compose API with the shipped configs, also inside a command that Hydra runs."""
-    outer = GlobalHydra.instance().hydra
-    GlobalHydra.instance().clear()
-    try:
-        with hydra.initialize_config_dir(str(config_folder()), version_base="1.3"):
-            yield
-    finally:
-        GlobalHydra.instance().hydra = outer
-
-
 def sweep_params(command: str, overrides: list[str]) -> dict[str, str]:
     """The axes that the YAML of an experiment gives to Hydra's sweeper."""
     register_resolvers(overrides)
