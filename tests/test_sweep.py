@@ -257,10 +257,13 @@ def test_a_sweep_killed_in_the_middle_is_continued_by_the_same_command(tmp_path)
     words = ["train", "-m", *SMALL, "epochs=30", "patience=30", "lr=0.01,0.02,0.03,0.04",
              "features=a,c"]  # fmt: skip
     process = muse_command(tmp_path, *words)
-    deadline = time.time() + 300
-    while not list(tmp_path.glob("outputs/sweep/*/*/result.json")):
+    deadline, sweep = time.time() + 300, "outputs/sweep/*/*"
+    finished, training = set(), set()
+    while not finished or len(training - finished) < 2:  # each worker is in the middle of a job
         assert process.poll() is None and time.time() < deadline
         time.sleep(0.05)
+        training = {p.parents[2] for p in tmp_path.glob(f"{sweep}/checkpoints/*/*.safetensors")}
+        finished = {p.parent for p in tmp_path.glob(f"{sweep}/result.json")}
     (worker, *_) = children(process.pid)
     os.kill(worker, signal.SIGKILL)
     _, err = process.communicate(timeout=300)
