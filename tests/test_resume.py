@@ -297,6 +297,27 @@ def test_a_finished_run_gets_no_other_settings(whole, resume, tmp_path):
     resume(whole, "epochs=4", "seeds=2")  # as they are
 
 
+def test_a_run_that_another_process_finishes_meanwhile_keeps_its_files(whole, resume, monkeypatch):
+    result = (whole / "result.json").read_bytes()
+    (whole / "result.json").unlink()
+    set_status(whole, "interrupted")
+    before = content_of(whole)
+
+    def finish(*arguments):
+        (whole / "result.json").write_bytes(result)
+        return check(*arguments)
+
+    check = muse.commands.resume.check_trusted
+    monkeypatch.setattr("muse.commands.resume.check_trusted", finish)
+    with pytest.raises(MuseError, match="the run is finished"):
+        resume(whole, "epochs=9")
+    assert content_of(whole) == before | {whole / "result.json": result}
+
+
+def content_of(folder: Path) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in folder.rglob("*.*") if path.name != ".lock"}
+
+
 def test_settings_that_are_kept_are_refused_with_those_that_are_not(capsys, monkeypatch):
     monkeypatch.setattr("sys.argv", ["muse", "outputs/train/x", "lr=0.1"])
     with pytest.raises(SystemExit) as caught:

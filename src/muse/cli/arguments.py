@@ -93,8 +93,9 @@ def without_spaces(command: str, words: list[str]) -> str | None:
     mended: list[str] = []
     for word in words:
         before = mended[-1] if mended else ""
-        if before and ((word[0:1] == "=" and "=" not in before)
-                       or (before[-1] == "=" and "=" not in word)):  # fmt: skip
+        cut_before = word[:1] == "=" and before != "" and "=" not in before
+        cut_after = before[-1:] == "=" and "=" not in word and word[:1] not in ("-", "~")
+        if cut_before or cut_after:
             mended[-1] += word
         else:
             mended.append(word)

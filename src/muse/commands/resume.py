@@ -37,7 +37,9 @@ def run(config: ResumeConfig) -> None:
         )
     with locked(folder):
         settings = read_unfinished(folder)  # nobody changes them from here on
-        if config.changes():
+        if (folder / "result.json").exists():  # by another process, meanwhile
+            _check_finished(folder, config)
+        elif config.changes():
             settings = change_settings(folder, settings, config.changes())
         with log_file(folder):
             log.info("Continuing %s", folder)

@@ -97,7 +97,7 @@ def checkpoint_ids(config: TrainConfig, package: Package) -> tuple[str, str]:
     """What the checkpoints of a run are marked with: all that what they hold depends on.
 
     These are the settings of the run id but those that say how long, how often and what for models
-    are trained. The second id is the run id itself, with which muse 0.2 marked checkpoints.
+    are trained. The second id is the run id itself, with which checkpoints were marked before.
     """
     each = replace(config, epochs=1, patience=1, seeds=[0], crossfit=0, bootstrap=0)
     return id_of(each, package), id_of(config, package)
