@@ -141,6 +141,7 @@ def test_classes_are_fused_from_logits(train, fuse, method):
     assert logits.columns.tolist()[2:] == [f"c_{k}" for k in range(5)] and len(logits) == 11
 
 
+@pytest.mark.slow
 def test_the_best_run_on_devel_is_selected(train, fuse, caplog):
     folders = {}
     for features in "ab":
@@ -272,6 +273,7 @@ def test_more_folds_than_recordings(train):
         train("features=a", "crossfit=3", name="folds")
 
 
+@pytest.mark.slow
 def test_an_interrupted_fusion_is_continued(train, fuse, make_config, monkeypatch):
     one, two = train("features=a", name="one"), train("features=b", name="two")
     _, whole = fuse(f"runs=[{one},{two}]")
@@ -428,6 +430,7 @@ def test_a_sweep_needs_the_target_of_a_fusion(train, monkeypatch, capsys):
         muse.cli.app.run("fuse")
 
 
+@pytest.mark.slow
 def test_a_sweep_of_fusions_chooses_the_members_of_each_job(train, monkeypatch, capsys):
     train("features=a", "target=valence", "epochs=1", name="one")
     train("features=b", "target=valence", "epochs=1", name="two")

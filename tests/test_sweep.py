@@ -252,6 +252,7 @@ def muse_command(folder: Path, *words: str, **options) -> subprocess.Popen:
     )
 
 
+@pytest.mark.slow
 def test_a_sweep_killed_in_the_middle_is_continued_by_the_same_command(tmp_path):
     stress_package(tmp_path / "data", frames=200)
     words = ["train", "-m", *SMALL, "epochs=30", "patience=30", "lr=0.01,0.02,0.03,0.04",

@@ -348,7 +348,13 @@ def test_debug_overfit_learns_two_recordings_by_heart(make_config, tmp_path, cap
     assert "best of 1 seed on train" in caplog.text and f"{part['train']['ccc']:.4f}" in caplog.text
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize(
+    "number",
+    [
+        signal.SIGINT,
+        *(pytest.param(n, marks=pytest.mark.slow) for n in (signal.SIGTERM, signal.SIGHUP)),
+    ],
+)
 def test_an_interrupted_run_says_so_and_does_not_count(tmp_path, number):
     stress_package(tmp_path / "data", frames=300)
     words = ["task=stress", "features=a", "standardise=true", "epochs=9999", "patience=9999"]

@@ -70,6 +70,7 @@ def test_alignment_makes_raters_agree_on_every_recording(gold, raaw, preset):
         assert np.abs(warping[["1", "2", "3"]].mean(axis=1)).max() < 0.2
 
 
+@pytest.mark.slow
 def test_many_raters(gold, ceap, tmp_path):
     """32 raters of real stimuli; some of them never move."""
     (tmp_path / "arousal").mkdir()

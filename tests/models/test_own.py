@@ -118,6 +118,7 @@ class Model(nn.Module):
     assert {key: model.given[key] for key in given} == given == model.given
 
 
+@pytest.mark.slow
 def test_it_works_from_another_folder_on_the_command_line(tmp_path):
     stress_package(tmp_path / "data")
     (tmp_path / "my_package").mkdir()

@@ -77,6 +77,7 @@ def test_memory_is_given_back_at_the_end_of_a_run(train, monkeypatch):
     assert calls == [True]
 
 
+@pytest.mark.slow
 def test_nor_on_how_they_are_started(train, method, monkeypatch):
     monkeypatch.setattr("muse.data.windows.MAPPED", 0)  # features stay in their files
     method("spawn")
