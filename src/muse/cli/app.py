@@ -43,16 +43,7 @@ def run(command: str) -> None:
     if {"-h", "--help"} & set(words):
         print(help_text(command, words))
         return
-    for what, mend in (("spaces", without_spaces), ("dashes", without_dashes)):
-        mended = mend(command, words)
-        if mended:
-            sys.exit(f"muse {command}: settings are key=value, without {what}. Type: {mended}")
-    if command == "train":  # the settings of these are in the folder of a run
-        others = (other for other in ("resume", "retrain") for word in words
-                  if word.startswith(f"{other}="))  # fmt: skip
-        command = next(others, command)
-    if command not in SWEPT and any(map(is_multirun, words)):
-        sys.exit(f"muse {command}: has no sweeps; -m is for {' and '.join(SWEPT)} only.")
+    command = _command_of(command, words)
     try:
         check_choices(words)
         sys.argv[1:] = for_hydra(command, words)
@@ -115,6 +106,21 @@ def run(command: str) -> None:
         raise failed[0]
     if failed:
         sys.exit(terminal.printable(f"muse {command}: {failed[0]}"))
+
+
+def _command_of(command: str, words: list[str]) -> str:
+    """The command that the words are for; what is no setting is answered with what to type."""
+    for what, mend in (("spaces", without_spaces), ("dashes", without_dashes)):
+        mended = mend(command, words)
+        if mended:
+            sys.exit(f"muse {command}: settings are key=value, without {what}. Type: {mended}")
+    if command == "train":  # the settings of these are in the folder of a run
+        others = (other for other in ("resume", "retrain") for word in words
+                  if word.startswith(f"{other}="))  # fmt: skip
+        command = next(others, command)
+    if command not in SWEPT and any(map(is_multirun, words)):
+        sys.exit(f"muse {command}: has no sweeps; -m is for {' and '.join(SWEPT)} only.")
+    return command
 
 
 def _is_of_hydra(error: Exception) -> bool:

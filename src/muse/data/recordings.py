@@ -144,22 +144,35 @@ def load_package(
     for partition, id_ in where:
         sets = [tables[name, id_] for name in names]
         gold = {target: labels[target][id_] for target in targets}
-        readable = [table for table in sets if table]
-        if not readable and not head_of(task).per_segment:
-            # labels of frames can at least be checked by themselves
-            readable = [table for table in gold.values() if table][:1]
-        if readable:
-            with faults.noted():
-                recording = build_recording(
-                    task, partition, id_, readable, gold, faults, missing == "drop"
-                )
-                if all(sets):
-                    loaded[partition].append(recording)
+        recording = _checked(task, partition, id_, sets, gold, faults, missing == "drop")
+        if recording:
+            loaded[partition].append(recording)
     if align != "words":
         _check_step(task, loaded)
     digests = {p: digest_of_tables(p, ids[p], names, tables, labels) for p in ids}
     synthetic = (folder / SYNTHETIC_MARK).is_file()
     return Package(folder, names, columns, loaded, digests, synthetic)
+
+
+def _checked(
+    task: TaskConfig,
+    partition: str,
+    id_: str,
+    sets: list[CachedTable | None],
+    gold: dict[str, CachedTable | None],
+    faults: Faults,
+    drop: bool,
+) -> Recording | None:
+    """The recording, see `build_recording`; None if a file of it has a fault that is noted."""
+    readable = [table for table in sets if table]
+    if not readable and not head_of(task).per_segment:
+        # labels of frames can at least be checked by themselves
+        readable = [table for table in gold.values() if table][:1]
+    recording = None
+    if readable:
+        with faults.noted():
+            recording = build_recording(task, partition, id_, readable, gold, faults, drop)
+    return recording if all(sets) else None
 
 
 def _refuse_leak(folder: Path, names: list[str], targets: list[str]) -> None:
