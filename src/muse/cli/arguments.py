@@ -132,6 +132,8 @@ def collect_bare_words(command: str, words: list[str]) -> list[str]:
         return words
     given, others = [], []
     for before, word in zip(["", *words], words, strict=False):
+        if key == "source" and word.startswith("in="):  # no name for a field in Python
+            word = f"source={word[3:]}"
         own = re.fullmatch(rf"{key}=([^\['\"].*)", word, re.DOTALL)
         if own:
             given.append(own[1])

@@ -5,6 +5,7 @@ from typing import NamedTuple
 from muse.config.classes import ClassesConfig
 from muse.config.compare import CompareConfig
 from muse.config.difficulty import DifficultyConfig
+from muse.config.extract import ExtractConfig
 from muse.config.gold import GoldConfig
 from muse.config.importing import ImportConfig
 from muse.config.package import CheckConfig, SynthConfig
@@ -84,6 +85,12 @@ COMMANDS = {
         "muse difficulty task=stress features=egemaps",
         "task",
     ),
+    "extract": Command(
+        "Make a feature set out of recordings, with its provenance.",
+        "muse extract hrv in=recordings/ecg out=data/my_package",
+        "extractor",
+        "source",
+    ),
     "gold": Command(
         "Fuse raters' traces to one signal, the gold standard (RAAW, EWE, Physio).",
         "muse gold my_ratings/arousal unit=s out=data/c3_muse_stress",
@@ -121,6 +128,7 @@ SCHEMAS = {
     "table": TableConfig,
     "difficulty": DifficultyConfig,
     "compare": CompareConfig,
+    "extract": ExtractConfig,
     "gold": GoldConfig,
     "classes": ClassesConfig,
     "import": ImportConfig,

@@ -9,7 +9,7 @@ import yaml
 import muse
 from muse.config.commands import SCHEMAS
 
-GROUPS = ("task", "model", "gold")
+GROUPS = ("task", "model", "gold", "extractor")
 
 
 def config_folder() -> Path:

@@ -69,7 +69,9 @@ def import_table(config: ImportConfig) -> tuple[Path, dict[str, Rows], dict[str,
     notes: Notes = defaultdict(list)
     for id_ in terminal.bar([id_ for id_ in partitions if id_ in traces], "recordings"):
         with faults.noted():
-            found[id_] = _in_frames(config, columns, traces[id_], _rows_of(package, id_), notes)
+            found[id_] = _in_frames(
+                config, columns, traces[id_], rows_in_package(package, id_), notes
+            )
     for alike in notes.values():
         log.warning("%s", terminal.first_of(alike))
     raise_faults(faults.found)
@@ -119,10 +121,18 @@ def _by_id(path: Path) -> dict[str, str]:
     return {id_: part for part, ids in read_partition_file(path).items() for id_ in ids}
 
 
-def _rows_of(package: Path, id_: str) -> tuple[Path, Rows] | None:
-    """The file whose rows a recording has in the package; labels come before features."""
+def rows_in_package(package: Path, id_: str, but: Path | None = None) -> tuple[Path, Rows] | None:
+    """The file whose rows a recording has in the package; labels come before features.
+
+    Args:
+        but: a feature set that is left out, since its rows follow the others.
+
+    Raises MuseError for a file that is damaged or has no timestamps.
+    """
     for kind in ("label_segments", "feature_segments"):
         for path in sorted((package / kind).glob(f"[!.]*/{id_}.csv")):
+            if path.parent == but:
+                continue
             table = parse_table(path, read_bytes(path))
             if np.isnan(table.timestamps).any():
                 raise MuseError(f"{path}: no column timestamp; the new rows cannot follow it.")
