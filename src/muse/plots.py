@@ -133,6 +133,31 @@ def draw_folds(
     return figure
 
 
+def draw_pairs(title: str, metric: str, rows: dict[str, list[tuple[str, float, float]]]) -> Figure:
+    """Draw the score of each subject before and after, joined by a line, the best at the top.
+
+    Args:
+        metric: what is scored, on the x axis.
+        rows: title of a panel -> name, score before (general) and after (personalised).
+    """
+    count = max(map(len, rows.values()))
+    figure = Figure(figsize=(1 + 4 * len(rows), 1.6 + 0.22 * count), layout="constrained")
+    panels = figure.subplots(1, len(rows), squeeze=False)[0]
+    for panel, (name, subjects) in zip(panels, rows.items(), strict=True):
+        ranked = sorted(subjects, key=lambda row: row[2])
+        names, before, after = zip(*ranked, strict=True)
+        panel.hlines(range(len(ranked)), before, after, color="0.7", lw=1.5)
+        panel.plot(before, range(len(ranked)), "o", color=GOLD, label="general")
+        panel.plot(after, range(len(ranked)), "o", color=PREDICTION, label="personalised")
+        panel.set_yticks(range(len(ranked)), names, fontsize=8)
+        panel.set(title=name, xlabel=metric, ylabel="subject")
+        panel.xaxis.set_major_locator(MaxNLocator(5))
+        panel.grid(alpha=0.25)
+        panel.legend(fontsize=8, frameon=False, loc="lower right")
+    figure.suptitle(title, fontsize=10)
+    return figure
+
+
 def draw_learning_curve(title: str, metric: str, over: str, rows: Sequence[dict]) -> Figure:
     """Draw scores against the share of the training recordings.
 

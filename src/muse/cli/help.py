@@ -12,7 +12,16 @@ from muse.config.overrides import SWEPT, config_dirs
 from muse.config.shipped import GROUPS, group_files, shipped
 
 # groups, or filled in by muse
-NOT_SETTINGS = ("job", "retrained", "feature_sets", "task", "to", "model", "recipes")
+NOT_SETTINGS = (
+    "job",
+    "retrained",
+    "personalised",
+    "feature_sets",
+    "task",
+    "to",
+    "model",
+    "recipes",
+)
 
 # the settings of a training by what they are about; those that people change most come first
 SECTIONS = {
@@ -21,7 +30,7 @@ SECTIONS = {
     "training": ("lr", "epochs", "batch_size", "seeds", "patience", "weight_decay", "loss",
                  "loss_over", "clip", "noise", "lr_on", "lr_patience", "lr_factor", "lr_floor"),
     "data": ("data", "standardise", "standardise_over", "window", "hop", "missing", "align",
-             "storage"),
+             "split", "storage"),
     "difficulty indicators": ("difficulty",),
     "cross-validation": ("folds", "groups", "inner_devel", "train_share", "learning_curve"),
     "scores and output": ("ccc", "bootstrap", "crossfit", "tensorboard"),

@@ -27,7 +27,9 @@ def run(config: EvaluateConfig) -> None:
     there = used.recordings()
     partitions = config.partition or list(there)
     # a fold is predicted as a whole, as in the run: what it has held out is in any partition
-    read = dict.fromkeys([*partitions, *(there if used.folds else [])])
+    # and with split=derive each partition has parts of test
+    whole = used.folds or used.config.split
+    read = dict.fromkeys([*partitions, *(there if whole else [])])
     package = used.package(used.targets, {name: there.get(name, []) for name in read})
     scores = score(used, package, partitions)
     for name in partitions:
@@ -69,6 +71,8 @@ def report(used: LoadedRun, package: Package, scores: dict) -> str:
             before = _compared(used, package, target, partition, found[metric])
             rows.append([target, partition, *values, *counts, before])
     how = "\nEach recording by the model of the fold that has held it out." if used.folds else ""
+    if used.general:
+        how = "\nEach recording of a subject by the subject's model, all others by the general one."
     return f"{title}: {used.saved.folder}\n{in_columns(rows)}{how}"
 
 

@@ -77,7 +77,7 @@ def run(config: PredictConfig) -> None:
         if applied.partition == zipped:
             files |= {f"{applied.target}/{path.name}": path for path in paths}
     mark = ", SYNTHETIC data" if package.synthetic else ""
-    if used.folds:
+    if used.folds and not used.general:
         what = "outputs" if head.folder == "predictions" else "logits"
         print(f"Each prediction is from the mean of the {what} of the {len(used.folds)} folds.")
     print(f"{count} files of {', '.join(ids)}{mark}: {out / 'predictions'}")

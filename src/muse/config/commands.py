@@ -11,7 +11,13 @@ from muse.config.importing import ImportConfig
 from muse.config.package import CheckConfig, SynthConfig
 from muse.config.table import RunsConfig, SummaryConfig, TableConfig
 from muse.config.train import FuseConfig, TrainConfig
-from muse.config.use import EvaluateConfig, PredictConfig, ResumeConfig, RetrainConfig
+from muse.config.use import (
+    EvaluateConfig,
+    PersonaliseConfig,
+    PredictConfig,
+    ResumeConfig,
+    RetrainConfig,
+)
 
 
 class Command(NamedTuple):
@@ -64,6 +70,11 @@ COMMANDS = {
         "Train a finished run again, on train and devel together.",
         "muse retrain outputs/train/RUN",
         "retrain",
+    ),
+    "personalise": Command(
+        "Train a finished run on for each subject, with recordings of their own.",
+        "muse personalise run=outputs/train/RUN",
+        "run",
     ),
     "evaluate": Command(
         "Score a trained model again, from its weights.",
@@ -120,6 +131,7 @@ SCHEMAS = {
     "fuse": FuseConfig,
     "resume": ResumeConfig,
     "retrain": RetrainConfig,
+    "personalise": PersonaliseConfig,
     "evaluate": EvaluateConfig,
     "predict": PredictConfig,
     "check": CheckConfig,

@@ -9,7 +9,7 @@ import yaml
 import muse
 from muse.config.commands import SCHEMAS
 
-GROUPS = ("task", "model", "gold", "extractor")
+GROUPS = ("task", "model", "gold", "extractor", "split")
 
 
 def config_folder() -> Path:

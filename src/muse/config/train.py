@@ -17,6 +17,8 @@ from muse.config.shared import (
 )
 from muse.errors import MuseError
 
+SUBJECTS = "subjects"  # value of folds: each subject is one, see muse.training.personal
+
 
 @dataclass
 class Schedule:
@@ -45,6 +47,34 @@ class Retrained:
     def best_seed(self, model: str) -> int:
         """The seed of a model that was best on devel."""
         return next(s.seed for s in self.schedules if s.model == model and s.best)
+
+
+@dataclass
+class SplitConfig(Settings):
+    """How much of a recording of test may be learnt from, with split=derive."""
+
+    KEY = "split."
+
+    method: str = setting("given (by partition.csv), or derive (recordings N of test become "
+                          "N_train, N_devel and N_test).", choices=("given", "derive"))  # fmt: skip
+    seconds: Any = setting("derive: seconds of a recording that are train, and devel.")
+
+    def __post_init__(self):
+        super().__post_init__()
+        two = isinstance(self.seconds, list) and len(self.seconds) == 2
+        if not two or not all(_is_number(s) and s > 0 for s in self.seconds):
+            raise MuseError(
+                f"split.seconds={self.seconds}: expected seconds of train and devel: [60,60]."
+            )
+
+
+@dataclass
+class Personalised:
+    """What a personalised run has from the general one, see muse.training.personal."""
+
+    run: str = setting("The folder of the general run.", identity=False)
+    run_id: str = setting("Its run id.")
+    digest: str = setting("Of its data.", identity="indirect")
 
 
 @dataclass
@@ -134,6 +164,10 @@ class TrainConfig(Settings):
                                                    implied=None, default=None)  # fmt: skip
     job: JobInfo | None = setting("Filled in by muse.", identity=False, default=None)
     retrained: Retrained | None = setting("Filled in by muse retrain.", implied=None, default=None)
+    split: SplitConfig | None = setting("Parts of test that may be learnt from.", implied=None,
+                                        default=None)  # fmt: skip
+    personalised: Personalised | None = setting("Filled in by muse personalise.", implied=None,
+                                                default=None)  # fmt: skip
     fusion: ClassVar[bool] = False  # whether members are fused: the one place that knows
 
     def __post_init__(self):
@@ -142,6 +176,8 @@ class TrainConfig(Settings):
             self.standardise = names_of("standardise", self.standardise)
         if not self.has_indicator:
             self.difficulty = None  # of no effect, so no part of the run id
+        if self.split and self.split.method == "given":
+            self.split = None
         self.seeds = _seeds(self.seeds)
         if self.target is not None:
             one_of("target", self.target, self.task.targets)
@@ -177,7 +213,8 @@ class TrainConfig(Settings):
     def _check_splits(self) -> None:
         """Raise MuseError for settings of folds and learning curves that are not allowed."""
         whole = isinstance(self.folds, int) and not isinstance(self.folds, bool) and self.folds > 1
-        if not (self.folds in (None, "loso") or whole):
+        subjects = self.personalised is not None and self.folds == SUBJECTS
+        if not (self.folds in (None, "loso") or whole or subjects):
             raise MuseError(f"folds={self.folds}: expected two folds or more, loso, or null.")
         if self.folds and self.crossfit:
             raise MuseError(

@@ -5,6 +5,7 @@ from typing import Any
 
 from muse.config.fields import Settings, names_of, setting
 from muse.config.shared import PARTITIONS, DataConfig, JobInfo
+from muse.errors import MuseError
 
 # settings of a run that `resume` may change: what its checkpoints hold does not depend on them
 CHANGEABLE = ("epochs", "patience", "seeds", "crossfit", "bootstrap", "tensorboard", "workers")
@@ -61,6 +62,35 @@ class RetrainConfig(UseConfig):
     retrain: str = setting("The run folder, or latest: the newest finished run below outputs.")
     workers: int | None = setting("Seeds trained in parallel; -1: one per core; null: as the run.")
     job: JobInfo | None = setting("Filled in by muse.", default=None)
+
+
+@dataclass
+class PersonaliseConfig(UseConfig):
+    """Settings of `muse personalise`."""
+
+    run: str = setting("Run folder of the general models, or latest: the newest finished run.")
+    lr: Any = setting("Initial learning rate of Adam; a list: a run with each.")
+    epochs: Any = setting("Epochs at most; a list: a run with each.")
+    patience: int | None = setting("Epochs without a better score on the subject's devel before "
+                                   "training stops; null: all epochs.", low=1)  # fmt: skip
+    window: int = setting("Window length in frames, for training.", low=1)
+    hop: int = setting("Frames from one window's start to the next.", low=1)
+    batch_size: int | None = setting("Windows per training step; null: as the run.", low=1)
+    seeds: Any = setting("Number of seeds (101, 102, ...) per subject, or a list of them.")
+    workers: int | None = setting("Models trained in parallel, -1: one per core; null: as the run.")
+    out: str = setting("Folder that gets a run folder for each learning rate and number of epochs.")
+    job: JobInfo | None = setting("Filled in by muse.", default=None)
+
+    def __post_init__(self):
+        super().__post_init__()
+        for name, kinds in (("lr", int | float), ("epochs", int)):
+            given = getattr(self, name)
+            values = given if isinstance(given, list) else [given]
+            if not values or not all(isinstance(v, kinds) and v is not True for v in values):
+                raise MuseError(f"{name}={given}: expected a number, or a list of numbers.")
+            if len(set(values)) < len(values):
+                raise MuseError(f"{name}={given}: a value is named twice; name each once.")
+            setattr(self, name, values)
 
 
 @dataclass

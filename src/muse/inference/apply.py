@@ -12,6 +12,7 @@ from muse.config.use import UseConfig
 from muse.data.heads import head_of
 from muse.data.layout import FeaturePlan, find_package, read_partitions
 from muse.data.recordings import Package, Recording, load_package
+from muse.data.split import split_test
 from muse.data.windows import to_frames
 from muse.errors import MuseError
 from muse.fusion.members import load_members
@@ -48,6 +49,7 @@ class LoadedRun:
     models: list[list[LoadedModel]]  # one for each fold; a single one of a run without folds
     # for each fold those of the difficulty indicators that the run computes
     autoencoders: list[dict[str, LoadedModel]]
+    general: list[LoadedModel]  # of a personalised run, for all that is no subject's; else empty
 
     @property
     def features(self) -> list[str]:
@@ -100,6 +102,7 @@ class LoadedRun:
             storage=config.storage,
             align=config.align,
         )
+        package = split_test(config.split, package)
         for model in (self.models[0][0], *self.autoencoders[0].values()):
             for name, columns in model.features.items():
                 if name not in self.autoencoders[0]:
@@ -109,24 +112,30 @@ class LoadedRun:
     def apply(self, package: Package, out_of_fold: bool = False) -> Iterator[Applied]:
         """Predict each partition for each target; of folds the mean of all models.
 
+        Of a personalised run each recording of a subject, who is known by its name, is predicted by
+        the subject's model, all others by the general one.
+
         Args:
             out_of_fold: recordings that a fold has held out are predicted by the model of that fold
                 alone. It has not seen them, if their data are those of the training.
         """
-        for of_folds in self.models:
+        for number, of_folds in enumerate(self.models):
             head = head_of(self.config.task, targets=of_folds[0].targets)
             models = list(zip(of_folds, self.autoencoders, strict=True))
-            own = self._out_of_fold(models, package) if out_of_fold and self.folds else {}
+            others = [(self.general[number], {})] if self.general else models
+            alone = self.folds and (out_of_fold or self.general)
+            own = self._out_of_fold(models, package) if alone else {}
             for partition, recordings in package.partitions.items():
                 left = [r for r in recordings if r.id not in own]
-                found = own | self._mean(models, package, left)
+                found = own | self._mean(others, package, left)
                 output = np.concatenate([found[recording.id] for recording in recordings])
                 for k, target in enumerate(of_folds[0].targets):
                     yield Applied(target, partition, head.values(output, k))
 
     def _out_of_fold(self, models: list[Model], package: Package) -> dict[str, np.ndarray]:
         """Recording id -> what the model of the fold says that has held the recording out."""
-        there = {r.id: r for p in package.partitions if self.same_data(package, p)
+        there = {r.id: r for p in package.partitions
+                 if self.general or self.same_data(package, p)
                  for r in package.partitions[p]}  # fmt: skip
         found = {}
         for model, ids in zip(models, self.folds, strict=True):
@@ -172,10 +181,14 @@ def load_run(use: UseConfig, folder: str) -> LoadedRun:
         log.info("%s was retrained: it was trained on train and devel.", saved.folder)
     device = prepare(config.device, config.threads)
     models: dict[tuple[str, ...], list[LoadedModel]] = {}
+    general: dict[str, LoadedModel] = {}
     for target, part in saved.result["targets"].items():
         names = tuple(weights_of(part))
         if names not in models:
             models[names] = [load_model_file(saved.file(n), use.trust, device) for n in names]
+            if config.personalised:
+                name = part["weights"]
+                general[name] = load_model_file(saved.file(name), use.trust, device)
         for name, loaded in zip(names, models[names], strict=True):
             if target not in loaded.targets:
                 raise MuseError(
@@ -194,7 +207,9 @@ def load_run(use: UseConfig, folder: str) -> LoadedRun:
         autoencoders.append(
             {n: load_model_file(saved.file(path), use.trust, device) for n, path in there.items()}
         )
-    return LoadedRun(saved, config, device, list(models.values()), autoencoders)
+    return LoadedRun(
+        saved, config, device, list(models.values()), autoencoders, list(general.values())
+    )
 
 
 def _check_columns(package: Package, name: str, columns: list[str]) -> None:

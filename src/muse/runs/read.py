@@ -17,7 +17,7 @@ import yaml
 
 from muse.config.compose import from_data
 from muse.config.shared import PARTITIONS, JobInfo
-from muse.config.train import TrainConfig
+from muse.config.train import SUBJECTS, TrainConfig
 from muse.config.use import UseConfig
 from muse.data.layout import is_name
 from muse.errors import MuseError
@@ -249,7 +249,10 @@ def _is_sound(result: dict) -> bool:
             and isinstance(result["data"]["folder"], str)
             and all(map(is_name, [*targets, *result["features"], *result.get("members", [])]))
             and all(map(_has_folds if "folds" in result else _has_seeds, targets.values()))
-            and (result.get("folds", "loso") == "loso" or isinstance(result["folds"], int))
+            and (
+                result.get("folds", "loso") in ("loso", SUBJECTS)
+                or isinstance(result["folds"], int)
+            )
             and ("retrained" not in result or _is_retrained(result))
             and isinstance(result["model"], dict)
             and isinstance(result["features"], list)

@@ -12,6 +12,7 @@ from muse.config.fields import path_of
 from muse.config.train import TrainConfig
 from muse.data.csv_table import read_rows
 from muse.data.recordings import Package, Recording
+from muse.data.split import subjects_of
 from muse.errors import MuseError
 from muse.terminal import counted
 
@@ -30,12 +31,19 @@ class Fold:
 def make_folds(config: TrainConfig, package: Package) -> list[Fold]:
     """The folds of `folds` or of `crossfit`, in their order; none where neither is set.
 
+    Each subject of a personalised run is a fold, of their own train, devel and test.
+
     With `folds` every recording that has labels of all targets is held out once; of the others
     `inner_devel` of the groups are devel, and `train_share` of what is left is train. With
     `crossfit` every recording of train is held out once, and devel is that of the package.
 
     Raises MuseError for more folds than there are groups to hold out, and as `read_groups`.
     """
+    if config.personalised:
+        return [
+            Fold(_with(package, **{p: [r] for p, r in own.items()}), [subject])
+            for subject, own in subjects_of(package).items()
+        ]
     if config.crossfit:
         return _crossfit(config, package)
     if not config.folds:

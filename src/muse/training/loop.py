@@ -50,6 +50,7 @@ def train_seed(
     seed: int,
     on_epoch: Callable[[dict], None],
     checkpoint: Checkpoint | None = None,
+    start: dict[str, Tensor] | None = None,
 ) -> SeedResult:
     """Train one model from a seed and keep the weights of the epoch that is best on devel.
 
@@ -59,6 +60,7 @@ def train_seed(
         on_epoch: gets seed, epoch, loss, devel, best, lr and seconds after each epoch, those
             before a checkpoint included.
         checkpoint: written after each epoch; if it is there, training goes on from it.
+        start: weights to begin with. They are kept, as those of epoch 0, if no epoch is better.
 
     Raises:
         MuseError: a loss or a devel prediction that is not finite, with epoch and step; a
@@ -70,6 +72,9 @@ def train_seed(
         if not list(model.parameters()):  # nothing to learn, such as a mean of predictions
             state = model.state_dict()
             return SeedResult(seed, score(predict(model, devel)), 0, 0, state, state)
+        if start:
+            model.load_state_dict(start)
+            before = score(predict(model, devel))
         progress = start_state(config, model, train, shuffle)
         windows = cut_windows(train.samples, config.window, config.hop)
         start_training()
@@ -108,6 +113,8 @@ def train_seed(
                 checkpoint.save(progress, device)
             on_epoch(history[-1])
     last = progress.model.state_dict()
+    if start and before >= history[-1]["best"]:
+        return SeedResult(seed, before, 0, len(history), start, last)
     return SeedResult(
         seed, history[-1]["best"], _best_epoch(history), len(history), progress.best, last
     )

@@ -68,7 +68,7 @@ def save_folds(
             wrong = not_finite(held_out, best.outputs["test"])
             if wrong:
                 raise MuseError(f"{best.plan.name}, fold {number}, {wrong}.")
-            save_model(config, folder, best.plan, best.result, _weights(best))
+            save_model(config, folder, best.plan, best.result, fold_weights(best))
             save_autoencoders(
                 folder / "weights", best.plan.autoencoders, f"{{}}/fold_{number}.safetensors"
             )
@@ -80,7 +80,8 @@ def save_folds(
     return results
 
 
-def _weights(outcome: SeedOutcome) -> Path:
+def fold_weights(outcome: SeedOutcome) -> Path:
+    """The file of the model of a fold, in the run folder."""
     return Path("weights") / outcome.plan.name / f"fold_{outcome.row['fold']}.safetensors"
 
 
@@ -108,7 +109,9 @@ def _save_job(
                 save_predictions(head, folder, recordings, target, partition, whole)
             save_labels(head, folder, recordings, target, partition)
             with_labels = all(r.id in scored for r in recordings)
-            parts[partition] = _score(config, recordings, target, values) if with_labels else None
+            parts[partition] = (
+                score_values(config, recordings, target, values) if with_labels else None
+            )
             if partition == "devel" and parts[partition]:
                 plot_target(config, folder, package, target, whole, parts[partition])
         everything = [r for p in PARTITIONS for r in package.partitions[p] if r.id in scored]
@@ -121,7 +124,7 @@ def _save_job(
             "test_last": None,
             "seeds": [],
             "over_seeds": None,
-            "pooled": _score(config, everything, target, values),
+            "pooled": score_values(config, everything, target, values),
             "over_folds": spread_of([row["score"] for row in rows]),
             "folds": rows,
         }
@@ -148,7 +151,10 @@ def _mean_outputs(fold: Fold, outcomes: list[SeedOutcome]) -> Values:
     return {r.id: values for r, values in zip(recordings, own, strict=True)}
 
 
-def _score(config: TrainConfig, recordings: list[Recording], target: str, values: Values) -> dict:
+def score_values(
+    config: TrainConfig, recordings: list[Recording], target: str, values: Values
+) -> dict:
+    """Score recordings with labels by what ``values`` has of each."""
     own = [values[recording.id] for recording in recordings]
     return score_recordings(config, recordings, target, own, config.bootstrap)
 
@@ -158,7 +164,7 @@ def _row(
 ) -> dict:
     """A fold in result.json."""
     held_out = fold.package.partitions["test"]
-    scores = _score(replace(config, bootstrap=0), held_out, target, values)
+    scores = score_values(replace(config, bootstrap=0), held_out, target, values)
     return {
         "fold": outcome.row["fold"],
         "recordings": [recording.id for recording in held_out],
@@ -167,7 +173,7 @@ def _row(
         "epoch": outcome.result.best_epoch,
         "inner_devel": outcome.result.devel,
         "score": scores[metric_name(config.task.metric)],
-        "weights": str(_weights(outcome)),
+        "weights": str(fold_weights(outcome)),
     }
 
 

@@ -23,6 +23,7 @@ from muse import terminal
 from muse.config.train import TrainConfig
 from muse.cores import cores, end_with, start_method, within_memory
 from muse.errors import MuseError
+from muse.runs.weights import LoadedModel
 from muse.training.device import give_back_memory, prepare
 from muse.training.difficulty import with_difficulty
 from muse.training.folds import Fold
@@ -51,6 +52,7 @@ class Run:
     checkpoints: tuple[Path, tuple[str, ...]]  # folder and ids, see Checkpoint
     folds: list[Fold] = field(default_factory=list)
     device: torch.device = torch.device("cpu")
+    general: list[LoadedModel] = field(default_factory=list)  # that a personalised run goes on from
     kept: dict[int, list[ModelPlan]] = field(default_factory=dict)  # fold -> plans, see `plan`
 
     def plan(self, unit: Unit) -> ModelPlan:
@@ -60,7 +62,7 @@ class Run:
         if unit.fold not in self.kept:
             self.kept.clear()
             package = with_difficulty(self.config, self.folds[unit.fold - 1].package, self.device)
-            self.kept[unit.fold] = plan_models(self.config, package, self.device)
+            self.kept[unit.fold] = plan_models(self.config, package, self.device, self.general)
         return self.kept[unit.fold][unit.job]
 
     def train(self, unit: Unit, on_epoch: Callable[[dict], None]) -> SeedOutcome:

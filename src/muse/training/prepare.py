@@ -1,8 +1,10 @@
 """The models of a run: which targets each has, and their data."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
+from torch import Tensor
 
 from muse.config.train import TrainConfig
 from muse.data.layout import FeaturePlan, expand_features, is_standardised, plan_features
@@ -27,6 +29,7 @@ class ModelPlan:
     labelled: dict[str, list[str]]  # target -> partitions in which every recording has labels
     features: dict[str, list[str]]  # feature set -> its columns, in the order of the inputs
     autoencoders: dict[str, LoadedModel]  # of the difficulty indicators that were computed
+    start: dict[str, Tensor] | None = None  # weights to begin with, of a general model
 
     @property
     def name(self) -> str:
@@ -103,10 +106,18 @@ def checkpoint_ids(config: TrainConfig, package: Package) -> tuple[str, str]:
     return id_of(each, package), id_of(config, package)
 
 
-def plan_models(config: TrainConfig, package: Package, device: torch.device) -> list[ModelPlan]:
+def plan_models(
+    config: TrainConfig,
+    package: Package,
+    device: torch.device,
+    general: Sequence[LoadedModel] = (),
+) -> list[ModelPlan]:
     """The models to train, with their data on the device (shared where the scaling is the same).
 
     Everything that is fitted on data is fitted on train of ``package``, which may be a fold.
+
+    Args:
+        general: models to go on from, with their scaling; none: all is fitted anew.
 
     Raises MuseError as `standardised_sets`.
     """
@@ -114,10 +125,12 @@ def plan_models(config: TrainConfig, package: Package, device: torch.device) -> 
     windows = (config.window, config.hop) if config.standardise_over == "windows" else None
     shared: dict[tuple, tuple] = {}
     plans = []
-    for group in groups_of(config):
+    for number, group in enumerate(groups_of(config)):
         chosen = tuple(standardised[group[0]])
         if chosen not in shared:
-            scaling = fit_scaling(package, list(chosen), windows)
+            scaling = (
+                general[number].scaling if general else fit_scaling(package, list(chosen), windows)
+            )
             frames = {
                 p: to_frames(package, p, config.targets, scaling, device)
                 for p in package.partitions
@@ -128,7 +141,11 @@ def plan_models(config: TrainConfig, package: Package, device: torch.device) -> 
         own = {p: replace(f, labels=f.labels[:, columns], targets=group) for p, f in frames.items()}
         labelled = {t: [p for p in package.partitions if package.labelled(p, t)] for t in group}
         features = {name: package.columns[name] for name in package.features}
+        start = general[number].model.state_dict() if general else None
         plans.append(
-            ModelPlan(group, list(chosen), scaling, own, labelled, features, package.autoencoders)
+            ModelPlan(
+                *(group, list(chosen), scaling, own, labelled, features),
+                *(package.autoencoders, start),
+            )
         )
     return plans

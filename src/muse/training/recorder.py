@@ -74,10 +74,12 @@ class Recorder:
         result = outcome.result
         self.bar.update(self.config.epochs - result.epochs)
         # with folds this devel is drawn from the recordings that are not held out
-        watched = f"{'inner ' * bool(self.config.folds)}{self.config.best_on}"
+        alone = bool(self.config.folds) and not self.config.personalised
+        watched = f"{'inner ' * alone}{self.config.best_on}"
         log.info(
-            "%s fold %d of %d%s: %s %.4f%s",
+            "%s %s %d of %d%s: %s %.4f%s",
             outcome.plan.name,
+            "subject" if self.config.personalised else "fold",
             outcome.row["fold"],
             count,
             f", seed {result.seed}" if self.config.folds else "",

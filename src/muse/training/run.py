@@ -13,6 +13,7 @@ from muse.config.train import TrainConfig
 from muse.data.heads import head_of
 from muse.data.layout import find_package, plan_features
 from muse.data.recordings import Package, load_package
+from muse.data.split import split_test
 from muse.errors import MuseError
 from muse.fusion.members import choose_members, load_members
 from muse.runs.environment import environment
@@ -25,6 +26,7 @@ from muse.training.difficulty import save_autoencoders, with_difficulty
 from muse.training.folds import make_folds, take_share
 from muse.training.out_of_fold import fold_summary, save_folds, save_out_of_fold, seed_units
 from muse.training.parallel import Run, Unit, processes, trainer
+from muse.training.personal import general_models, save_subjects, subject_summary
 from muse.training.prepare import checkpoint_ids, id_of, plan_inputs, plan_models
 from muse.training.recorder import recording
 from muse.training.retrain import with_devel
@@ -90,7 +92,7 @@ def load_inputs(config: TrainConfig) -> Package:
         storage=config.storage,
         align=config.align,
     )
-    return take_share(config, package)
+    return take_share(config, split_test(config.split, package))
 
 
 def _train_locked(config: TrainConfig, folder: Path, package: Package | None) -> dict:
@@ -138,7 +140,8 @@ def _train(config: TrainConfig, folder: Path, package: Package | None) -> dict:
     if config.retrained:  # an auto-encoder stays as it was fitted, and stopped, without devel
         package = with_devel(config, package)
     jobs = [] if config.folds else plan_models(config, package, device)
-    run = Run(config, jobs, (folder / "checkpoints", ids), folds, device)
+    general = general_models(config, package, device)
+    run = Run(config, jobs, (folder / "checkpoints", ids), folds, device, general)
     units = seed_units(config, folds)
     count = processes(config, device, len(units), run.plan(units[0]))
     models = len(units) + len(jobs) * config.crossfit
@@ -147,7 +150,10 @@ def _train(config: TrainConfig, folder: Path, package: Package | None) -> dict:
         trainer(run, count, recorder.on_epoch) as train,
     ):
         outcomes = train(units)
-        if config.folds:
+        if config.personalised:
+            arguments = config, folder, package, folds, outcomes, recorder
+            targets = save_subjects(*arguments, general)
+        elif config.folds:
             targets = save_folds(config, folder, package, folds, outcomes, recorder)
         for number, job in enumerate(jobs):
             recorder.of(job)
@@ -166,7 +172,8 @@ def _train(config: TrainConfig, folder: Path, package: Package | None) -> dict:
         "environment": environment(device, str(config.model["_target_"])),
     }
     result = write_result(folder, result)
-    log.info("\n%s", (fold_summary if config.folds else _summary)(config, result))
+    summary = fold_summary if config.folds else _summary
+    log.info("\n%s", (subject_summary if config.personalised else summary)(config, result))
     log.info("\nRun folder: %s", folder)
     log.info("  scores result.json, curves metrics.jsonl and plots/curves.png, pictures plots/")
     if config.tensorboard:

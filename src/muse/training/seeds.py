@@ -133,14 +133,16 @@ def train_fold(
         on_epoch, checkpoints: see train_one.
         fold: from 1.
 
-    Returns an outcome with the outputs of all partitions but train and devel.
+    Returns an outcome with the outputs of all partitions but train and devel; of a subject's own
+    model with those as well.
     """
     name = f"seed_{seed}_fold_{fold}"
     result, model = _trained(config, plan, seed, on_epoch, name, checkpoints)
-    held_out = [partition for partition in plan.frames if partition not in ("train", "devel")]
-    outputs = {partition: predict(model, plan.frames[partition]) for partition in held_out}
+    known = () if config.personalised else ("train", "devel")
+    predicted = [partition for partition in plan.frames if partition not in known]
+    outputs = {partition: predict(model, plan.frames[partition]) for partition in predicted}
     row = {"seed": seed, "fold": fold}
-    return SeedOutcome(replace(result, last={}), outputs, row, replace(plan, frames={}))
+    return SeedOutcome(replace(result, last={}), outputs, row, replace(plan, frames={}, start=None))
 
 
 def _trained(
@@ -166,6 +168,7 @@ def _trained(
         seed,
         on_epoch,
         checkpoint,
+        plan.start,
     )
     model = new_model(config, train)
     model.load_state_dict(result.weights)
