@@ -69,6 +69,8 @@ def report(used: LoadedRun, package: Package, scores: dict) -> str:
             before = _compared(used, package, target, partition, found[metric])
             rows.append([target, partition, *values, *counts, before])
     how = "\nEach recording by the model of the fold that has held it out." if used.folds else ""
+    if used.refitted:
+        how = "\ntrain and devel of the run by the model of train alone, all else by that of both."
     return f"{title}: {used.saved.folder}\n{in_columns(rows)}{how}"
 
 
