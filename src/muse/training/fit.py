@@ -10,8 +10,8 @@ Such a model is a class in `muse.models` with
 
 and a `forward` as every model. It is fitted on train with each C and scored on devel; with the best
 one, of equal ones the first, it is then fitted on train and devel together (Stappen et al. 2020,
-section 5.5). The model of train alone predicts train and devel, the one of both predicts all that neither
-has seen, so no devel score is of a model that was fitted on devel.
+section 5.5). The model of train alone predicts train and devel, the one of both predicts all that
+neither has seen, so no devel score is of a model that was fitted on devel.
 """
 
 import logging

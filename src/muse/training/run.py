@@ -268,14 +268,13 @@ def _summary(config: TrainConfig, result: dict) -> str:
     """The table at the end: a line per target, then their mean."""
     metric, count = result["metric"], len(config.seeds)
     title = heading(config.task.title, config.describe(result["features"]), result["synthetic"])
-    title += (
-        f": {metric_title(metric)}, best of {count} seed{'s' * (count > 1)} on {config.best_on}"
-    )
+    of_fit = any("C" in part for part in result["targets"].values())
+    best = "C" if of_fit else f"of {count} seed{'s' * (count > 1)}"
+    title += f": {metric_title(metric)}, best {best} on {config.best_on}"
     if config.retrained:
         title += f" in {config.retrained.run}, retrained on train and devel: no devel score"
-    of_fit = any("C" in part for part in result["targets"].values())
     if of_fit:
-        title += "; devel by the model of train, test by the model of train and devel"
+        title += "; devel by the model of train, test by that of train and devel"
     rows = [["", "devel", "95 % interval", "mean of seeds", "test", "95 % interval", "seed",
              "C" if of_fit else "epoch"]]  # fmt: skip
     for target, part in result["targets"].items():
