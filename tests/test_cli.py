@@ -84,7 +84,7 @@ def test_help_of_a_command_tells_every_setting():
     for word in (
         "physio, sent, stress, wilder",
         "attention, attention_lstm, cai_attention, cai_attention_lstm, gated_cnn, gated_cnn_lstm, "
-        "gru, lstm, lstm_attention, multimodal_transformer, plain",
+        "gru, lstm, lstm_attention, multimodal_transformer, plain, svm",
         "data.root",
         "model.hidden",
     ):

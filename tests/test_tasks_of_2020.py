@@ -3,6 +3,7 @@
 import json
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
@@ -175,17 +176,38 @@ def test_synthetic_rows_of_their_own_lead_back_to_the_frames(make_config, tmp_pa
         assert np.asarray(recording.features[0]).any(axis=1).all()  # no pauses
 
 
-def test_thirds_of_the_mean_become_the_classes_of_topic(make_config, tmp_path, capsys):
-    synth.run(make_config("synth", "task=wild", "scale=0.01", "features=pose", f"out={tmp_path}"))
+@pytest.mark.parametrize(
+    ("features", "align"),
+    [("pose", None), ("fasttext", "labels"), pytest.param("lld", "labels", marks=pytest.mark.slow)],
+)
+def test_thirds_of_the_mean_become_the_classes_of_topic(
+    make_config, tmp_path, capsys, features, align
+):
+    own = [f"features={features}", f"own_steps={bool(align)}", f"out={tmp_path}", *SMALL[1:]]
+    synth.run(make_config("synth", "task=wild", "scale=0.01", *own))
     words = ["task=wild", "task@to=topic", "algorithm=quantiles", f"data.root={tmp_path}",
              f"out={tmp_path / 'thirds'}"]  # fmt: skip
+    words += [f"align={align}"] * bool(align)
     config = make_config("classes", *words)
     classes.run(config)
     shown = capsys.readouterr().out.splitlines()[-1]
-    assert "'task.targets=[valence,arousal]' features=pose" in shown and "classes=" not in shown
-    config = make_config("train", "task=topic", "features=pose", f"data.root={tmp_path / 'thirds'}")
-    read = load_package(config.task, ["valence", "arousal"], ["pose"], {}, config.data)
+    assert "'task.targets=[valence,arousal]'" in shown and "classes=" not in shown
+    assert f"features={features}" in shown and ("align=labels" in shown) == bool(align)
+    config = make_config("train", "task=topic", f"data.root={tmp_path / 'thirds'}",
+                         f"features={features}")  # fmt: skip
+    read = load_package(
+        config.task, ["valence", "arousal"], [features], {}, config.data, align=align
+    )
     for target in ("valence", "arousal"):
         found = [r.labels[target][r.samples[:, 0]] for r in read.partitions["train"]]
         sizes = np.bincount(np.concatenate(found).astype(int), minlength=3)
         assert sizes.max() - sizes.min() <= 1
+        means, made = [], []
+        for recording in read.partitions["train"]:
+            name = f"label_segments/{target}/{recording.id}.csv"
+            rows = pd.read_csv(tmp_path / "c1_muse_wild" / name)
+            means.append(rows.groupby("segment_id")["value"].mean())
+            of_segments = pd.read_csv(tmp_path / "thirds/c2_muse_topic" / name)
+            made.append(of_segments.set_index("segment_id")["class_id"][means[-1].index])
+        order = np.argsort(np.concatenate(means), kind="stable")
+        assert (np.diff(np.concatenate(made)[order]) >= 0).all()  # low, medium, high

@@ -108,6 +108,30 @@ def draw_curves(title: str, metric: str, records: Sequence[dict]) -> Figure:
     return figure
 
 
+def draw_choice(title: str, metric: str, records: Sequence[dict]) -> Figure:
+    """Draw the score of a model that is fitted with each C, the best one marked.
+
+    Args:
+        metric: the score, on the y axis.
+        records: target, seed (or seed and fold), C and devel of each.
+    """
+    targets = list(dict.fromkeys(record["target"] for record in records))
+    figure = Figure(figsize=(1 + 4 * len(targets), 3.6), layout="constrained")
+    panels = figure.subplots(1, len(targets), squeeze=False, sharey=True)[0]
+    for panel, target in zip(panels, targets, strict=True):
+        own = [record for record in records if record["target"] == target]
+        for seed in dict.fromkeys(record["seed"] for record in own):
+            scores = {r["C"]: r["devel"] for r in own if r["seed"] == seed}
+            best = max(scores, key=scores.get)
+            (line,) = panel.plot(*zip(*sorted(scores.items()), strict=True), ".-", lw=1.3)
+            panel.plot(best, scores[best], "o", color=line.get_color())
+        panel.set(title=target, xlabel="C", xscale="log")
+        panel.grid(alpha=0.25)
+    panels[0].set_ylabel(metric)
+    figure.suptitle(f"{title}\nbest C marked", fontsize=10)
+    return figure
+
+
 def draw_folds(
     title: str, metric: str, scores: dict[str, tuple[float, list[tuple[str, float]]]]
 ) -> Figure:

@@ -90,7 +90,9 @@ def load_source(config: ClassesConfig) -> Source:
 
     Raises MuseError if there is no package, or no segments or labels to make classes from.
     """
-    package = load_signals(config.signals, config.targets, config.feature_sets, config.data)
+    package = load_signals(
+        config.signals, config.targets, config.feature_sets, config.data, config.align
+    )
     sets = feature_folders(package.folder) if package.features else []
     if config.features:
         sets = expand_features(config.features, config.feature_sets, package.folder)

@@ -16,12 +16,20 @@ from muse.errors import STOP, MuseError
 
 
 def load_signals(
-    task: TaskConfig, targets: list[str], feature_sets: dict[str, FeatureSet], data: DataConfig
+    task: TaskConfig,
+    targets: list[str],
+    feature_sets: dict[str, FeatureSet],
+    data: DataConfig,
+    align: str | None = None,
 ) -> Package:
     """Read the labels of a package and check them against its features, if it has any.
 
     Times and segments are those of one feature set, the lightest. Of a package without features
     they are those of the label files; test recordings without labels are left out then.
+
+    Args:
+        align: see `muse.data.recordings.load_package`; with `labels` times and segments are those
+            of the labels, where there are some.
 
     Raises MuseError as `muse.data.recordings.load_package`.
     """
@@ -30,7 +38,9 @@ def load_signals(
     check_not_empty(folder, ids)
     lightest = _lightest(folder, ids["train"][0])
     if lightest:
-        return load_package(task, targets, [lightest], feature_sets, data, missing="keep", ids=ids)
+        return load_package(
+            task, targets, [lightest], feature_sets, data, missing="keep", ids=ids, align=align
+        )
     where = [(partition, id_) for partition in ids for id_ in ids[partition]]
     cache, readers = Path(data.cache), data.readers or os.cpu_count() or 1
     labels = {t: load_labels(folder, t, where, cache, readers, STOP) for t in targets}

@@ -108,6 +108,7 @@ def _print_summary(
         one = len(config.targets) == 1
         given = ",".join(config.targets)
         words.append(f"target={given}" if one else f"task.targets=[{given}]")
+    words += [f"align={config.align}"] * bool(config.align)
     typed = shlex.split(config.job.command)
     own = [word for before, word in pairwise(typed) if before in CONFIG_DIR_FLAGS]
     words += [f"features={source.feature_sets[0]}", f"data.root={config.out}"]

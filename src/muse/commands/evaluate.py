@@ -73,6 +73,8 @@ def report(used: LoadedRun, package: Package, scores: dict) -> str:
     how = "\nEach recording by the model of the fold that has held it out." if used.folds else ""
     if used.general:
         how = "\nEach recording of a subject by the subject's model, all others by the general one."
+    if used.refitted:
+        how = "\ntrain and devel of the run by the model of train alone, all else by that of both."
     return f"{title}: {used.saved.folder}\n{in_columns(rows)}{how}"
 
 

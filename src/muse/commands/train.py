@@ -4,7 +4,7 @@ from pathlib import Path
 
 from muse.config.train import TrainConfig
 from muse.sweep.learning_curve import learning_curve
-from muse.training.run import begin_run
+from muse.training.run import begin_run, settle
 
 
 def run(config: TrainConfig) -> None:
@@ -16,4 +16,4 @@ def run(config: TrainConfig) -> None:
     if config.learning_curve:
         learning_curve(config)
         return
-    begin_run(config, Path(config.job.folder))
+    begin_run(settle(config), Path(config.job.folder))

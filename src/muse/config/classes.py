@@ -40,6 +40,9 @@ class ClassesConfig(Settings):
     target: str | None = setting("One target of the task; null: each in turn.")
     segments: str | None = setting("Folder of limits, ID.csv with start,end,segment_id (ms); "
                                    "null: the segment_id of the package.")  # fmt: skip
+    align: str | None = setting("Feature sets with time steps of their own: null (rows must "
+                                "correspond), or labels: the frames are the rows of the labels.",
+                                choices=("labels",))  # fmt: skip
     algorithm: Any = setting("kmeans, gmm or quantiles; null: as the recipe; a list: search.",
                              names=True, null=True)  # fmt: skip
     classes: Any = setting("Classes of each target; null: as task@to; a list: search.")

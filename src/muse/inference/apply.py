@@ -46,7 +46,9 @@ class LoadedRun:
     saved: SavedRun
     config: TrainConfig  # the run's, with the data and the device of the command
     device: torch.device
-    models: list[list[LoadedModel]]  # one for each fold; a single one of a run without folds
+    # one for each fold; a single one of a run without folds, or with that of train alone if it was
+    # fitted on train and devel
+    models: list[list[LoadedModel]]
     # for each fold those of the difficulty indicators that the run computes
     autoencoders: list[dict[str, LoadedModel]]
     general: list[LoadedModel]  # of a personalised run, for all that is no subject's; else empty
@@ -66,6 +68,11 @@ class LoadedRun:
         """The recordings that each fold has held out; empty for a run without folds."""
         part = next(iter(self.saved.result["targets"].values()))
         return [row["recordings"] for row in part.get("folds", [])]
+
+    @property
+    def refitted(self) -> bool:
+        """Whether the run was fitted on train and devel, see muse.training.fit."""
+        return any("without_devel" in part for part in self.saved.result["targets"].values())
 
     @property
     def read(self) -> list[str]:
@@ -117,14 +124,17 @@ class LoadedRun:
 
         Args:
             out_of_fold: recordings that a fold has held out are predicted by the model of that fold
-                alone. It has not seen them, if their data are those of the training.
+                alone. It has not seen them, if their data are those of the training. Of a run that
+                was fitted on train and devel, these are predicted by the model of train alone.
         """
         for number, of_folds in enumerate(self.models):
             head = head_of(self.config.task, targets=of_folds[0].targets)
             models = list(zip(of_folds, self.autoencoders, strict=True))
+            own = {}
+            if self.general or (out_of_fold and (self.folds or self.refitted)):
+                own = self._out_of_fold(models, package)
+            models = models[:1] if self.refitted else models
             others = [(self.general[number], {})] if self.general else models
-            alone = self.folds and (out_of_fold or self.general)
-            own = self._out_of_fold(models, package) if alone else {}
             for partition, recordings in package.partitions.items():
                 left = [r for r in recordings if r.id not in own]
                 found = own | self._mean(others, package, left)
@@ -133,12 +143,19 @@ class LoadedRun:
                     yield Applied(target, partition, head.values(output, k))
 
     def _out_of_fold(self, models: list[Model], package: Package) -> dict[str, np.ndarray]:
-        """Recording id -> what the model of the fold says that has held the recording out."""
+        """Recording id -> what the model of the fold says that has held the recording out.
+
+        Of a run that was fitted on train and devel what the model of train says of both.
+        """
         there = {r.id: r for p in package.partitions
                  if self.general or self.same_data(package, p)
                  for r in package.partitions[p]}  # fmt: skip
+        held = self.folds
+        if self.refitted:
+            known = [package.partitions.get(part, []) for part in ("train", "devel")]
+            held = [[], [recording.id for group in known for recording in group]]
         found = {}
-        for model, ids in zip(models, self.folds, strict=True):
+        for model, ids in zip(models, held, strict=True):
             held_out = [there[id_] for id_ in ids if id_ in there]
             found |= self._mean([model], package, held_out)
         return found
@@ -179,6 +196,8 @@ def load_run(use: UseConfig, folder: str) -> LoadedRun:
     check_trusted(path, str(config.model["_target_"]), use.trust)
     if "retrained" in saved.result:
         log.info("%s was retrained: it was trained on train and devel.", saved.folder)
+    if any("without_devel" in part for part in saved.result["targets"].values()):
+        log.info("%s: its model was fitted on train and devel.", saved.folder)
     device = prepare(config.device, config.threads)
     models: dict[tuple[str, ...], list[LoadedModel]] = {}
     general: dict[str, LoadedModel] = {}

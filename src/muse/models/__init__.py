@@ -82,6 +82,11 @@ def find_class(target: str) -> type[nn.Module]:
     return cls
 
 
+def is_fitted(target: str) -> bool:
+    """Whether a class is fitted at once, see `muse.training.fit`, not trained by gradient."""
+    return hasattr(find_class(target), "chosen_by")
+
+
 def is_of_muse(target: str) -> bool:
     """Whether ``package.module.Class`` is a model that muse defines; nothing else is imported."""
     module, _, _ = target.rpartition(".")

@@ -34,4 +34,5 @@ class WeightedMean(nn.Module):
         if self.outputs > 1:
             members = members.softmax(-1)
         mean = torch.einsum("btmo,m->bto", members, self.weights)
-        return mean.log() if self.outputs > 1 else mean
+        # a probability may be too small for its type: logits stay finite
+        return mean.clamp_min(torch.finfo(mean.dtype).tiny).log() if self.outputs > 1 else mean

@@ -21,15 +21,16 @@ def environment(device: torch.device, target: str) -> dict:
         target: `package.module.Class` of the model.
 
     Returns:
-        muse, python, torch, numpy (versions), platform, cpu, device (its name), git (commit and
-        whether files were changed; None unless muse runs from a checkout) and model_packages
-        (name -> version of what an own model's package is installed from).
+        muse, python, torch, numpy, scikit-learn (versions), platform, cpu, device (its name), git
+        (commit and whether files were changed; None unless muse runs from a checkout) and
+        model_packages (name -> version of what an own model's package is installed from).
     """
     return {
         "muse": muse.__version__,
         "python": platform.python_version(),
         "torch": torch.__version__,
         "numpy": np.__version__,
+        "scikit-learn": metadata.version("scikit-learn"),
         "platform": platform.platform(),
         "cpu": _cpu(),
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",

@@ -5,6 +5,8 @@ config.yaml          every setting, with the command in its first line
 metrics.jsonl        one line per target, seed and epoch: the source of TensorBoard's curves; with
                      loss=ccc `train` is the mean CCC of the training windows (1 - loss)
 weights/TARGET.safetensors       weights of the best seed, scaling, and how to build the model
+weights/TARGET_without_devel.safetensors   of a model that is fitted (muse.training.fit): weights of
+                     train alone, which predict train and devel; those of TARGET are of both
 weights/difficulty_X.safetensors the same of the auto-encoder of a difficulty indicator
 predictions/TARGET/PARTITION/ID.csv   timestamp, segment_id, value; the challenge's format
 logits/…             with classes: one row per frame, c_0, c_1, …
@@ -37,6 +39,8 @@ of the out-of-fold predictions of these recordings; `best_seed`, `best_epoch`, `
 `test_last` and `over_seeds` are null, and there are `pooled` (scores over all recordings that are
 in a fold), `folds` (fold, recordings, groups, seed, epoch, inner_devel, score, weights) and
 `over_folds` (mean and deviation of their scores). `train_share` is there if it is below 1.
+A target of a model that is fitted has `C`, of which `best_epoch` is the place in `model.C`, and
+`without_devel` beside `weights`, see above; `inner_devel` of its folds is the UAR.
 `files` has a checksum of every file that later stages read, `digest` one of result.json itself.
 """
 

@@ -267,8 +267,12 @@ def _is_retrained(result: dict) -> bool:
 
 
 def weights_of(target: dict) -> list[str]:
-    """The names of the files with the weights of a target in result.json: one, or one a fold."""
-    return [part["weights"] for part in target.get("folds", [target])]
+    """The names of the files with the weights of a target in result.json: one, or one a fold.
+
+    Of a model that was fitted on train and devel, that of train alone is the second.
+    """
+    names = [part["weights"] for part in target.get("folds", [target])]
+    return names + [target[key] for key in ("without_devel",) if key in target]
 
 
 def _has_seeds(target: dict) -> bool:

@@ -83,6 +83,7 @@ def _rows(run: Path, result: dict) -> Iterator[tuple[tuple, dict[str, str]]]:
         over = (part["over_seeds"] or {}).get("devel") or {"mean": devel, "deviation": None}
         heading = f"{title}, {target}: {metric_title(metric)}"
         best = ["" if part[key] is None else part[key] for key in SEED_KEYS]
+        best = [best[0], f"C={part['C']:g}"] if "C" in part else best
         yield (target, heading, devel, over["mean"], over["deviation"], test, *best, run), settings
 
 

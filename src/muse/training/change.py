@@ -11,6 +11,7 @@ from muse.config.train import TrainConfig
 from muse.errors import MuseError
 from muse.runs.folder import change, log_file
 from muse.training.checkpoint import read_history
+from muse.training.fit import settle_fit
 from muse.training.loop import check_not_passed
 
 log = logging.getLogger(__name__)
@@ -42,6 +43,7 @@ def change_settings(folder: Path, config: TrainConfig, given: dict[str, Any]) ->
     new = replace(config, **given, job=job)
     if new.fusion and new.method != "lstm":
         new = replace(new, seeds=new.seeds[:1])  # as it begins: a mean has nothing to train
+    new = settle_fit(new)
     before = {name: getattr(config, name) for name in given}
     if before == {name: getattr(new, name) for name in given}:
         return config

@@ -7,7 +7,7 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -40,6 +40,14 @@ class SeedResult:
     epochs: int  # trained, early stop included
     weights: dict[str, Tensor]  # of the best epoch, on the CPU
     last: dict[str, Tensor]  # of the last epoch
+    # of a model that is fitted, see muse.training.fit
+    refitted: dict[str, Tensor] = field(default_factory=dict)  # weights of train and devel
+    C: float | None = None  # that devel has chosen
+
+    @property
+    def about_fit(self) -> dict:
+        """What result.json has of a model that is fitted, beside what it has of every model."""
+        return {} if self.C is None else {"C": self.C}
 
 
 def train_seed(

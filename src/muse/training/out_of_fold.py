@@ -171,6 +171,7 @@ def _row(
         "groups": fold.groups,
         "seed": outcome.result.seed,
         "epoch": outcome.result.best_epoch,
+        **outcome.result.about_fit,
         "inner_devel": outcome.result.devel,
         "score": scores[metric_name(config.task.metric)],
         "weights": str(fold_weights(outcome)),

@@ -47,7 +47,7 @@ class Recorder:
         if self.config.tensorboard:
             fold = f"_fold_{record['fold']}" if "fold" in record else ""
             writer = self._writer(f"{record['target']}/seed_{record['seed']}{fold}")
-            for name in [n for n in ("loss", "train", "devel", "lr") if n in record]:
+            for name in [n for n in ("loss", "train", "devel", "lr", "C") if n in record]:
                 writer.add_scalar(name, record[name], record["epoch"])
         self.bar.set_description(f"{record['target']} seed {record['seed']}", refresh=False)
         scores = {name: f"{record[name]:.3f}" for name in ("devel", "best") if name in record}
@@ -58,12 +58,12 @@ class Recorder:
         """One line of the log; the bar skips what the early stop has saved."""
         self.bar.update(self.config.epochs - row["epochs"])
         of_seed = f" seed {row['seed']}" if row["epochs"] else ""  # a mean is not trained
-        in_epoch = f" in epoch {row['best_epoch']} of {row['epochs']}" if row["epochs"] else ""
+        chosen = _chosen(row, row["best_epoch"], row["epochs"])
         for target in self.job.targets:
             devel, test = row["devel"][target], row["test"][target]
             tested = "" if test is None else f", test {test:.4f}"
             scored = (
-                f"devel {devel:.4f}{in_epoch}"
+                f"devel {devel:.4f}{chosen}"
                 if devel is not None
                 else (f"retrained for {counted(row['epochs'], 'epoch')}")
             )
@@ -85,7 +85,7 @@ class Recorder:
             f", seed {result.seed}" if self.config.folds else "",
             watched,
             result.devel,
-            f" in epoch {result.best_epoch} of {result.epochs}" if result.epochs else "",
+            _chosen(outcome.row, result.best_epoch, result.epochs),
         )
         return outcome
 
@@ -113,6 +113,13 @@ class Recorder:
         self.metrics.close()
         for writer in self.writers.values():
             writer.close()
+
+
+def _chosen(row: dict, best: int, epochs: int) -> str:
+    """What devel has chosen: a C, an epoch, or nothing of a model that is not trained."""
+    if "C" in row:
+        return f" with C={row['C']:g}"
+    return f" in epoch {best} of {epochs}" if epochs else ""
 
 
 @contextmanager

@@ -20,7 +20,7 @@ from muse.data.recordings import Package
 from muse.data.windows import Frames, cut_windows
 from muse.errors import MuseError
 from muse.files import read_regular
-from muse.models import check_trusted
+from muse.models import check_trusted, is_fitted
 from muse.runs.find import run_folder
 from muse.runs.read import AGAIN, SavedRun, read_run, settings_here
 from muse.training.checkpoint import Checkpoint
@@ -44,6 +44,11 @@ def settings_to_retrain(config: RetrainConfig) -> TrainConfig:
         raise MuseError(
             f"{run.folder}: was retrained already. Retrain {settings.retrained.run} instead, the "
             "run that it was made from."
+        )
+    if is_fitted(str(settings.model["_target_"])):
+        raise MuseError(
+            f"{run.folder}: its test scores are of models that were fitted on train and devel "
+            "already. There is nothing to retrain."
         )
     if settings.best_on != "devel":
         raise MuseError(

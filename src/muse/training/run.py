@@ -16,6 +16,7 @@ from muse.data.recordings import Package, load_package
 from muse.data.split import split_test
 from muse.errors import MuseError
 from muse.fusion.members import choose_members, load_members
+from muse.models import is_fitted
 from muse.runs.environment import environment
 from muse.runs.folder import begin, check_new, locked, log_file, set_status, write_result
 from muse.runs.read import read_result
@@ -23,6 +24,7 @@ from muse.scoring import metric_name, metric_title
 from muse.terminal import format_interval, format_spread, heading, in_columns
 from muse.training.device import prepare
 from muse.training.difficulty import save_autoencoders, with_difficulty
+from muse.training.fit import settle_fit
 from muse.training.folds import make_folds, take_share
 from muse.training.out_of_fold import fold_summary, save_folds, save_out_of_fold, seed_units
 from muse.training.parallel import Run, Unit, processes, trainer
@@ -68,8 +70,11 @@ def continue_run(config: TrainConfig, folder: Path, package: Package | None = No
 
 
 def settle(config: TrainConfig) -> TrainConfig:
-    """The settings with all that is chosen before a run begins: the members of a fusion."""
-    return choose_members(config) if config.fusion else config
+    """The settings with all that is chosen before a run begins: the members of a fusion.
+
+    Those of a model that is fitted are as `muse.training.fit.settle_fit` returns them.
+    """
+    return settle_fit(choose_members(config) if config.fusion else config)
 
 
 def load_inputs(config: TrainConfig) -> Package:
@@ -192,12 +197,13 @@ def _warn_constant(
     for k, target in enumerate(targets):
         values = head_of(config.task, targets=targets).values(output, k)
         if np.ptp(values, axis=0).max() <= 1e-6 * max(1, np.abs(values).max()):
+            mend = f"Give a lower learning rate (lr={config.lr:g} now)"
+            if is_fitted(str(config.model["_target_"])):
+                mend = "Give larger values of model.C"
             log.warning(
-                "%s: the predictions of the best seed are constant on %s. Give a lower learning "
-                "rate (lr=%g now), or standardise the features (standardise=true).",
-                target,
-                partition,
-                config.lr,
+                "%s: the predictions of the best seed are constant on %s. %s, or standardise the "
+                "features (standardise=true).",
+                *(target, partition, mend),
             )
 
 
@@ -269,14 +275,15 @@ def _summary(config: TrainConfig, result: dict) -> str:
     """The table at the end: a line per target, then their mean."""
     metric, count = result["metric"], len(config.seeds)
     title = heading(config.task.title, config.describe(result["features"]), result["synthetic"])
-    title += (
-        f": {metric_title(metric)}, best of {count} seed{'s' * (count > 1)} on {config.best_on}"
-    )
+    of_fit = any("C" in part for part in result["targets"].values())
+    best = "C" if of_fit else f"of {count} seed{'s' * (count > 1)}"
+    title += f": {metric_title(metric)}, best {best} on {config.best_on}"
     if config.retrained:
         title += f" in {config.retrained.run}, retrained on train and devel: no devel score"
-    rows = [
-        ["", "devel", "95 % interval", "mean of seeds", "test", "95 % interval", "seed", "epoch"]
-    ]
+    if of_fit:
+        title += "; devel by the model of train, test by that of train and devel"
+    rows = [["", "devel", "95 % interval", "mean of seeds", "test", "95 % interval", "seed",
+             "C" if of_fit else "epoch"]]  # fmt: skip
     for target, part in result["targets"].items():
         row = [target]
         for scores in (part["devel"], part["test"]):
@@ -286,7 +293,8 @@ def _summary(config: TrainConfig, result: dict) -> str:
         row.insert(3, format_spread(over) if over else "")
         if config.retrained:
             row[1] = "trained on"
-        rows.append([*row, str(part["best_seed"]), str(part["best_epoch"])])
+        chosen = f"{part['C']:g}" if "C" in part else str(part["best_epoch"])
+        rows.append([*row, str(part["best_seed"]), chosen])
     if "combined" in result:
         devel, test = (result["combined"][p] for p in ("devel", "test"))
         devel = "" if devel is None else f"{devel:.4f}"

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,8 @@ from muse.config.train import TrainConfig
 from muse.data.heads import Head, head_of
 from muse.data.recordings import Package, Recording
 from muse.files import write_rows
-from muse.plots import draw_confusion, draw_curves, draw_signals, save_figure
+from muse.models import find_class
+from muse.plots import draw_choice, draw_confusion, draw_curves, draw_signals, save_figure
 from muse.runs.weights import save_model_file
 from muse.scoring import metric_name, metric_title
 from muse.terminal import heading
@@ -32,8 +34,12 @@ def save_job(
 
     A retrained run has no devel: what it has learnt from is train.
     """
-    weights = Path("weights") / f"{plan.name}.safetensors"
-    save_model(config, folder, plan, done.best, weights)
+    files = {"weights": Path("weights") / f"{plan.name}.safetensors"}
+    if done.best.refitted:  # what predicts test is the model; the other one has not seen devel
+        files["without_devel"] = Path("weights") / f"{plan.name}_without_devel.safetensors"
+        save_model(config, folder, plan, done.best, files["without_devel"])
+    used = replace(done.best, weights=done.best.refitted or done.best.weights)
+    save_model(config, folder, plan, used, files["weights"])
     head = head_of(config.task, targets=plan.targets)
     finite = {
         p: all_finite(f"{plan.name}, {p}", package.partitions[p], done.outputs[p])
@@ -60,7 +66,8 @@ def save_job(
         result[target] = {
             "best_seed": done.best.seed,
             "best_epoch": done.best.best_epoch,
-            "weights": str(weights),
+            **{key: str(path) for key, path in files.items()},
+            **done.best.about_fit,
             "standardised": plan.standardised,
             **scores,
             "test_last": next(r["test_last"] for r in seeds if r["seed"] == done.best.seed),
@@ -181,9 +188,12 @@ def save_curves(
     records = [record for record in records if config.folds or "fold" not in record]
     if records:
         title = heading(config.task.title, config.describe(package.features), package.synthetic)
-        watched = f"{config.best_on} {metric_title(metric_name(config.task.metric))}"
+        draw, metric = draw_curves, metric_name(config.task.metric)
+        if "C" in records[0]:
+            draw, metric = draw_choice, find_class(str(config.model["_target_"])).chosen_by
+        watched = f"{config.best_on} {metric_title(metric)}"
         watched = "training loss" if config.retrained else watched
-        save_figure(draw_curves(title, watched, records), folder / "plots" / "curves.png")
+        save_figure(draw(title, watched, records), folder / "plots" / "curves.png")
 
 
 def spread_of(scores: list[float | None]) -> dict | None:

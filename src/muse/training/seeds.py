@@ -7,10 +7,11 @@ from pathlib import Path
 import numpy as np
 from torch import nn
 
-from muse.config.shared import PARTITIONS
 from muse.config.train import TrainConfig
+from muse.models import is_fitted
 from muse.scoring import metric_name
 from muse.training.checkpoint import Checkpoint
+from muse.training.fit import fit_seed
 from muse.training.loop import SeedResult, new_model, predict, train_seed
 from muse.training.prepare import ModelPlan
 from muse.training.retrain import retrain_seed
@@ -48,17 +49,23 @@ def train_one(
     `test_last` is the score with the weights of the last epoch, as the published baseline code has
     it. Nothing is chosen by it.
 
+    Of a model that is fitted, test is predicted by that of train and devel, see muse.training.fit.
+
     Args:
         on_epoch: gets the record of each epoch, see train_seed.
         checkpoints: folder and ids of the checkpoints, one per seed, from which to go on.
     """
     frames, name = plan.frames, f"seed_{seed}"
     result, model = _trained(config, plan, seed, on_epoch, name, checkpoints)
-    outputs = {partition: predict(model, frames[partition]) for partition in PARTITIONS}
+    outputs = {partition: predict(model, frames[partition]) for partition in ("train", "devel")}
+    if result.refitted:
+        model.load_state_dict(result.refitted)
+    outputs["test"] = predict(model, frames["test"])
     row = {"seed": seed, "best_epoch": result.best_epoch, "epochs": result.epochs}
+    row |= result.about_fit
     row |= {p: _scores(config, plan, p, outputs[p]) for p in ("devel", "test")}
     row["test_last"] = row["test"]
-    if result.best_epoch < result.epochs:
+    if result.last and result.best_epoch < result.epochs:
         model.load_state_dict(result.last)
         row["test_last"] = _scores(config, plan, "test", predict(model, frames["test"]))
     return SeedOutcome(replace(result, last={}), outputs, row)  # it may go to another process
@@ -138,10 +145,13 @@ def train_fold(
     """
     name = f"seed_{seed}_fold_{fold}"
     result, model = _trained(config, plan, seed, on_epoch, name, checkpoints)
+    if result.refitted and config.folds:  # with crossfit devel stays unseen: it chooses a fusion
+        model.load_state_dict(result.refitted)
+        result = replace(result, weights=result.refitted)
     known = () if config.personalised else ("train", "devel")
     predicted = [partition for partition in plan.frames if partition not in known]
     outputs = {partition: predict(model, plan.frames[partition]) for partition in predicted}
-    row = {"seed": seed, "fold": fold}
+    row = {"seed": seed, "fold": fold, **result.about_fit}
     return SeedOutcome(replace(result, last={}), outputs, row, replace(plan, frames={}, start=None))
 
 
@@ -159,17 +169,20 @@ def _trained(
         name: of its checkpoint.
     """
     train, watched = plan.frames["train"], plan.frames[config.best_on]
-    checkpoint = _checkpoint(checkpoints, plan, name)
-    result = train_seed(
-        config,
-        train,
-        watched,
-        lambda output: mean_score(config, watched, output),
-        seed,
-        on_epoch,
-        checkpoint,
-        plan.start,
-    )
+    if is_fitted(str(config.model["_target_"])):
+        result = fit_seed(config, plan.frames, seed, on_epoch)
+    else:
+        checkpoint = _checkpoint(checkpoints, plan, name)
+        result = train_seed(
+            config,
+            train,
+            watched,
+            lambda output: mean_score(config, watched, output),
+            seed,
+            on_epoch,
+            checkpoint,
+            plan.start,
+        )
     model = new_model(config, train)
     model.load_state_dict(result.weights)
     return result, model
