@@ -396,7 +396,7 @@ def peak_memory(quick: bool) -> None:
         "prepare('cpu', 1)\n"
         "spans = np.stack([np.arange(256) * 300, np.full(256, 300)], axis=1)\n"
         "features, labels = torch.randn(76801, inputs), torch.randn(76801, 1)\n"
-        "frames = Frames(features, labels, spans, [], {'x': inputs})\n"
+        "frames = Frames(features, labels, spans, [], {'x': inputs}, ['arousal'])\n"
         "model = new_model(config, frames)\n"
         "optimiser = torch.optim.Adam(model.parameters())\n"
         "for _ in range(2):\n"
@@ -464,7 +464,7 @@ def models_of_2020(quick: bool) -> None:
         spans = np.stack([np.arange(count) * length, np.full(count, length)], axis=1)
         total = count * length
         features, labels = torch.randn(total + 1, sum(SETS.values())), torch.randn(total + 1, 1)
-        frames = Frames(features, labels, spans, [], SETS)
+        frames = Frames(features, labels, spans, [], SETS, ["arousal"])
         words = "task=stress", f"features=[{','.join(SETS)}]", f"model={name}"
         config = load_config("train", [*words, f"batch_size={count}"])
         network, bare = new_model(config, frames), bare_class()
@@ -521,7 +521,7 @@ def growth(make, rate: float, quick: bool) -> None:
             spans = np.stack(
                 [np.arange(count) * case["frames"], np.full(count, case["frames"])], axis=1
             )
-            frames = Frames(features, labels, spans, [], {"x": case["features"]})
+            frames = Frames(features, labels, spans, [], {"x": case["features"]}, ["arousal"])
             config = make(f"model.hidden={case['hidden']}", f"model.layers={case['layers']}")
             network = new_model(config, frames)
             optimiser = torch.optim.Adam(network.parameters())
