@@ -14,7 +14,8 @@ from tests.data.test_align import package
 
 SMALL = ["task=stress", "target=arousal", "features=[fine,text,slow]", "align=own", "epochs=2",
          "seeds=1", "window=3", "hop=2", "bootstrap=0", "tensorboard=false", "standardise=true",
-         "model=multimodal_transformer", "model.dim=4", "model.heads=2", "model.layers=1"]  # fmt: skip
+         "model=multimodal_transformer", "model.dim=4", "model.heads=2",
+         "model.layers=1"]  # fmt: skip
 
 
 def test_unequal_steps_and_a_modality_that_is_missing(make_config, tmp_path, caplog, capsys):
@@ -53,5 +54,5 @@ def test_unequal_steps_and_a_modality_that_is_missing(make_config, tmp_path, cap
 def test_other_models_are_refused(make_config, tmp_path):
     package(tmp_path)
     config = make_config("train", *SMALL[:-4], f"data.root={tmp_path}")
-    with pytest.raises(MuseError, match="Recurrent takes one row .* found fine 5, text 5. Use"):
+    with pytest.raises(MuseError, match=r"Recurrent takes one row .* found fine 5, text 5\. Use"):
         train.run(config)

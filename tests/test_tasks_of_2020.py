@@ -130,8 +130,8 @@ def test_settings_of_their_own_are_in_the_run_id_and_their_absence_is_not(make_c
     assert not {"align", "scored"} & set(
         numbers_of(make_config("train", "task=sent", "features=a"))
     )
-    changes = ["align=labels", "align=words", "align=own", "+task.scored=arousal", "+task.combined=arousal",
-               "task.classes={valence:5,arousal:4}"]  # fmt: skip
+    changes = ["align=labels", "align=words", "align=own", "+task.scored=arousal",
+               "+task.combined=arousal", "task.classes={valence:5,arousal:4}"]  # fmt: skip
     assert len({id_of(), *map(id_of, changes)}) == len(changes) + 1
 
 

@@ -287,5 +287,5 @@ def test_feature_sets_of_one_modality_need_equal_steps():
 def test_a_model_without_input_rows_is_refused_several_rows():
     settings = {"_target_": "muse.models.recurrent.Recurrent"}
     assert build_model(settings, SETS, 1, {"a": 1})
-    with pytest.raises(MuseError, match="align=own: Recurrent takes one row .* found c 4"):
+    with pytest.raises(MuseError, match=r"align=own: Recurrent takes one row .* found c 4"):
         build_model(settings, SETS, 1, {"c": 4})

@@ -1,7 +1,7 @@
 """Attention with dropout of its weights, whose memory does not grow with the square of the frames.
 
-Shapes: B batch, H heads, T queries, S keys, D dimension of a head. Where T and S differ, queries and
-keys have steps of their own, and T steps of the queries last as long as S steps of the keys.
+Shapes: B batch, H heads, T queries, S keys, D dimension of a head. Where T and S differ, queries
+and keys have steps of their own: T steps of the queries last as long as S steps of the keys.
 """
 
 from collections.abc import Iterator

@@ -221,7 +221,7 @@ def _rows(groups: list[list[str]], input_rows: dict[str, int]) -> list[int]:
         if len({input_rows[name] for name in group}) > 1:
             found = ", ".join(f"{name} {input_rows[name]}" for name in group)
             raise MuseError(
-                f"model.modalities: one modality has feature sets with unequal numbers of rows in a "
+                f"model.modalities: a modality has feature sets with unequal numbers of rows in a "
                 f"frame ({found}). Make them modalities of their own, or use align=labels."
             )
     return [input_rows[group[0]] for group in groups]
