@@ -396,7 +396,7 @@ def peak_memory(quick: bool) -> None:
         "prepare('cpu', 1)\n"
         "spans = np.stack([np.arange(256) * 300, np.full(256, 300)], axis=1)\n"
         "features, labels = torch.randn(76801, inputs), torch.randn(76801, 1)\n"
-        "frames = Frames(features, labels, spans, [], {'x': inputs})\n"
+        "frames = Frames(features, labels, spans, [], {'x': inputs}, ['arousal'])\n"
         "model = new_model(config, frames)\n"
         "optimiser = torch.optim.Adam(model.parameters())\n"
         "for _ in range(2):\n"
@@ -429,45 +429,69 @@ class BareLSTMAttention(nn.Module):
         return self.output(torch.cat([q, (q @ k.mT).softmax(2) @ k], 2))
 
 
-class BareTransformer(nn.Module):
-    """The parts of `muse.models.multimodal_transformer` as encoder layers, without positions."""
+class BareLayers(nn.Module):
+    """Layers of attention to another sequence, or to the own one."""
 
-    def __init__(self):
+    def __init__(self, size: int):
         super().__init__()
+        self.attention = nn.ModuleList(
+            nn.MultiheadAttention(size, 5, 0.1, batch_first=True) for _ in range(5)
+        )
+        self.norm = nn.LayerNorm(size)
+        self.feedforward = nn.ModuleList(
+            nn.Sequential(nn.LayerNorm(size), nn.Linear(size, 4 * size), nn.ReLU(),
+                          nn.Dropout(0.1), nn.Linear(4 * size, size)) for _ in range(5)
+        )  # fmt: skip
+
+    def forward(self, x: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
+        rows, keys = x.shape[1], other.shape[1]
+        later = torch.arange(keys) * rows >= (torch.arange(rows)[:, None] + 1) * keys
+        for attention, feedforward in zip(self.attention, self.feedforward, strict=True):
+            key = self.norm(other)
+            x = x + attention(self.norm(x), key, key, attn_mask=later, need_weights=False)[0]
+            x = x + feedforward(x)
+        return x
+
+
+class BareTransformer(nn.Module):
+    """The parts of `muse.models.multimodal_transformer` as PyTorch has them, without positions."""
+
+    def __init__(self, rows: tuple[int, ...] = (1, 1, 1)):
+        super().__init__()
+        self.rows = rows  # of each modality in a frame
         self.project = nn.ModuleList(nn.Conv1d(n, 30, 1, bias=False) for n in SETS.values())
-
-        def layers(size: int) -> nn.Module:
-            layer = nn.TransformerEncoderLayer(size, 5, 4 * size, batch_first=True, norm_first=True)
-            return nn.TransformerEncoder(layer, 5, enable_nested_tensor=False)
-
-        self.crossmodal = nn.ModuleList(layers(30) for _ in range(6))
-        self.memory = nn.ModuleList(layers(60) for _ in range(3))
+        self.crossmodal = nn.ModuleList(BareLayers(30) for _ in range(6))
+        self.memory = nn.ModuleList(BareLayers(60) for _ in range(3))
         self.block = nn.Sequential(nn.Linear(180, 180), nn.ReLU(), nn.Linear(180, 180))
         self.output = nn.Linear(180, 1)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        mask = nn.Transformer.generate_square_subsequent_mask(len(x))
-        parts = [net(part.permute(1, 2, 0)).mT for net, part in
-                 zip(self.project, x.split(list(SETS.values()), 2), strict=True)]  # fmt: skip
-        heard = [net(parts[k // 2], mask) for k, net in enumerate(self.crossmodal)]
-        both = [net(torch.cat(heard[2 * k : 2 * k + 2], 2), mask)
-                for k, net in enumerate(self.memory)]  # fmt: skip
-        whole = torch.cat(both, 2)
+        x, widths = (
+            x.transpose(0, 1),
+            [n * r for n, r in zip(SETS.values(), self.rows, strict=True)],
+        )
+        parts = [net(part.reshape(len(x), -1, net.in_channels).mT).mT for net, part in
+                 zip(self.project, x.split(widths, 2), strict=True)]  # fmt: skip
+        whole = []
+        for k, memory in enumerate(self.memory):
+            pairs = zip(self.crossmodal[2 * k : 2 * k + 2], parts[:k] + parts[k + 1 :], strict=True)
+            heard = torch.cat([net(parts[k], other) for net, other in pairs], 2)
+            whole.append(memory(heard, heard).unflatten(1, (-1, self.rows[k])).mean(2))
+        whole = torch.cat(whole, 2)
         return self.output(whole + self.block(whole))
 
 
 def models_of_2020(quick: bool) -> None:
     """Training steps of the models of MuSe 2020 against a bare pass of their parts."""
-    cases = {"lstm_attention": (BareLSTMAttention, 50, 50),
-             "multimodal_transformer": (BareTransformer, 16, 50)}  # fmt: skip
-    for name, (bare_class, count, length) in cases.items():
+    cases = [("lstm_attention", BareLSTMAttention(), 50, 50, (1, 1, 1)),
+             ("multimodal_transformer", BareTransformer(), 16, 50, (1, 1, 1)),
+             ("multimodal_transformer", BareTransformer((1, 5, 1)), 16, 50, (1, 5, 1))]  # fmt: skip
+    for name, bare, count, length, each in cases:
         spans = np.stack([np.arange(count) * length, np.full(count, length)], axis=1)
-        total = count * length
-        features, labels = torch.randn(total + 1, sum(SETS.values())), torch.randn(total + 1, 1)
-        frames = Frames(features, labels, spans, [], SETS)
+        frames = frames_of_2020(count * length, spans, each)
         words = "task=stress", f"features=[{','.join(SETS)}]", f"model={name}"
         config = load_config("train", [*words, f"batch_size={count}"])
-        network, bare = new_model(config, frames), bare_class()
+        network = new_model(config, frames)
         optimiser = torch.optim.Adam(network.parameters())
         batch = collate(frames, spans)[0].transpose(0, 1)
 
@@ -477,7 +501,38 @@ def models_of_2020(quick: bool) -> None:
 
         step = partial(train_epoch, network, optimiser, frames, spans, config)
         own, other = in_turns(2 if quick else 6, step, bare_pass)
-        report("step", f"{name}, {count} windows of {length}", own / other, seconds=own)
+        unaligned = f", {max(each)} rows a frame" * (max(each) > 1)
+        case = f"{name}, {count} windows of {length}{unaligned}"
+        report("step", case, own / other, seconds=own)
+
+
+def frames_of_2020(total: int, samples: np.ndarray, each: tuple[int, ...]) -> Frames:
+    """Random features of SETS, of which each has so many rows in a frame, and labels."""
+    rows = dict(zip(SETS, each, strict=True))
+    widths = {name: width * rows[name] for name, width in SETS.items()}
+    features, labels = torch.randn(total + 1, sum(widths.values())), torch.randn(total + 1, 1)
+    bounds = [("1", 0, total)]
+    return Frames(features, labels, samples, bounds, widths, ["arousal"], rows)
+
+
+def memory_of_prediction() -> None:
+    """Peak resident memory of a process that predicts 20 minutes at 4 Hz."""
+    script = (
+        "import sys; sys.path.insert(0, sys.argv[1])\n"
+        "import resource\n"
+        "import bench, numpy as np\n"
+        "bench.prepare('cpu', 1)\n"
+        "each = tuple(map(int, sys.argv[2:]))\n"
+        "frames = bench.frames_of_2020(4800, np.array([[0, 4800]]), each)\n"
+        "words = 'task=wild', 'features=[a,b,c]', 'model=multimodal_transformer'\n"
+        "bench.predict(bench.new_model(bench.load_config('train', [*words]), frames), frames)\n"
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)\n"
+    )
+    for each in ("1", "1", "1"), ("1", "5", "1"), ("5", "5", "5"):
+        line = [sys.executable, "-c", script, str(Path(__file__).parent), *each]
+        done = subprocess.run(line, check=True, capture_output=True, text=True)
+        case = f"multimodal_transformer, 20 minutes, {'+'.join(each)} rows a frame"
+        report("memory", case, float(done.stdout), "MiB")
 
 
 def startup(make_words: list[str], quick: bool, out: Path) -> None:
@@ -521,7 +576,7 @@ def growth(make, rate: float, quick: bool) -> None:
             spans = np.stack(
                 [np.arange(count) * case["frames"], np.full(count, case["frames"])], axis=1
             )
-            frames = Frames(features, labels, spans, [], {"x": case["features"]})
+            frames = Frames(features, labels, spans, [], {"x": case["features"]}, ["arousal"])
             config = make(f"model.hidden={case['hidden']}", f"model.layers={case['layers']}")
             network = new_model(config, frames)
             optimiser = torch.optim.Adam(network.parameters())
@@ -574,6 +629,8 @@ def main() -> None:
         loading(given.quick, temporary)
         models_of_2020(given.quick)
         peak_memory(given.quick)
+        if not given.quick:
+            memory_of_prediction()
         startup(words, given.quick, temporary)
         growth(make, rate, given.quick)
     write(given.out, "synthetic data" if given.root is None else given.root)

@@ -115,7 +115,7 @@ def test_a_joint_model_of_trust_is_picked_by_trustworthiness_alone(make_config):
         ("task.classes=true", r"task.classes=True: expected 0 \(regression\), or 2 or more"),
         ("task.combined=[joy]", "task.combined=joy: expected one of topic, valence, arousal"),
         ("task.scored=topics", "task.scored=topics: expected one of topic, .* 'topic'"),
-        ("align=word", "align=word: expected one of labels, words"),
+        ("align=word", "align=word: expected one of labels, words, own"),
     ],
 )
 def test_settings_that_do_not_fit_are_refused(make_config, word, message):
@@ -131,8 +131,8 @@ def test_settings_of_their_own_are_in_the_run_id_and_their_absence_is_not(make_c
     assert not {"align", "scored"} & set(
         numbers_of(make_config("train", "task=sent", "features=a"))
     )
-    changes = ["align=labels", "align=words", "+task.scored=arousal", "+task.combined=arousal",
-               "task.classes={valence:5,arousal:4}"]  # fmt: skip
+    changes = ["align=labels", "align=words", "align=own", "+task.scored=arousal",
+               "+task.combined=arousal", "task.classes={valence:5,arousal:4}"]  # fmt: skip
     assert len({id_of(), *map(id_of, changes)}) == len(changes) + 1
 
 

@@ -5,10 +5,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from muse.config.shared import DataConfig
 from muse.data.recordings import load_package
 from muse.data.rows import mean_of_rows
+from muse.data.windows import fit_scaling, to_frames
 from muse.errors import MuseError
 from tests.conftest import PARTITION_OF, edit, write
 
@@ -188,3 +190,41 @@ def test_labels_of_other_targets_are_features(load, tmp_path):
             load([name], None, targets=["arousal"])
     (folder / "feature_segments/same").rename(folder / "feature_segments/label_valence")
     assert load(["label_valence"], None).columns == {"label_valence": ["s"]}  # a set of its own
+
+
+def test_own_steps_lie_side_by_side_in_a_frame_of_the_labels(load, tmp_path, caplog):
+    folder = package(tmp_path)
+    caplog.set_level(logging.INFO)
+    loaded = load(["fine", "text", "slow", "same"], "own")
+    assert "rows in a frame: fine 5, text 5, slow 1, same 1" in caplog.text
+    assert loaded.columns["fine"] == ["f_0", "f_1"] * 5 and loaded.columns["text"] == ["w"] * 5
+    recording = loaded.partitions["devel"][0]
+    fine, text, slow, same = (np.asarray(x) for x in recording.features)
+    # frames begin 250 ms before the label, and a part of one reaches over 100 ms
+    assert fine.reshape(4, 5, 2)[..., 0].tolist() == [
+        [0, 0, 0, 1, 2], [3, 4, 5, 6, 7], [8, 9, 10, 11, 12], [13, 14, 15, 16, 17]
+    ]  # fmt: skip
+    assert fine[1].tolist() == [3, -3, 4, -4, 5, -5, 6, -6, 7, -7]  # row by row
+    # words from 100 to 300, 300 to 600 and 900 to 950 ms
+    assert text.tolist() == [[0, 0, 0, 1, 1], [1.5, 2, 2, 2, 0], [0, 3, 0, 0, 0], [0] * 5]
+    assert (slow.T.tolist(), same.T.tolist()) == ([[1, 1, 2, 2]], [TIMES])
+    assert recording.labels["arousal"].tolist() == [0, 1, 2, 3]
+    (folder / "feature_segments/text/4.csv").unlink()
+    loaded = load(["fine", "text"], "own")
+    assert "text: no file of recording 4; it is zero there." in caplog.text
+    assert loaded.partitions["devel"][0].features[1].tolist() == [[0] * 5] * 4
+    assert loaded.digest != load(["fine", "text"]).digest
+    half = load(["fine"], "own", storage="float16").partitions["devel"][0].features[0]
+    assert half.dtype == np.float16 and np.array_equal(half, fine)
+
+
+def test_rows_of_a_frame_share_mean_and_deviation(load, tmp_path):
+    package(tmp_path)
+    loaded = load(["same", "fine"], "own")
+    scaling = fit_scaling(loaded, ["fine"])
+    values = [np.asarray(r.features[1]).reshape(-1, 2) for r in loaded.partitions["train"]]
+    rows = np.concatenate(values)  # (frames * 5, 2)
+    np.testing.assert_allclose(scaling.mean, [0, *np.tile(rows.mean(0), 5)], rtol=1e-6)
+    np.testing.assert_allclose(scaling.scale, [1, *np.tile(rows.std(0), 5)], rtol=1e-6)
+    frames = to_frames(loaded, "devel", [], scaling, torch.device("cpu"))
+    assert (frames.inputs, frames.rows) == ({"same": 1, "fine": 10}, {"fine": 5})

@@ -32,11 +32,15 @@ def positions(frames: int, dim: int) -> Tensor:
 
 
 def transformer_by_hand(net: Transformer, x: Tensor, other: Tensor | None, causal: bool) -> Tensor:
-    """A transformer on one recording (T, D), its attention that of PyTorch's module: (T, D)."""
-    dim, frames = x.shape[1], len(x)
-    x = math.sqrt(dim) * x + positions(frames, dim)
-    other = None if other is None else math.sqrt(dim) * other + positions(frames, dim)
-    later = torch.ones(frames, frames, dtype=torch.bool).triu(1) if causal else None
+    """A transformer on one recording (S, D), its attention that of PyTorch's module: (S, D).
+
+    The recording lasts 1: a row begins at its number over the number of rows.
+    """
+    dim, rows, keys = x.shape[1], len(x), len(x if other is None else other)
+    x = math.sqrt(dim) * x + positions(rows, dim)
+    other = None if other is None else math.sqrt(dim) * other + positions(keys, dim)
+    ends, begins = torch.arange(1, rows + 1)[:, None] / rows, torch.arange(keys) / keys
+    later = begins > ends - 1e-6 if causal else None
     for layer in net.layers:
         attention = nn.MultiheadAttention(dim, layer.heads, batch_first=True).double()
         attention.in_proj_weight = layer.queries_keys_values.weight
@@ -50,17 +54,18 @@ def transformer_by_hand(net: Transformer, x: Tensor, other: Tensor | None, causa
     return net.norm(x)
 
 
-def by_hand(model: MultimodalTransformer, x: Tensor, columns: list[list[int]], causal) -> Tensor:
-    """The whole model on one recording (T, F); ``columns`` of each modality: (T, O)."""
+def by_hand(model: MultimodalTransformer, x: Tensor, columns: list, causal: bool) -> Tensor:
+    """The whole model on one recording (T, F); ``columns`` of the rows of modalities: (T, O)."""
     parts = []
-    for project, own in zip(model.project, columns, strict=True):
+    for project, rows in zip(model.project, columns, strict=True):
         reach = project.kernel_size[0] // 2
-        padded = nn.functional.pad(x[:, own], (0, 0, reach, reach))
+        own = torch.stack([frame[row] for frame in x for row in rows])
+        padded = nn.functional.pad(own, (0, 0, reach, reach))
         parts.append(
             torch.stack(
                 [
                     torch.einsum("kf,ofk->o", padded[t : t + 2 * reach + 1], project.weight)
-                    for t in range(len(x))
+                    for t in range(len(own))
                 ]
             )
         )
@@ -71,27 +76,35 @@ def by_hand(model: MultimodalTransformer, x: Tensor, columns: list[list[int]], c
             transformer_by_hand(net, part, other, causal)
             for net, other in zip(model.crossmodal[k], others, strict=True)
         ]
-        memories.append(transformer_by_hand(model.memory[k], torch.cat(heard, 1), None, causal))
+        memory = transformer_by_hand(model.memory[k], torch.cat(heard, 1), None, causal)
+        memories.append(torch.stack([frame.mean(0) for frame in memory.split(len(columns[k]))]))
     whole = torch.cat(memories, 1)
     first, _, _, second = model.block
     return model.output(whole + second(first(whole).relu()))
 
 
 @pytest.mark.parametrize(
-    ("modalities", "columns"),
+    ("sets", "modalities", "rows", "columns"),
     [
-        (None, [[0, 1], [2], [3, 4, 5, 6]]),
-        ({"x": ["a", "c"], "y": ["b"]}, [[0, 1, 3, 4, 5, 6], [2]]),
-        ({"x": "b", "y": ["c", "a"]}, [[2], [3, 4, 5, 6, 0, 1]]),
+        (SETS, None, None, [[[0, 1]], [[2]], [[3, 4, 5, 6]]]),
+        (SETS, {"x": ["a", "c"], "y": ["b"]}, None, [[[0, 1, 3, 4, 5, 6]], [[2]]]),
+        (SETS, {"x": "b", "y": ["c", "a"]}, None, [[[2]], [[3, 4, 5, 6, 0, 1]]]),
+        (SETS, {"x": "b", "y": ["c", "a"]}, {"a": 2, "b": 1, "c": 2},
+         [[[2]], [[3, 4, 0], [5, 6, 1]]]),
+        ({"a": 2, "b": 3, "c": 1}, None, {"a": 2, "b": 3, "c": 1},
+         [[[0], [1]], [[2], [3], [4]], [[5]]]),
     ],
-    ids=["three", "two", "in another order"],
-)
+    ids=["three", "two", "in another order", "two, unequal steps", "three, unequal steps"],
+)  # fmt: skip
 @pytest.mark.parametrize(("causal", "kernel"), [(True, 1), (False, 3)])
-def test_outputs_and_gradients_are_those_of_pytorchs_modules(modalities, columns, causal, kernel):
+def test_outputs_and_gradients_are_those_of_pytorchs_modules(
+    sets, modalities, rows, columns, causal, kernel, monkeypatch
+):
     torch.manual_seed(1)
+    monkeypatch.setattr(blockwise, "CELLS_AT_ONCE", 50)  # several blocks of queries
     settings = {"modalities": modalities, "causal": causal, "kernel": kernel, **SMALL, **STILL}
-    model = MultimodalTransformer(SETS, 2, **settings).double()
-    x = padded_batch(7)
+    model = MultimodalTransformer(sets, 2, rows, **settings).double()
+    x = padded_batch(sum(sets.values()))
     got = model(x, LENGTHS)
     assert got.shape == (4, 9, 2)
     expected = [
@@ -106,11 +119,13 @@ def test_outputs_and_gradients_are_those_of_pytorchs_modules(modalities, columns
         torch.testing.assert_close(a, b, rtol=1e-8, atol=1e-10)
 
 
+@pytest.mark.parametrize("rows", [None, {"a": 2, "b": 1, "c": 4}], ids=["equal", "unequal"])
 @pytest.mark.parametrize("causal", [True, False])
 @pytest.mark.parametrize("kernel", [1, 5])
-def test_alone_or_padded_is_the_same(causal, kernel):
+def test_alone_or_padded_is_the_same(rows, causal, kernel):
     torch.manual_seed(2)
-    model = MultimodalTransformer(SETS, 2, causal=causal, kernel=kernel, **SMALL).double().eval()
+    settings = {"causal": causal, "kernel": kernel, **SMALL}
+    model = MultimodalTransformer(SETS, 2, rows, **settings).double().eval()
     x = padded_batch(7)
     together = model(x, LENGTHS)
     for row, length in enumerate(LENGTHS.tolist()):
@@ -118,9 +133,10 @@ def test_alone_or_padded_is_the_same(causal, kernel):
         torch.testing.assert_close(together[row, :length], alone[0], rtol=0, atol=1e-12)
 
 
-def test_a_causal_frame_gets_what_the_recording_up_to_it_gives():
+@pytest.mark.parametrize("rows", [None, {"a": 2, "b": 1, "c": 4}], ids=["equal", "unequal"])
+def test_a_causal_frame_gets_what_the_recording_up_to_it_gives(rows):
     torch.manual_seed(3)
-    model, x = MultimodalTransformer(SETS, 1, **SMALL).double().eval(), padded_batch(7)[:1]
+    model, x = MultimodalTransformer(SETS, 1, rows, **SMALL).double().eval(), padded_batch(7)[:1]
     whole = model(x, torch.tensor([9]))
     for frames in (1, 4, 8):
         part = model(x[:, :frames], torch.tensor([frames]))
@@ -148,30 +164,37 @@ def test_a_modality_that_is_missing_gives_finite_outputs_and_gradients():
     assert all(weight.grad.isfinite().all() for weight in model.parameters())
 
 
+@pytest.mark.parametrize("rows", [1, 3])
 @pytest.mark.parametrize("causal", [True, False])
 @pytest.mark.parametrize("cells", [1, 60, 200, 2**20])
 def test_blocks_with_dropout_are_attention_with_the_weights_that_were_kept(
-    monkeypatch, causal, cells
+    monkeypatch, causal, cells, rows
 ):
-    """Equal to all weights at once, outputs and gradients, if both keep the same weights."""
+    """Equal to all weights at once, outputs and gradients, if both keep the same weights.
+
+    The keys have ``rows`` for each query.
+    """
     torch.manual_seed(5)
-    q, k, v = (torch.randn(4, 2, 9, 3, dtype=torch.float64, requires_grad=True) for _ in range(3))
-    kept = torch.rand(4, 2, 9, 9) > 0.3
+    q, k, v = (
+        torch.randn(4, 2, 9 * count, 3, dtype=torch.float64, requires_grad=True)
+        for count in (1, rows, rows)
+    )
+    kept = torch.rand(4, 2, 9, 9 * rows) > 0.3
     used: list[int] = []
 
     def keep(like, dropout, generator):  # blocks come in the order of recordings, then frames
-        rows, frame = divmod(sum(used) % 36, 9)  # once more in the backward pass
+        row, frame = divmod(sum(used) % 36, 9)  # once more in the backward pass
         shape = like.shape
         used.append(shape[0] * shape[2])
-        return kept[rows : rows + shape[0], :, frame : frame + shape[2], : shape[3]].double() / 0.7
+        return kept[row : row + shape[0], :, frame : frame + shape[2], : shape[3]].double() / 0.7
 
     monkeypatch.setattr(blockwise, "_kept", keep)
     monkeypatch.setattr(blockwise, "CELLS_AT_ONCE", cells)
-    got = blockwise.attend(q, k, v, LENGTHS, causal, 0.3)
+    got = blockwise.attend(q, k, v, rows * LENGTHS, causal, 0.3)
     there = torch.arange(9) < LENGTHS[:, None]
-    hidden = ~there[:, None, None]
+    hidden = ~there.repeat_interleave(rows, 1)[:, None, None]
     if causal:
-        hidden = torch.ones(9, 9, dtype=torch.bool).triu(1)
+        hidden = torch.ones(9, 9, dtype=torch.bool).triu(1).repeat_interleave(rows, 1)
     scores = (torch.einsum("bhtd,bhsd->bhts", q, k) / math.sqrt(3)).masked_fill(hidden, -math.inf)
     expected = torch.einsum("bhts,bhsd->bhtd", scores.softmax(-1) * kept / 0.7, v)
     torch.testing.assert_close(got, expected, rtol=0, atol=1e-13)
@@ -253,3 +276,16 @@ def test_wrong_settings_are_named(settings, message):
 def test_a_single_feature_set_is_no_modality_pair():
     with pytest.raises(MuseError, match="features: a: the Multimodal Transformer needs two"):
         build_model({"_target_": TARGET}, {"a": 3}, 1)
+
+
+def test_feature_sets_of_one_modality_need_equal_steps():
+    rows, modalities = {"a": 2, "b": 1, "c": 4}, {"x": ["a", "c"], "y": "b"}
+    with pytest.raises(MuseError, match=r"rows in a frame \(a 2, c 4\)"):
+        build_model({"_target_": TARGET, "modalities": modalities}, SETS, 1, rows)
+
+
+def test_a_model_without_input_rows_is_refused_several_rows():
+    settings = {"_target_": "muse.models.recurrent.Recurrent"}
+    assert build_model(settings, SETS, 1, {"a": 1})
+    with pytest.raises(MuseError, match=r"align=own: Recurrent takes one row .* found c 4"):
+        build_model(settings, SETS, 1, {"c": 4})

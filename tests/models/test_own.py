@@ -101,6 +101,10 @@ def test_a_model_may_ask_for_the_feature_sets_and_their_widths(train, module, tm
             {"inputs": 3, "input_sets": {"b": 1, "a": 2}, "outputs": 2},
         ),
         ("outputs, **others", {"inputs": 3, "outputs": 2}),
+        (
+            "input_sets, input_rows, outputs",
+            {"input_sets": {"b": 1, "a": 2}, "input_rows": {"b": 1, "a": 2}, "outputs": 2},
+        ),
     ],
 )
 def test_the_names_of_the_parameters_say_what_a_model_gets(module, parameters, given):
@@ -114,7 +118,8 @@ class Model(nn.Module):
         given |= given.pop("others", {{}})
         self.given = {{k: v for k, v in given.items() if k not in ("self", "__class__")}}
 """)
-    model = build_model({"_target_": f"{name}.Model"}, {"b": 1, "a": 2}, 2)
+    rows = {"a": 2} if "input_rows" in given else None
+    model = build_model({"_target_": f"{name}.Model"}, {"b": 1, "a": 2}, 2, rows)
     assert {key: model.given[key] for key in given} == given == model.given
 
 

@@ -20,7 +20,7 @@ class SynthConfig(Settings):
                             names=True, null=True)  # fmt: skip
     own_steps: bool = setting(
         "Sets with a step of their own (lld) at that step, text as words with "
-        "start and end; to be read with align=labels or align=words."
+        "start and end; to be read with align=labels, words or own."
     )
     seed: int = setting("Seed: the same seed writes the same files.", low=0)
     overwrite: bool = setting("Replace a synthetic package that is there already.")
@@ -43,8 +43,9 @@ class CheckConfig(Settings):
     task: TaskConfig = setting("The sub-challenge.")
     features: Any = setting("Feature sets to check: null (all of the package), a name or a list.",
                             names=True, null=True)  # fmt: skip
-    align: str | None = setting("Feature sets with time steps of their own: null, labels or words, "
-                                "as in `muse train`.", choices=("labels", "words"))  # fmt: skip
+    align: str | None = setting("Feature sets with time steps of their own: null, labels, words or "
+                                "own, as in `muse train`.",
+                                choices=("labels", "words", "own"))  # fmt: skip
     out: str = setting("Folder of the report; a new one for each call.")
     data: DataConfig = setting("The packages and the cache.")
     feature_sets: dict[str, FeatureSet] = setting("Metadata of the public feature sets.")

@@ -96,8 +96,9 @@ class TrainConfig(Settings):
                            "frames of train and devel out, and those without a label).",
                            choices=("zero", "error", "drop"))  # fmt: skip
     align: str | None = setting("Feature sets with time steps of their own: null (rows must "
-                                "correspond), or what their frames become: labels or words.",
-                                choices=("labels", "words"), implied=None)  # fmt: skip
+                                "correspond), or what their frames become: labels, words, or own "
+                                "(of labels, with all rows of a set that are in a frame).",
+                                choices=("labels", "words", "own"), implied=None)  # fmt: skip
     storage: str = setting("Features in the cache: float32, or float16 (half the size).",
                            choices=("float32", "float16"))  # fmt: skip
     recordings: int | None = setting("Only the first recordings of each partition; null: all.",

@@ -6,6 +6,7 @@ frames and what a frame gets (see `muse.data.rows`) are choices made here.
 
 import hashlib
 import logging
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,7 @@ log = logging.getLogger(__name__)
 
 RULE = 1  # raise it when the same files give other values
 SHOWN = 3  # recordings that a warning names
+ROWS_OF_WORDS = 5  # in a frame, with `own`: 50 ms each at the 0.25 s of MuSe-CaR
 Tables = dict[tuple[str, str], CachedTable | None]  # of feature set and recording id
 Labels = dict[str, dict[str, CachedTable | None]]  # target -> recording id -> table
 
@@ -43,7 +45,10 @@ def align_tables(
         align: `labels`: the frames are the rows of the labels. A recording that has none with
             timestamps gets the rows of the first feature set with the step of the task, else the
             multiples of that step with a row of any set. `words`: the frames are the words of the
-            first feature set that has `start` and `end`, as far as there are labels.
+            first feature set that has `start` and `end`, as far as there are labels. `own`: the
+            frames of `labels`, each cut into parts of equal length, as many as rows of the feature
+            set come in a step of the task (see `_parts`); a part gets what a frame would get, and
+            the parts of a frame lie side by side: (frames, parts * columns).
         names: feature sets.
         where: partition and id of each recording.
         tables: (feature set, id) -> table, without the files that are missing: these sets are zero
@@ -59,6 +64,7 @@ def align_tables(
     labels = {target: dict(of) for target, of in labels.items()}
     first = dict.fromkeys(names) | {name: t for (name, _), t in tables.items() if t}
     aligned = dict.fromkeys((name, id_) for name in names for _, id_ in where)
+    parts = _parts(task, names, tables) if align == "own" else dict.fromkeys(names, 1)
     for _, id_ in terminal.bar(where, "aligning", unit="recording"):
         own = {name: tables[name, id_] for name in names if (name, id_) in tables}
         if None in [*own.values(), *first.values()]:
@@ -69,9 +75,9 @@ def align_tables(
             grid = _grid(task, align, id_, rows, list(gold.values()))
             for name in names:
                 aligned[name, id_] = (
-                    _aligned(rows[name], grid, cache, storage)
+                    _aligned(rows[name], grid, cache, storage, parts[name])
                     if name in rows
-                    else _zeros(list(rows_of(first[name]).columns), grid, first[name].path, id_)
+                    else _zeros(rows_of(first[name]), grid, id_, parts[name])
                 )
             if align == "words":
                 for target, of in gold.items():
@@ -85,6 +91,24 @@ def align_tables(
                 *(name, ", ".join(lacking[:SHOWN]), more),
             )
     return aligned, labels
+
+
+def _parts(task: TaskConfig, names: list[str], tables: Tables) -> dict[str, int]:
+    """Feature set -> its rows in a frame: the step of the task by its own, to the nearest number.
+
+    Its own is the median over recordings; words get a fixed number.
+    """
+    steps: dict[str, list[float]] = {name: [] for name in names}
+    for (name, _), table in tables.items():
+        with suppress(MuseError):  # of a table with a fault, told when it is aligned
+            rows = table and rows_of(table)
+            if rows and (rows.end is not None or rows.step):
+                words = 1000 * task.step / ROWS_OF_WORDS
+                steps[name].append(rows.step if rows.end is None else words)
+    parts = {n: max(1, round(1000 * task.step / np.median(s))) if s else 1
+             for n, s in steps.items()}  # fmt: skip
+    log.info("rows in a frame: %s", ", ".join(f"{name} {k}" for name, k in parts.items()))
+    return parts
 
 
 def _grid(task: TaskConfig, align: str, id_: str, rows: dict[str, Rows], gold: list[Rows]) -> Grid:
@@ -147,24 +171,26 @@ def _segments(rows: Rows, times: np.ndarray, step: float) -> np.ndarray:
     return np.where(away <= max(step, rows.step), rows.table.segments[near], np.nan)
 
 
-def _aligned(rows: Rows, grid: Grid, cache: Path, storage: str) -> CachedTable:
+def _aligned(rows: Rows, grid: Grid, cache: Path, storage: str, parts: int = 1) -> CachedTable:
     """The table of a file at the frames; the file's own where it has these rows already."""
-    table = rows.table
-    if rows.end is None and storage == "float32" and np.array_equal(rows.start, grid.times):
+    table, alike = rows.table, np.array_equal(rows.start, grid.times)
+    if parts == 1 and rows.end is None and storage == "float32" and alike:
         return table
-    text = f"align {RULE} {table.digest} {grid.digest}"
+    text = f"align {RULE} {table.digest} {grid.digest}" + f" {parts}" * (parts > 1)
     digest = hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
     def make() -> Table:
         values = np.asarray(table.values[:, list(rows.columns.values())], dtype=np.float32)
-        means = mean_of_rows(values, *row_ranges(rows, grid))
-        return Table(list(rows.columns), means, grid.times, grid.segments)
+        means = mean_of_rows(values, *row_ranges(rows, grid.split(parts)))
+        means = means.reshape(len(grid.times), -1)  # the parts of a frame side by side
+        return Table(list(rows.columns) * parts, means, grid.times, grid.segments)
 
     return derived_table(table.path, digest, make, cache, storage)
 
 
-def _zeros(columns: list[str], grid: Grid, other: Path, id_: str) -> CachedTable:
+def _zeros(other: Rows, grid: Grid, id_: str, parts: int) -> CachedTable:
     """A table of zeros, which takes no memory, in place of a missing file beside ``other``."""
+    columns = list(other.columns) * parts
     values = np.broadcast_to(np.zeros(len(columns), np.float32), (len(grid.times), len(columns)))
-    path, digest = other.with_name(f"{id_}.csv"), f"zeros {grid.digest}"
+    path, digest = other.table.path.with_name(f"{id_}.csv"), f"zeros {grid.digest}"
     return CachedTable(columns, values, grid.times, grid.segments, path, digest, 0, None)

@@ -23,6 +23,8 @@ from muse.scoring import (
     regression_scores,
 )
 
+Arrays = Sequence[np.ndarray]  # one of each recording
+
 
 @dataclass(frozen=True)
 class Regression:
@@ -55,22 +57,11 @@ class Regression:
         """The predictions that are scored: (T,)."""
         return values
 
-    def scores(
-        self,
-        values: Sequence[np.ndarray],
-        golds: Sequence[np.ndarray],
-        samples: Sequence[np.ndarray],
-        bootstrap: int = 0,
-    ) -> dict:
+    def scores(self, values: Arrays, golds: Arrays, samples: Arrays, bootstrap: int = 0) -> dict:
         """Scores of values (T,) and gold standard (T,) of each recording, see muse.scoring."""
         return regression_scores(values, golds, self.variance, bootstrap, self.metric)
 
-    def measure(
-        self,
-        values: Sequence[np.ndarray],
-        golds: Sequence[np.ndarray],
-        samples: Sequence[np.ndarray],
-    ) -> Measure:
+    def measure(self, values: Arrays, golds: Arrays, samples: Arrays) -> Measure:
         """The scores of any drawing of the recordings, arguments as of `scores`."""
         return regression_measure(values, golds, self.variance, self.metric)
 
@@ -106,30 +97,19 @@ class Classes:
         """The most probable class of each segment: (T, C) -> (S,) int64."""
         return values[samples.sum(1) - 1].argmax(1)
 
-    def scores(
-        self,
-        values: Sequence[np.ndarray],
-        golds: Sequence[np.ndarray],
-        samples: Sequence[np.ndarray],
-        bootstrap: int = 0,
-    ) -> dict:
+    def scores(self, values: Arrays, golds: Arrays, samples: Arrays, bootstrap: int = 0) -> dict:
         """Scores of logits (T, C) and gold standard (T,) of each recording, see muse.scoring."""
         predictions, labels, probabilities = self._of_segments(values, golds, samples)
         return class_scores(
             predictions, labels, values[0].shape[1], bootstrap, self.metric, probabilities
         )
 
-    def measure(
-        self,
-        values: Sequence[np.ndarray],
-        golds: Sequence[np.ndarray],
-        samples: Sequence[np.ndarray],
-    ) -> Measure:
+    def measure(self, values: Arrays, golds: Arrays, samples: Arrays) -> Measure:
         """The scores of any drawing of the recordings, arguments as of `scores`."""
         predictions, labels, probabilities = self._of_segments(values, golds, samples)
         return class_measure(predictions, labels, values[0].shape[1], self.metric, probabilities)
 
-    def _of_segments(self, values: Sequence, golds: Sequence, samples: Sequence) -> tuple:
+    def _of_segments(self, values: Arrays, golds: Arrays, samples: Arrays) -> tuple:
         """Predicted class (S,), labels (S,) and probabilities (S, C) of each recording."""
         predicted = list(zip(values, samples, strict=True))
         return (

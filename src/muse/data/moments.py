@@ -31,6 +31,11 @@ class Moments:
         squares = self.squares + other.squares + shift**2 * self.count * other.count / count
         return Moments(self.count + other.count, mean, squares)
 
+    def split(self, parts: int) -> "list[Moments]":
+        """Of so many equal parts of the columns, which lie side by side."""
+        each = (np.split(x, parts) for x in (self.count, self.mean, self.squares))
+        return [Moments(*part) for part in zip(*each, strict=True)]
+
 
 def moments_of(values: np.ndarray, rows: np.ndarray) -> Moments:
     """Moments of ``rows`` (frames,) of values (all rows, columns), in two passes.

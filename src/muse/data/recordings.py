@@ -104,8 +104,8 @@ def load_package(
         storage: of the features in the cache, see `muse.data.cache.load_tables`.
         faults: what to do with a fault; the default stops at the first. Where faults are only
             noted, the package lacks the recordings that have one.
-        align: None: rows of all files correspond one to one; `labels` or `words` bring them to
-            common frames, see `muse.data.align`.
+        align: None: rows of all files correspond one to one; `labels`, `words` or `own` bring them
+            to common frames, see `muse.data.align`.
 
     Raises MuseError for every fault: a missing package, file or feature set, rows that do not
     correspond, values that are no numbers.

@@ -40,6 +40,12 @@ class Grid:
     high: np.ndarray  # (frames,) ms
     segments: np.ndarray  # (frames,) segment_id, NaN outside any
 
+    def split(self, parts: int) -> "Grid":
+        """Each frame as so many of equal length, one after another."""
+        edges = np.linspace(self.low, self.high, parts + 1)  # (parts + 1, frames)
+        low, high = edges[:-1].T.ravel(), edges[1:].T.ravel()
+        return Grid((low + high) / 2, low, high, np.repeat(self.segments, parts))
+
     @property
     def digest(self) -> str:
         """Of all that they are."""
@@ -78,6 +84,14 @@ def rows_of(table: CachedTable) -> Rows:
     raise_faults(faults)
     own = {name: k for name, k in at.items() if end is None or name not in ("start", "end")}
     return Rows(table, own, start, end)
+
+
+def rows_per_frame(columns: list[str]) -> int:
+    """How many rows of its own a feature set has in a frame (`align=own`).
+
+    They lie side by side, so as often are its columns there, whose names differ otherwise.
+    """
+    return columns.count(columns[0])
 
 
 def row_ranges(rows: Rows, grid: Grid) -> tuple[np.ndarray, np.ndarray]:

@@ -12,6 +12,7 @@ import numpy as np
 from muse.config.shared import FeatureSet, TaskConfig
 from muse.data.heads import head_of
 from muse.data.recordings import Package, Recording
+from muse.data.rows import rows_per_frame
 
 NAMED = 3  # examples in a note
 
@@ -66,12 +67,12 @@ def features_of(
     package: Package, partition: str, k: int, on_recording: Callable[[], object]
 ) -> FeatureStatistics:
     """Statistics of the k-th feature set, one recording in memory at a time."""
-    columns = package.columns[package.features[k]]
+    columns = _own_columns(package, package.features[k])
     low, high = np.full(len(columns), np.inf), np.full(len(columns), -np.inf)
     frames = missing = zero = 0
     contents = {}
     for recording in package.partitions[partition]:
-        values = np.asarray(recording.features[k])  # (rows, columns)
+        values = np.asarray(recording.features[k]).reshape(-1, len(columns))  # (rows, columns)
         frames += len(values)
         missing += int(np.isnan(values).sum())
         zero += int((~values.any(axis=1)).sum())
@@ -83,6 +84,12 @@ def features_of(
     constant = [name for name, a, b in zip(columns, low, high, strict=True) if a >= b]
     limits = float(low.min()), float(high.max())
     return FeatureStatistics(len(columns), frames, missing, zero, constant, *limits, contents)
+
+
+def _own_columns(package: Package, name: str) -> list[str]:
+    """Of a feature set, once, however many rows of it are in a frame."""
+    columns = package.columns[name]
+    return columns[: len(columns) // rows_per_frame(columns)]
 
 
 def labels_of(task: TaskConfig, package: Package, partition: str, target: str) -> np.ndarray | None:
@@ -118,7 +125,7 @@ def notes_on(
     yield from _equal_recordings(features)
     for name in package.features:
         published = feature_sets[name].dimension.get(task.corpus) if name in feature_sets else None
-        columns = len(package.columns[name])
+        columns = len(_own_columns(package, name))
         if published and columns != published:
             yield f"{name} has {columns} columns, the published feature set {published}"
     per_segment = head_of(task).per_segment

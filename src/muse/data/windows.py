@@ -3,7 +3,7 @@
 Shapes: frames, features (columns of all feature sets side by side), targets.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import reduce
 
 import numpy as np
@@ -12,6 +12,7 @@ from torch import Tensor
 
 from muse.data.moments import Moments, moments_of
 from muse.data.recordings import Package, Recording
+from muse.data.rows import rows_per_frame
 from muse.errors import MuseError
 
 ALIKE = 0.6  # windows of at least this share of the longest are padded to it
@@ -67,6 +68,12 @@ class Frames:
     recordings: list[tuple[str, int, int]]  # id, first frame, end
     inputs: dict[str, int]  # feature set -> its columns, in the order of the features
     targets: list[str]  # of the columns of the labels
+    rows: dict[str, int] = field(default_factory=dict)  # feature set -> its rows in a frame, if > 1
+
+    @property
+    def most_rows(self) -> int:
+        """Of a feature set in a frame, see `align=own`."""
+        return max(self.rows.values(), default=1)
 
 
 def fit_scaling(
@@ -75,7 +82,8 @@ def fit_scaling(
     """Mean and standard deviation (over n) of the training frames that are used, NaN left out.
 
     Feature sets not in ``standardised`` pass unchanged; a constant feature is only centred, one
-    that is missing in every frame becomes zero.
+    that is missing in every frame becomes zero. The rows that a feature set has in a frame
+    (`align=own`) count as so many frames.
 
     Args:
         windows: length and hop in frames, to count a frame once for each training window that it
@@ -98,9 +106,11 @@ def _mean_and_scale(
     train = package.partitions["train"]
     rows = [r.rows if windows is None else _rows_of_windows(r, *windows) for r in train]
     moments = (moments_of(r.features[k], counted) for r, counted in zip(train, rows, strict=True))
-    whole = reduce(Moments.merge, moments)
+    parts = rows_per_frame(package.columns[package.features[k]])
+    whole = reduce(Moments.merge, reduce(Moments.merge, moments).split(parts))
     scale = np.sqrt(whole.squares / np.maximum(whole.count, 1))
-    return whole.mean, np.where(scale > 1e-10 * np.abs(whole.mean), scale, 1.0)
+    scale = np.where(scale > 1e-10 * np.abs(whole.mean), scale, 1.0)
+    return np.tile(whole.mean, parts), np.tile(scale, parts)
 
 
 def _rows_of_windows(recording: Recording, window: int, hop: int) -> np.ndarray:
@@ -136,8 +146,10 @@ def to_frames(
         Mapped(recordings, starts, scaling, (total + 1, width)) if mapped else features.to(device)
     )
     inputs = {name: len(package.columns[name]) for name in package.features}
+    parts = {name: rows_per_frame(package.columns[name]) for name in package.features}
+    rows = {name: count for name, count in parts.items() if count > 1}
     gold = labels.to(device)
-    return Frames(features, gold, np.concatenate(samples), bounds, inputs, list(targets))
+    return Frames(features, gold, np.concatenate(samples), bounds, inputs, list(targets), rows)
 
 
 def _standardise(

@@ -12,6 +12,7 @@ from muse.config.use import UseConfig
 from muse.data.heads import head_of
 from muse.data.layout import FeaturePlan, find_package, read_partitions
 from muse.data.recordings import Package, Recording, load_package
+from muse.data.rows import rows_per_frame
 from muse.data.split import split_test
 from muse.data.windows import to_frames
 from muse.errors import MuseError
@@ -235,8 +236,11 @@ def _check_columns(package: Package, name: str, columns: list[str]) -> None:
     found = package.columns[name]
     if found == columns:
         return
+    rows, trained = rows_per_frame(found), rows_per_frame(columns)
     what = f"{len(found)} columns, the model was trained on {len(columns)}"
-    if len(found) == len(columns):
+    if rows != trained:
+        what = f"{rows} rows in a frame (align=own), the model was trained on {trained}"
+    elif len(found) == len(columns):
         k = next(k for k in range(len(columns)) if found[k] != columns[k])
         what = f"column {found[k]!r} where the model was trained on {columns[k]!r}"
     raise MuseError(

@@ -18,21 +18,26 @@ from muse.errors import MuseError
 INSTALLED = "site-packages", "dist-packages"  # what lies in there is no folder of the user's
 
 
-def build_model(settings: dict, inputs: dict[str, int], outputs: int) -> nn.Module:
+def build_model(
+    settings: dict, inputs: dict[str, int], outputs: int, rows: dict[str, int] | None = None
+) -> nn.Module:
     """Build the model of a config.
 
     The class is called with ``outputs`` and its settings, and with one or both of these, as its
     parameters are named: ``inputs``, the number of features per frame (int), and ``input_sets``,
     the number of features of each feature set, in the order in which they lie side by side in a
-    frame (dict of str to int).
+    frame (dict of str to int). If it has the parameter ``input_rows``, it also gets how many rows
+    of each feature set lie side by side in a frame (dict of str to int, see `muse.data.align`).
 
     Args:
         settings: ``_target_``, the dotted name of the class, and its keyword arguments.
         inputs: feature set -> number of its features per frame.
         outputs: number of values that the model gives per frame.
+        rows: feature set -> its rows in a frame; those without have one.
 
     Raises:
-        MuseError: no such class, it does not take these arguments, or it does not fit into memory.
+        MuseError: no such class, it does not take these arguments or several rows in a frame, or it
+            does not fit into memory.
     """
     arguments = {key: value for key, value in settings.items() if key != "_target_"}
     cls = find_class(str(settings["_target_"]))
@@ -40,6 +45,16 @@ def build_model(settings: dict, inputs: dict[str, int], outputs: int) -> nn.Modu
     given = {"inputs": sum(inputs.values()), "input_sets": dict(inputs)}
     wanted = given.keys() & signature.parameters.keys() or {"inputs"}
     given = {name: given[name] for name in wanted} | {"outputs": outputs}
+    of_sets = dict.fromkeys(inputs, 1) | (rows or {})
+    if "input_rows" in signature.parameters:
+        given["input_rows"] = of_sets
+    elif max(of_sets.values(), default=1) > 1:
+        several = ", ".join(f"{name} {count}" for name, count in of_sets.items() if count > 1)
+        raise MuseError(
+            f"align=own: {cls.__name__} takes one row of each feature set in a frame; found "
+            f"{several}. Use align=labels, or a model that has the parameter input_rows, such as "
+            "model=multimodal_transformer."
+        )
     try:
         signature.bind(**given, **arguments)
     except TypeError as error:

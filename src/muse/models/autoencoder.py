@@ -20,14 +20,10 @@ class ReconstructionError(nn.Module):
     Args:
         inputs: features per frame.
         outputs: values per frame, which is the error alone.
-        cell: lstm or gru.
-        hidden: hidden size, per direction.
-        layers: number of recurrent layers.
-        bidirectional: also read each recording from its end.
-        dropout: probability, between recurrent layers.
+        cell, hidden, layers, bidirectional, dropout: see `PlainRecurrent`.
 
     Raises:
-        MuseError: an unknown cell, a size below 1, a dropout outside 0 to 1.
+        MuseError: as `PlainRecurrent`; ``outputs`` other than 1.
     """
 
     def __init__(

@@ -1,6 +1,7 @@
 """Attention with dropout of its weights, whose memory does not grow with the square of the frames.
 
-Shapes: B batch, H heads, T frames, D dimension of a head.
+Shapes: B batch, H heads, T queries, S keys, D dimension of a head. Where T and S differ, queries
+and keys have steps of their own: T steps of the queries last as long as S steps of the keys.
 """
 
 from collections.abc import Iterator
@@ -11,9 +12,11 @@ from torch.amp import custom_bwd, custom_fwd
 from torch.autograd.function import once_differentiable
 from torch.nn.functional import scaled_dot_product_attention
 
+from muse.models.attention import attention_mask
+
 CELLS_AT_ONCE = 2**20  # attention weights that are in memory at once
 STEPS = 2**16  # of a probability: the random numbers are 16 bits wide
-Index = tuple[slice, slice, slice]  # batch, heads, frames
+Index = tuple[slice, slice, slice]  # batch, heads, queries or keys
 
 
 def attend(
@@ -25,18 +28,37 @@ def attend(
     (of 20 minutes at 4 Hz, 460 MB for each attention of five heads); see `DroppedAttention`.
 
     Args:
-        q, k, v: (B, H, T, D).
-        lengths: (B,); frames past them are not attended to.
-        causal: a frame attends to no later one.
+        q: (B, H, T, D).
+        k, v: (B, H, S, D).
+        lengths: (B,), keys of each recording; those past them are not attended to.
+        causal: a query attends to the keys that begin before its own step ends.
         dropout: probability with which a weight becomes 0; the others are scaled up. 0 when the
             model is not trained.
     """
-    mask = None
-    if not causal and int(lengths.min()) < q.shape[2]:
-        mask = (torch.arange(q.shape[2], device=q.device) < lengths[:, None])[:, None, None]
-    if not dropout or q.device.type != "cpu":
+    mask = None if causal else attention_mask(lengths, k.shape[2])
+    if dropout and q.device.type == "cpu":
+        return DroppedAttention.apply(q, k, v, mask, causal, dropout)
+    if not causal or q.shape[2] == k.shape[2]:
         return scaled_dot_product_attention(q, k, v, mask, dropout, causal)
-    return DroppedAttention.apply(q, k, v, mask, causal, dropout)
+    parts, width = [], max(1, CELLS_AT_ONCE // k.shape[2])
+    for queries, seen in zip(q.split(width, 2), _seen(q, k).split(width), strict=True):
+        keys = slice(0, int(seen[-1]))
+        allowed = _allowed(seen)
+        parts.append(
+            scaled_dot_product_attention(queries, k[:, :, keys], v[:, :, keys], allowed, dropout)
+        )
+    return torch.cat(parts, 2)
+
+
+def _seen(q: Tensor, k: Tensor) -> Tensor:
+    """How many keys begin before the step of each query ends: (T,)."""
+    queries, keys = q.shape[2], k.shape[2]
+    return (torch.arange(1, queries + 1, device=q.device) * keys + queries - 1) // queries
+
+
+def _allowed(seen: Tensor) -> Tensor:
+    """Which keys some queries see, of the keys that the last of them sees: (queries, keys)."""
+    return torch.arange(int(seen[-1]), device=seen.device) < seen[:, None]
 
 
 class DroppedAttention(torch.autograd.Function):
@@ -80,20 +102,21 @@ def _blocks(
 ) -> Iterator[tuple[Index, Index, Tensor, Tensor]]:
     """Blocks of queries, the keys that they see, their weights, and what dropout multiplies."""
     batch, heads, frames, size = q.shape
-    rows = max(1, CELLS_AT_ONCE // (heads * frames * frames))
-    width = max(1, min(frames, CELLS_AT_ONCE // (heads * frames)))
+    rows = max(1, CELLS_AT_ONCE // (heads * frames * k.shape[2]))
+    width = max(1, min(frames, CELLS_AT_ONCE // (heads * k.shape[2])))
+    seen = _seen(q, k)
     generator = torch.Generator().manual_seed(seed)
     for row in range(0, batch, rows):
         for start in range(0, frames, width):
             end = min(start + width, frames)
             queries = slice(row, row + rows), slice(None), slice(start, end)
-            keys = slice(row, row + rows), slice(None), slice(0, end if causal else frames)
+            last = int(seen[end - 1]) if causal else k.shape[2]
+            keys = slice(row, row + rows), slice(None), slice(0, last)
             scores = (q[queries] * size**-0.5) @ k[keys].mT
             if mask is not None:
                 scores.masked_fill_(~mask[row : row + rows], -torch.inf)
             if causal:
-                allowed = torch.ones(scores.shape[-2:], dtype=torch.bool).tril_(start)
-                scores.masked_fill_(allowed.logical_not_(), -torch.inf)
+                scores.masked_fill_(_allowed(seen[start:end]).logical_not_(), -torch.inf)
             yield queries, keys, scores.softmax(-1), _kept(scores, dropout, generator)
 
 

@@ -1,6 +1,7 @@
 """The Multimodal Transformer of Tsai et al. (2019), as MuSe 2020 has it.
 
-Shapes: B batch, T frames (padded on the right), F features, M modalities, D dimension, O outputs.
+Shapes: B batch, T frames (padded on the right), F features, M modalities, R rows of a modality in a
+frame, D dimension, O outputs; S rows of a sequence.
 """
 
 import math
@@ -36,17 +37,27 @@ class MultimodalTransformer(nn.Module):
     network has four times the size and a dropout of its own, weights begin as of Glorot and Bengio.
     Unlike the code: the text's features have no dropout of their own, keys and values share one,
     positions are those of the paper's formula, and a feature set as wide as ``dim`` is projected
-    like the others. All modalities have the steps of the labels (unaligned inputs: not here).
+    like the others.
+
+    Modalities may have steps of their own (`align=own`): each is a sequence of its own rows, whose
+    positions are counted in them, and crossmodal attention lets each row attend to the rows of the
+    other modality, with ``causal`` to those that begin before its own step ends. (The code shifts
+    its mask by the difference of the lengths, so that it depends on the padding.) The output needs
+    the memories of all modalities at a frame: each is the mean over its rows there, where the
+    original reads its last row alone.
 
     Args:
         input_sets: feature set -> features per frame, in the order of the columns.
         outputs: values per frame.
-        modalities: modality -> its feature sets; None: each feature set is one. Two or more.
+        input_rows: feature set -> R, its rows side by side in a frame, which share out the features
+            of the frame; None: 1 of each.
+        modalities: modality -> its feature sets; None: each feature set is one. Two or more. The
+            feature sets of one must have the same number of rows in a frame.
         dim: dimension that each modality is projected to; ``heads`` must divide it.
-        kernel: frames of the projecting convolution, odd.
+        kernel: rows of the projecting convolution, odd.
         heads: per attention.
         layers: of each crossmodal transformer; those of the memories have three at least.
-        causal: frames attend to no later ones.
+        causal: rows attend to no later ones.
         attention_dropout: probability, of attention weights. (In the code 0 where audio or video is
             attended to.)
         relu_dropout, residual_dropout: inside the feedforward networks; before each is added.
@@ -54,14 +65,15 @@ class MultimodalTransformer(nn.Module):
         output_dropout: inside the last residual block.
 
     Raises:
-        MuseError: fewer than two modalities, modalities that do not share out the feature sets, a
-            size below 1 or that does not fit, a dropout outside 0 to 1.
+        MuseError: fewer than two modalities, modalities that do not share out the feature sets or
+            that join unequal steps, a size below 1 or that does not fit, a dropout outside 0 to 1.
     """
 
     def __init__(
         self,
         input_sets: dict[str, int],
         outputs: int,
+        input_rows: dict[str, int] | None = None,
         modalities: dict[str, list[str]] | None = None,
         dim: int = 30,
         kernel: int = 1,
@@ -88,9 +100,11 @@ class MultimodalTransformer(nn.Module):
         groups = _groups(modalities, input_sets)
         borders = dict(zip(input_sets, pairwise(_starts(input_sets)), strict=True))
         self.columns = [[borders[name] for name in group] for group in groups]
+        self.rows = _rows(groups, input_rows or dict.fromkeys(input_sets, 1))
         self.project = nn.ModuleList(
-            nn.Conv1d(sum(input_sets[name] for name in group), dim, kernel,
-                      padding=kernel // 2, bias=False) for group in groups
+            nn.Conv1d(sum(input_sets[name] for name in group) // rows, dim, kernel,
+                      padding=kernel // 2, bias=False)
+            for group, rows in zip(groups, self.rows, strict=True)
         )  # fmt: skip
         others = len(groups) - 1
         settings = {"heads": heads, "causal": causal, **dropouts}
@@ -113,24 +127,26 @@ class MultimodalTransformer(nn.Module):
             steps = torch.arange(features.shape[1], device=features.device)
             features = features * (steps < lengths[:, None])[..., None]
         parts = [
-            project(torch.cat([features[..., begin:end] for begin, end in columns], 2).mT).mT
-            for project, columns in zip(self.project, self.columns, strict=True)
-        ]  # (B, T, D) each
+            project(_sequence(features, columns, rows).mT).mT
+            for project, columns, rows in zip(self.project, self.columns, self.rows, strict=True)
+        ]  # (B, T * R, D) each
+        ends = [rows * lengths for rows in self.rows]
         memories = []
         for k, (crossmodal, memory) in enumerate(zip(self.crossmodal, self.memory, strict=True)):
-            others = [part for number, part in enumerate(parts) if number != k]
+            others = [number for number in range(len(parts)) if number != k]
             heard = [
-                transformer(parts[k], other, lengths)
+                transformer(parts[k], parts[other], ends[other])
                 for transformer, other in zip(crossmodal, others, strict=True)
             ]
-            joined = torch.cat(heard, dim=2)  # (B, T, (M - 1) * D)
-            memories.append(memory(joined, None, lengths))
+            joined = torch.cat(heard, dim=2)  # (B, T * R, (M - 1) * D)
+            remembered = memory(joined, None, ends[k])
+            memories.append(remembered.unflatten(1, (-1, self.rows[k])).mean(2))
         whole = torch.cat(memories, dim=2)  # (B, T, M * (M - 1) * D)
         return self.output(whole + self.block(whole))
 
 
 class Transformer(nn.Module):
-    """Layers of attention to another modality, or to itself: (B, T, D) -> (B, T, D)."""
+    """Layers of attention to another modality, or to itself: (B, S, D) -> (B, S, D)."""
 
     def __init__(self, dim: int, layers: int, embedding_dropout: float, **settings):
         super().__init__()
@@ -140,7 +156,7 @@ class Transformer(nn.Module):
         self.norm = nn.LayerNorm(dim)
 
     def forward(self, x: Tensor, other: Tensor | None, lengths: Tensor) -> Tensor:
-        """x and other (B, T, D), lengths (B,) -> (B, T, D); None: attention to x itself."""
+        """x (B, S, D), other (B, rows, D), its lengths (B,) -> (B, S, D); None: x itself."""
         x = self._embed(x)
         other = None if other is None else self._embed(other)
         for layer in self.layers:
@@ -178,7 +194,7 @@ class Layer(nn.Module):
         )
 
     def forward(self, x: Tensor, other: Tensor | None, lengths: Tensor) -> Tensor:
-        """x and other (B, T, D), lengths (B,) -> (B, T, D); None: attention to x itself."""
+        """x (B, S, D), other (B, rows, D), its lengths (B,) -> (B, S, D); None: x itself."""
         dim = x.shape[2]
         weight, bias = self.queries_keys_values.weight, self.queries_keys_values.bias
         if other is None:
@@ -191,6 +207,24 @@ class Layer(nn.Module):
         attended = attend(q, k, v, lengths, self.causal, dropout)  # (B, heads, T, D / heads)
         x = x + self.dropout(self.out(attended.transpose(1, 2).flatten(2)))
         return x + self.dropout(self.feedforward(x))
+
+
+def _sequence(features: Tensor, columns: list[tuple[int, int]], rows: int) -> Tensor:
+    """The rows of a modality one after another: (B, T, F) -> (B, T * rows, its features)."""
+    sets = [features[..., begin:end].unflatten(2, (rows, -1)) for begin, end in columns]
+    return torch.cat(sets, 3).flatten(1, 2)
+
+
+def _rows(groups: list[list[str]], input_rows: dict[str, int]) -> list[int]:
+    """Rows in a frame of each modality. Raises MuseError if its feature sets have unequal ones."""
+    for group in groups:
+        if len({input_rows[name] for name in group}) > 1:
+            found = ", ".join(f"{name} {input_rows[name]}" for name in group)
+            raise MuseError(
+                f"model.modalities: a modality has feature sets with unequal numbers of rows in a "
+                f"frame ({found}). Make them modalities of their own, or use align=labels."
+            )
+    return [input_rows[group[0]] for group in groups]
 
 
 def _starts(input_sets: dict[str, int]) -> list[int]:

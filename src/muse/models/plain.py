@@ -16,12 +16,7 @@ class PlainRecurrent(nn.Module):
     and padded in a batch; nothing is packed, see `muse.models.recurrent.Recurrent`.
 
     Args:
-        inputs: features per frame.
-        outputs: values per frame.
-        cell: lstm or gru.
-        hidden: hidden size, per direction.
-        layers: number of recurrent layers.
-        bidirectional: also read each recording from its end.
+        inputs, outputs, cell, hidden, layers, bidirectional: see `Recurrent`.
         dropout: probability, between the recurrent layers. Hamieh et al. try 0.1, 0.2 and 0.5 and
             do not say where; between the layers is where PyTorch's recurrent modules have it.
 

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from muse.data.layout import is_name
+from muse.data.rows import rows_per_frame
 from muse.data.windows import Scaling
 from muse.errors import MuseError
 from muse.models import build_model, check_trusted, is_of_muse
@@ -51,19 +52,21 @@ def load_model_file(path: Path, trust: list[str], device: torch.device) -> Loade
     try:
         model, targets, features = dict(about["model"]), list(about["targets"]), about["features"]
         inputs = {name: len(columns) for name, columns in features.items()}
+        rows = {name: rows_per_frame(columns) for name, columns in features.items()}
         width = sum(inputs.values())
         classes = about["classes"]  # of each target, or target -> number
         counts = [classes[t] if isinstance(classes, dict) else classes for t in targets]
         outputs = sum(max(1, count) for count in counts)
         mean, scale = tensors["input.mean"].numpy(), tensors["input.scale"].numpy()
         usable = all(map(is_name, [*targets, *features])) and mean.shape == scale.shape == (width,)
-    except (KeyError, TypeError, AttributeError):
+        usable &= not any(inputs[name] % count for name, count in rows.items())
+    except (KeyError, TypeError, AttributeError, IndexError):
         usable = False
     if not usable:
         raise MuseError(f"{path}: no weights of `muse train`; expected a file of its weights/.")
     check_trusted(path, str(model.get("_target_")), trust)
-    _check_shapes(path, model, inputs, outputs, weights)
-    built = build_model(model, inputs, outputs)
+    _check_shapes(path, (model, inputs, outputs, rows), weights)
+    built = build_model(model, inputs, outputs, rows)
     try:
         built.load_state_dict(weights)
     except RuntimeError as error:
@@ -71,15 +74,17 @@ def load_model_file(path: Path, trust: list[str], device: torch.device) -> Loade
     return LoadedModel(built.to(device), targets, features, Scaling(mean, scale), about)
 
 
-def _check_shapes(
-    path: Path, model: dict, inputs: dict[str, int], outputs: int, weights: dict[str, Tensor]
-) -> None:
-    """Raise if the weights are not those of the model; no memory is taken for a model of muse."""
-    if not is_of_muse(str(model["_target_"])):
+def _check_shapes(path: Path, model: tuple, weights: dict[str, Tensor]) -> None:
+    """Raise if the weights are not those of the model; no memory is taken for a model of muse.
+
+    Args:
+        model: the arguments of `build_model`.
+    """
+    if not is_of_muse(str(model[0]["_target_"])):
         return
     try:
         with torch.device("meta"):
-            expected = build_model(model, inputs, outputs).state_dict()
+            expected = build_model(*model).state_dict()
     except (TypeError, ValueError, RuntimeError) as error:
         raise MuseError(f"{path}: its model cannot be built ({error}).") from None
     for name in sorted(set(expected) | set(weights)):

@@ -188,7 +188,7 @@ def train_epoch(
     model.train()
     loss_of = loss_function(config.loss, _outputs(config, train))
     device = train.features.device.type
-    each = frame_bytes(model, train.features.shape[1])
+    each = frame_bytes(model, train.features.shape[1], train.most_rows)
     rounded = torch.autocast(device, torch.bfloat16, enabled=config.precision == "bf16")
 
     def forward(part: np.ndarray) -> Outputs:
@@ -218,7 +218,8 @@ def train_epoch(
 
 def new_model(config: TrainConfig, frames: Frames) -> nn.Module:
     """The model of a config for the features and targets of ``frames``, on their device."""
-    model = build_model(config.model, frames.inputs, sum(_outputs(config, frames)))
+    outputs = sum(_outputs(config, frames))
+    model = build_model(config.model, frames.inputs, outputs, frames.rows)
     return model.to(frames.features.device)
 
 
@@ -230,7 +231,7 @@ def _outputs(config: TrainConfig, frames: Frames) -> list[int]:
 def predict(model: nn.Module, frames: Frames) -> np.ndarray:
     """Predict every sample (recording, or segment in Sent) as a whole: (frames, O) float32."""
     model.eval()
-    width = max(LEAST_WIDTH, frames.features.shape[1])
+    width = max(LEAST_WIDTH * frames.most_rows, frames.features.shape[1])
     outputs: Tensor | None = None
     with torch.inference_mode():
         for chosen in group_by_length(frames.samples, CELLS_AT_ONCE, width):

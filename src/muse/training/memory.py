@@ -13,7 +13,7 @@ LSTM_BYTES, OTHER_BYTES = 8, 6  # for each input and output of a weight matrix a
 COPIES_OF_WEIGHTS = 6  # the weights, their gradient, two moments of Adam, the best, one on the way
 
 
-def frame_bytes(model: nn.Module, features: int) -> int:
+def frame_bytes(model: nn.Module, features: int, rows: int = 1) -> int:
     """Memory that one frame takes while a model is trained on the CPU, estimated from its weights.
 
     For each frame a weight matrix reads as many values as it has columns and gives as many as it
@@ -27,13 +27,14 @@ def frame_bytes(model: nn.Module, features: int) -> int:
 
     Args:
         features: F, of which the batch and one copy of it are kept.
+        rows: of the feature set that has most in a frame (`align=own`).
     """
-    total = 8 * features
+    total = 0
     for module in model.modules():
         each = LSTM_BYTES if isinstance(module, nn.LSTM) else OTHER_BYTES
         for weight in module.parameters(recurse=False):
             total += each * (weight.shape[0] + weight.shape[1]) if weight.ndim > 1 else 0
-    return total
+    return 8 * features + rows * total
 
 
 def step_parts(windows: np.ndarray, each: int) -> list[np.ndarray]:
@@ -67,7 +68,8 @@ def expected_memory(
         window, batch_size: frames of a training window, windows of a training step.
         copied: whether the process has a copy of the data; a fork shares that of its parent.
     """
-    each = frame_bytes(model, frames["train"].features.shape[1])
+    train = frames["train"]
+    each = frame_bytes(model, train.features.shape[1], train.most_rows)
     samples = {name: part.samples[:, 1] for name, part in frames.items()}
     longest = min(window, int(samples["train"].max()))
     step = max(longest * each, min(STEP_BYTES, batch_size * longest * each))
