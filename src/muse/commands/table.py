@@ -13,7 +13,7 @@ from muse.scoring import metric_name, metric_title
 from muse.sweep.missing import train_missing
 from muse.tables.candidates import Runs
 from muse.tables.cells import Sources, line_of
-from muse.tables.published import Paper, quoted_elsewhere, read_paper
+from muse.tables.published import Paper, Row, Table, quoted_elsewhere, read_paper
 from muse.tables.ranks import rank_blocks
 from muse.tables.render import Block, render
 from muse.tables.systems import System, shown_rows, systems_of, unnamed_members
@@ -62,38 +62,49 @@ def _usable_runs(root: Path) -> list[FinishedRun]:
 
 def _tables(config: TableConfig, paper: Paper, runs: list[FinishedRun]) -> list[Sources]:
     """The tables that are asked for, in the order of their numbers and of the tasks asked for."""
-    numbers = list(dict.fromkeys(table.number for table in paper.tables))
-    tasks = config.tasks or list(paper.tasks)
-    for task in tasks:
-        one_of("tasks", task, list(paper.tasks))
-    for number in config.tables or []:
-        one_of("tables", number, numbers)
     systems = systems_of(paper, config.members)
+    _check_words(config, paper, systems)
     of_table = partial(Runs, runs, synthetic=config.synthetic, test=config.test)
-    fused = any(system.members for system in systems.values())
-    if not fused and (config.fusions or config.members == "devel"):
-        raise MuseError(f"{paper.name} has no late fusions: leave out fusions= and members=.")
-    named = any(system.modalities is not None for system in systems.values())
-    if config.members == "devel" and not named:
-        raise MuseError(
-            f"members=devel: the late fusions of {paper.name} are of systems that it names, not of "
-            "the best feature sets of modalities. Leave it out."
-        )
     found = [
         Sources(paper, table, rows, systems, of_table(table), config.feature_sets)
-        for number in config.tables or numbers
-        for task in tasks
+        for number in config.tables or dict.fromkeys(table.number for table in paper.tables)
+        for task in config.tasks or paper.tasks
         for table in paper.tables
-        if (table.number, table.task) == (number, task)
-        and (rows := shown_rows(table, systems, config.features, config.fusions))
+        if (table.number, table.task) == (number, task) and (rows := _rows(config, table, systems))
     ]
     if not found:
         raise MuseError(
             f"{paper.name}: no table has such rows (tables={config.tables}, tasks={config.tasks}, "
-            f"features={config.features}). Leave one of them out; late fusions of feature sets of "
-            "your own are fusions=[[a,b]]."
+            f"systems={config.systems}, features={config.features}). Leave one of them out; late "
+            "fusions of feature sets of your own are fusions=[[a,b]]."
         )
     return found
+
+
+def _check_words(config: TableConfig, paper: Paper, systems: dict[str, System]) -> None:
+    """Raise MuseError for what the paper does not have."""
+    known = {
+        "tables": dict.fromkeys(table.number for table in paper.tables),
+        "tasks": paper.tasks,
+        "systems": systems,
+    }
+    for key, names in known.items():
+        for name in getattr(config, key) or []:
+            one_of(key, name, list(names))
+    if not any(system.members for system in systems.values()):
+        if config.fusions or config.members == "devel":
+            raise MuseError(f"{paper.name} has no late fusions: leave out fusions= and members=.")
+    elif config.members == "devel" and all(s.modalities is None for s in systems.values()):
+        raise MuseError(
+            f"members=devel: the late fusions of {paper.name} are of systems that it names, not of "
+            "the best feature sets of modalities. Leave it out."
+        )
+
+
+def _rows(config: TableConfig, table: Table, systems: dict[str, System]) -> list[Row]:
+    """The rows of a table that are asked for."""
+    rows = shown_rows(table, systems, config.features, config.fusions)
+    return [row for row in rows if row.system in (config.systems or systems)]
 
 
 def _block(config: TableConfig, table: Sources) -> Block:
@@ -121,11 +132,12 @@ def _notes(config: TableConfig, table: Sources) -> tuple[str, ...]:
     notes = [note for note in (paper.settings.get("note"), remark) if note]
     if quoted := quoted_elsewhere(paper.name, published.task):
         notes.append(f"Later papers quote higher baselines: {', '.join(quoted)}.")
+    shown = {row.system for row in table.rows}
     notes += [
         f"{name}: the rows of the paper show only runs of its model, "
         f"{_in_words(table.required(row))}."
         for name, row in {row.system: row for row in published.rows}.items()
-        if systems[name].model
+        if systems[name].model and name in shown
     ]
     if config.test == "last" and "test" in (config.partitions or published.partitions):
         notes.append("Test is scored with the weights of the last epoch; runs are chosen on devel.")

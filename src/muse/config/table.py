@@ -44,6 +44,8 @@ class TableConfig(Settings):
     tables: Any = setting("Numbers of the paper's tables, [2,4]; null: all.",
                           names=True, null=True)  # fmt: skip
     tasks: Any = setting("Sub-challenges; null: all of the table.", names=True, null=True)
+    systems: Any = setting("Rows, only those of these systems; null: of all of the table.",
+                           names=True, null=True)  # fmt: skip
     features: Any = setting("Rows, feature sets, a+b for early fusion; null: those of the table.",
                             names=True, null=True)  # fmt: skip
     fusions: Any = setting("Rows, late fusions: null (those of the table) or [[a,b],[a,b,c]].")

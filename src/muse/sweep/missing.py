@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from muse import terminal
-from muse.config.compose import load_config
+from muse.config.compose import load_config, model_keys
 from muse.config.overrides import name_of, quote_texts, quoted_list
 from muse.config.shipped import known_keys
 from muse.config.table import TableConfig
@@ -121,7 +121,7 @@ def _finished(folders: list[Path]) -> list[FinishedRun]:
 def _settings(config: TableConfig, command: str, words: list[str]) -> list[str]:
     """The user's settings for a command line; those of a model only where its model has them."""
     given = _given(config, command)
-    model = load_config(command, expand(words)[0]).model if given else {}
+    model = model_keys(command, expand(words)[0]) if given else []
     return [
         f"{name}={json.dumps(value)}"
         for name, value in given.items()
