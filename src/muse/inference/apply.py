@@ -99,6 +99,8 @@ class LoadedRun:
             config.recordings,
             storage=config.storage,
             align=config.align,
+            tokenizer=config.tokenizer,
+            length=config.window,
         )
         for model in (self.models[0][0], *self.autoencoders[0].values()):
             for name, columns in model.features.items():
@@ -171,11 +173,17 @@ def load_run(use: UseConfig, folder: str) -> LoadedRun:
     if "retrained" in saved.result:
         log.info("%s was retrained: it was trained on train and devel.", saved.folder)
     device = prepare(config.device, config.threads)
+    kept = [saved.file(n) for n in saved.result["files"] if n.startswith("weights/pretrained/")]
+    pretrained = kept[0].parent if kept else None
+    if config.tokenizer and pretrained:
+        config = replace(config, tokenizer=str(pretrained))
     models: dict[tuple[str, ...], list[LoadedModel]] = {}
     for target, part in saved.result["targets"].items():
         names = tuple(weights_of(part))
         if names not in models:
-            models[names] = [load_model_file(saved.file(n), use.trust, device) for n in names]
+            models[names] = [
+                load_model_file(saved.file(n), use.trust, device, pretrained) for n in names
+            ]
         for name, loaded in zip(names, models[names], strict=True):
             if target not in loaded.targets:
                 raise MuseError(
