@@ -66,7 +66,6 @@ def load_model_file(
     weights = {name[6:]: value for name, value in tensors.items() if name.startswith("model.")}
     try:
         model, targets, features = dict(about["model"]), list(about["targets"]), about["features"]
-        model |= {"weights": str(pretrained)} if pretrained else {}
         inputs = {name: len(columns) for name, columns in features.items()}
         width = sum(inputs.values())
         classes = about["classes"]  # of each target, or target -> number
@@ -79,6 +78,8 @@ def load_model_file(
     if not usable:
         raise MuseError(f"{path}: no weights of `muse train`; expected a file of its weights/.")
     check_trusted(path, str(model.get("_target_")), trust)
+    if pretrained and pretrained_files(model):
+        model["weights"] = str(pretrained)
     _check_shapes(path, model, inputs, outputs, weights)
     built = build_model(model, inputs, outputs)
     try:
