@@ -22,6 +22,7 @@ from tests.conftest import stress_package
 
 TASKS = sorted(path.stem for path in (config_folder() / "task").glob("*.yaml"))
 MODELS = sorted(path.stem for path in (config_folder() / "model").glob("*.yaml"))
+MODELS.remove("albert")  # needs pretrained weights and a transcript, see tests/test_transcripts.py
 
 
 @pytest.mark.parametrize("model", MODELS)

@@ -21,6 +21,7 @@ from tests.conftest import kept_for_backward
 FEATURES, LENGTHS = 5, np.array([40, 31, 12, 38, 22, 7, 40, 40])
 CLASSES = 3
 PLAIN = {"precision": "float32", "loss_over": "window", "clip": None, "noise": 0.0}
+PLAIN |= {"class_weights": None, "warmup": None}
 
 
 def data(loss: str) -> Frames:

@@ -28,21 +28,33 @@ def run(config: CheckConfig) -> None:
     if out.is_dir() and any(out.iterdir()):
         raise MuseError(f"out={out}: the folder is not empty. Give a new one.")
     folder = find_package(config.task, config.data.root)
+    names = config.features or [n for n in feature_folders(folder) if not _is_words(config, n)]
+    if not names:
+        raise MuseError(
+            f"{folder}: has nothing but transcripts, which a tokenizer is needed for: muse check "
+            f"task={config.task.name} features={feature_folders(folder)[0]} tokenizer=FOLDER"
+        )
     faults = Faults(stop=False)
     with faults.noted():
         package = load_package(
             config.task,
             config.task.targets,
-            config.features or feature_folders(folder),
+            names,
             config.feature_sets,
             config.data,
             missing="keep",
             align=config.align,
+            tokenizer=config.tokenizer,
             faults=faults,
         )
     if faults.found:
         _report_faults(out, folder, faults.found)
     _describe(config, out, package)
+
+
+def _is_words(config: CheckConfig, name: str) -> bool:
+    """Whether a feature set is a transcript, of which there are no numbers to check."""
+    return name in config.feature_sets and config.feature_sets[name].words
 
 
 def _report_faults(out: Path, folder: Path, found: list[str]) -> None:
@@ -75,7 +87,14 @@ def _describe(config: CheckConfig, out: Path, package: Package) -> None:
         "labels": {t: {p: summary_of(v, task.classes_of(t)) for p, v in parts.items()}
                    for t, parts in labels.items()},
         "features": {n: {p: asdict(s) for p, s in parts.items()} for n, parts in features.items()},
-        "notes": list(notes_on(task, package, features, config.feature_sets, listed)),
+        "notes": [
+            *notes_on(task, package, features, config.feature_sets, listed),
+            *(
+                f"{name}: a transcript, not checked; features={name} tokenizer=FOLDER does"
+                for name in feature_folders(package.folder)
+                if _is_words(config, name) and name not in package.features
+            ),
+        ],
     }  # fmt: skip
     for parts in report["features"].values():
         for statistics in parts.values():

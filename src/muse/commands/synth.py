@@ -35,6 +35,8 @@ def run(config: SynthConfig) -> None:
     first = next(iter(config.features or sets))
     words = [f"task={task.name}", f"features={first}", f"data.root={config.out}"]
     words += ["align=labels"] * config.own_steps
+    if first in sets and sets[first].words:
+        words = ["+experiment=muse2020/albert", *words, "model.weights=FOLDER"]
     print(f"\nmuse train {shlex.join(words)}")
 
 

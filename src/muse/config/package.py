@@ -46,6 +46,8 @@ class CheckConfig(Settings):
     align: str | None = setting("Feature sets with time steps of their own: null, labels, words or "
                                 "own, as in `muse train`.",
                                 choices=("labels", "words", "own"))  # fmt: skip
+    tokenizer: str | None = setting("Folder with the tokenizer.json for a transcript; null: "
+                                    "transcripts are not checked.")  # fmt: skip
     out: str = setting("Folder of the report; a new one for each call.")
     data: DataConfig = setting("The packages and the cache.")
     feature_sets: dict[str, FeatureSet] = setting("Metadata of the public feature sets.")

@@ -168,6 +168,7 @@ class FeatureSet:
     dimension: dict[str, int] = field(default_factory=dict)  # corpus -> columns
     standardise: Any = False  # true, false, or task -> targets for which it is standardised
     members: list[str] = field(default_factory=list)  # an alias: the folders it stands for
+    words: bool = False  # a transcript: words with a start, see muse.data.transcript
     step: float | None = None  # seconds from row to row as published, if not that of the labels
 
     def __post_init__(self):

@@ -99,6 +99,9 @@ class TrainConfig(Settings):
                                 "correspond), or what their frames become: labels, words, or own "
                                 "(of labels, with all rows of a set that are in a frame).",
                                 choices=("labels", "words", "own"), implied=None)  # fmt: skip
+    tokenizer: str | None = setting("Folder of the tokenizer.json by which words become tokens, "
+                                    "the frames of a transcript; null: features are numbers.",
+                                    identity="indirect")  # fmt: skip
     storage: str = setting("Features in the cache: float32, or float16 (half the size).",
                            choices=("float32", "float16"))  # fmt: skip
     recordings: int | None = setting("Only the first recordings of each partition; null: all.",
@@ -111,9 +114,16 @@ class TrainConfig(Settings):
     loss_over: str = setting("A CCC for each window, averaged (window), or one over all frames of "
                              "a training step (batch).", choices=("window", "batch"),
                              implied="window")  # fmt: skip
+    class_weights: str | None = setting("Of the cross-entropy: null (each segment counts the same) "
+                                        "or balanced (each class of train does).",
+                                        choices=("balanced",), implied=None)  # fmt: skip
     ccc: str = setting("Variance of the CCC score: sample (n - 1, 2021) or biased (n, 2023).",
                        choices=("sample", "biased"))  # fmt: skip
     lr: float = setting("Initial learning rate of Adam.", above=0, high=10)
+    warmup: float | None = setting("Share of all training steps in which lr rises from 0; then it "
+                                   "falls, both linearly, to 0 at the last step. null: lr is only "
+                                   "reduced by lr_patience.", low=0, below=1,
+                                   implied=None)  # fmt: skip
     weight_decay: float = setting("L2 penalty of Adam.", low=0)
     clip: float | None = setting("Largest norm of the gradient of all weights together, which is "
                                  "scaled down to it; null: any.", above=0,
@@ -203,6 +213,13 @@ class TrainConfig(Settings):
                 "batch; this loss is a mean over all that is in the batch already. Give "
                 "loss_over=window."
             )
+        if self.class_weights and self.loss != "cross_entropy":
+            raise MuseError(
+                f"class_weights={self.class_weights} with loss={self.loss}: only a task with "
+                "classes has such weights. Give class_weights=null."
+            )
+        if self.tokenizer:
+            self._check_transcript()
         if self.hop > self.window:
             raise MuseError(
                 f"hop={self.hop} is longer than window={self.window}: the frames between two "
@@ -232,6 +249,24 @@ class TrainConfig(Settings):
                 within("learning_curve", share, above=0, high=1)
             if len({float(share) for share in shares}) < len(shares):
                 raise MuseError(f"learning_curve={shares}: a share is named twice; name each once.")
+
+    def _check_transcript(self) -> None:
+        """Raise MuseError for settings that do not go with tokens, which are no numbers."""
+        wrong = {
+            f"task={self.task.name} (a value per frame)": self.task.head != "classes",
+            f"features={self.features} (with a transcript there is nothing else)": (
+                self.fusion or len(self.features) != 1 or self.has_indicator
+            ),
+            f"align={self.align}": self.align,
+            f"standardise={self.standardise}": self.standardise,
+            f"noise={self.noise:g}": self.noise,
+        }
+        for found, there in wrong.items():
+            if there:
+                raise MuseError(
+                    f"tokenizer={self.tokenizer} does not go with {found}: the frames are tokens, "
+                    "read per segment. Leave one of the two out."
+                )
 
     @property
     def sets(self) -> list[str]:

@@ -42,6 +42,11 @@ def parse_table(path: Path, data: bytes) -> Table:
     """
     names = read_header(path, data)
     frame = parse_frame(path, data, names=names)
+    if {"start", "segment_id"} <= set(names) and {"word", "text"} & set(names):
+        raise MuseError(
+            f"{path}: words, not numbers; expected tokenizer=FOLDER for a transcript, and a model "
+            "that reads tokens: +experiment=muse2020/albert model.weights=FOLDER"
+        )
     faults = row_length_faults(path, data, frame)
     columns = [name for name in names if name not in ("timestamp", "segment_id")]
     if not columns:

@@ -24,6 +24,7 @@ from muse.data.layout import (
     find_package,
     read_partitions,
 )
+from muse.data.transcript import named_segments, token_tables
 from muse.errors import STOP, Faults, MuseError
 
 log = logging.getLogger(__name__)
@@ -89,6 +90,8 @@ def load_package(
     faults: Faults = STOP,
     storage: str = "float32",
     align: str | None = None,
+    tokenizer: str | None = None,
+    length: int | None = None,
 ) -> Package:
     """Read partitions, features and labels of a package and check them against each other.
 
@@ -106,6 +109,8 @@ def load_package(
             noted, the package lacks the recordings that have one.
         align: None: rows of all files correspond one to one; `labels`, `words` or `own` bring them
             to common frames, see `muse.data.align`.
+        tokenizer: of transcripts, the frames of which are tokens, at most ``length`` of a segment,
+            see `muse.data.transcript`; None: features are numbers.
 
     Raises MuseError for every fault: a missing package, file or feature set, rows that do not
     correspond, values that are no numbers.
@@ -127,7 +132,12 @@ def load_package(
         if where and not found:
             raise MuseError(f"{home}: no CSV file of any of the recordings that are read.")
         paths = [home / f"{id_}.csv" for id_ in found]
-        read = load_tables(paths, cache, readers, name, faults, "float32" if align else storage)
+        if tokenizer:
+            named = named_segments(labels or _labels_there(task, folder, where, data, faults))
+            read = token_tables(paths, named, tokenizer, length, cache, faults)
+        else:
+            kind = "float32" if align else storage
+            read = load_tables(paths, cache, readers, name, faults, kind)
         tables |= {(name, id_): table for id_, table in zip(found, read, strict=True)}
     with faults.noted():
         report_missing(tables, missing)
@@ -147,11 +157,23 @@ def load_package(
         recording = _checked(task, partition, id_, sets, gold, faults, missing == "drop")
         if recording:
             loaded[partition].append(recording)
-    if align != "words":
+    if align != "words" and not tokenizer:
         _check_step(task, loaded)
     digests = {p: digest_of_tables(p, ids[p], names, tables, labels) for p in ids}
     synthetic = (folder / SYNTHETIC_MARK).is_file()
     return Package(folder, names, columns, loaded, digests, synthetic)
+
+
+def _labels_there(
+    task: TaskConfig, folder: Path, where: list, data: DataConfig, faults: Faults
+) -> dict[str, dict[str, CachedTable | None]]:
+    """The labels that a package has, of which none are asked for: target -> recording -> table."""
+    optional = [("test", id_) for _, id_ in where]  # so that none has to be there
+    return {
+        target: load_labels(folder, target, optional, Path(data.cache), 1, faults)
+        for target in task.targets
+        if (folder / "label_segments" / target).is_dir()
+    }
 
 
 def _checked(

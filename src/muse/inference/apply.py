@@ -109,6 +109,8 @@ class LoadedRun:
             config.recordings,
             storage=config.storage,
             align=config.align,
+            tokenizer=config.tokenizer,
+            length=config.window,
         )
         package = split_test(config.split, package)
         for model in (self.models[0][0], *self.autoencoders[0].values()):
@@ -200,12 +202,18 @@ def load_run(use: UseConfig, folder: str) -> LoadedRun:
     if any("without_devel" in part for part in saved.result["targets"].values()):
         log.info("%s: its model was fitted on train and devel.", saved.folder)
     device = prepare(config.device, config.threads)
+    kept = [saved.file(n) for n in saved.result["files"] if n.startswith("weights/pretrained/")]
+    pretrained = kept[0].parent if kept else None
+    if config.tokenizer and pretrained:
+        config = replace(config, tokenizer=str(pretrained))
     models: dict[tuple[str, ...], list[LoadedModel]] = {}
     general: dict[str, LoadedModel] = {}
     for target, part in saved.result["targets"].items():
         names = tuple(weights_of(part))
         if names not in models:
-            models[names] = [load_model_file(saved.file(n), use.trust, device) for n in names]
+            models[names] = [
+                load_model_file(saved.file(n), use.trust, device, pretrained) for n in names
+            ]
             if config.personalised:
                 name = part["weights"]
                 general[name] = load_model_file(saved.file(name), use.trust, device)

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from torch import nn
 
+from muse.config.fields import path_of
 from muse.errors import MuseError
 
 INSTALLED = "site-packages", "dist-packages"  # what lies in there is no folder of the user's
@@ -68,6 +69,16 @@ def build_model(
             raise
         sizes = ", ".join(f"{key}={value}" for key, value in arguments.items())
         raise MuseError(f"model: {sizes}: does not fit into memory. Give smaller sizes.") from None
+
+
+def pretrained_files(settings: dict) -> list[Path]:
+    """The files that a model has its initial weights from; none of a model that begins at random.
+
+    Its class names them in ``PRETRAINED``, in the folder that its setting ``weights`` names, and
+    reads them in the method ``load_pretrained``, which is called where training begins.
+    """
+    names = getattr(find_class(str(settings["_target_"])), "PRETRAINED", ())
+    return [path_of(str(settings["weights"])) / name for name in names]
 
 
 def find_class(target: str) -> type[nn.Module]:

@@ -10,6 +10,7 @@ weights/TARGET_without_devel.safetensors   of a model that is fitted (muse.train
 weights/difficulty_X.safetensors the same of the auto-encoder of a difficulty indicator
 predictions/TARGET/PARTITION/ID.csv   timestamp, segment_id, value; the challenge's format
 logits/…             with classes: one row per frame, c_0, c_1, …
+weights/pretrained/   config.json and tokenizer.json of a pretrained model, see `muse.runs.weights`
 weights/TARGET/fold_1.safetensors, …  with folds: the model of each fold, with its own scaling;
                      predictions/ are then those of the model that has not seen the recording
 crossfit/…           predictions/ (logits/) of train by models that have not seen the recording
@@ -106,6 +107,10 @@ def _text_of(config: TrainConfig) -> str:
     """The content of config.yaml."""
     settings = {k: v for k, v in asdict(config).items() if k != "job"}
     settings["data"]["root"] = str(path_of(config.data.root).absolute())
+    if config.tokenizer:
+        settings["tokenizer"] = str(path_of(config.tokenizer).absolute())
+        if weights := config.model.get("weights"):
+            settings["model"]["weights"] = str(path_of(weights).absolute())
     if config.groups:
         settings["groups"] = str(path_of(config.groups).absolute())
     text = yaml.safe_dump(settings, sort_keys=False, allow_unicode=True)

@@ -1,16 +1,19 @@
 """A trained model as a file: weights, scaling, and what is needed to build and feed it."""
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
+from muse.config.fields import path_of
 from muse.data.layout import is_name
 from muse.data.rows import rows_per_frame
 from muse.data.windows import Scaling
 from muse.errors import MuseError
-from muse.models import build_model, check_trusted, is_of_muse
+from muse.files import read_bytes, write_file
+from muse.models import build_model, check_trusted, is_of_muse, pretrained_files
 from muse.runs.tensors import read_tensors, write_tensors
 
 
@@ -38,11 +41,24 @@ def save_model_file(path: Path, weights: dict[str, Tensor], scaling: Scaling, ab
     write_tensors(path, tensors, about)
 
 
-def load_model_file(path: Path, trust: list[str], device: torch.device) -> LoadedModel:
+def keep_pretrained(folder: Path, model: dict, tokenizer: str | None) -> None:
+    """Copy what a trained model needs of the folder that it had its first weights from.
+
+    That is its architecture, a JSON file, and its tokenizer, if there are any.
+    """
+    files = [path for path in pretrained_files(model) if path.suffix == ".json"]
+    for path in [*files, *([path_of(tokenizer) / "tokenizer.json"] if tokenizer else [])]:
+        write_file(folder / path.name, partial(Path.write_bytes, data=read_bytes(path)))
+
+
+def load_model_file(
+    path: Path, trust: list[str], device: torch.device, pretrained: Path | None = None
+) -> LoadedModel:
     """Build the model of a file and fill in its weights; nothing in the file is executed.
 
     Args:
         trust: classes outside muse that may be built, as `package.module.Class`.
+        pretrained: the folder of `keep_pretrained`, if there is one.
 
     Raises:
         MuseError: a damaged or foreign file, a class that is neither muse's nor in ``trust``.
@@ -65,6 +81,8 @@ def load_model_file(path: Path, trust: list[str], device: torch.device) -> Loade
     if not usable:
         raise MuseError(f"{path}: no weights of `muse train`; expected a file of its weights/.")
     check_trusted(path, str(model.get("_target_")), trust)
+    if pretrained and pretrained_files(model):
+        model["weights"] = str(pretrained)
     _check_shapes(path, (model, inputs, outputs, rows), weights)
     built = build_model(model, inputs, outputs, rows)
     try:

@@ -25,6 +25,7 @@ from muse.errors import MuseError
 from muse.files import write_json
 from muse.synthetic.plan import Recording, choose_sets, gold_standard, plan_recordings
 from muse.synthetic.signals import feature_frames, own_rows
+from muse.synthetic.transcript import transcripts
 
 MAKER = 1  # raise it when the same seed gives other files: sets of two makers must not mix
 BYTES = 7  # of a feature value in a CSV file, about
@@ -242,10 +243,14 @@ def _write_sets(
     own_steps: bool,
 ) -> None:
     """Write <set>/<id>.csv of all sets, side by side if there is much to write."""
+    for name in [name for name, one in sets.items() if one.words]:
+        for id_, lines in transcripts(task, recordings, seed).items():
+            _write(folder / name / f"{id_}.csv", lines)
     jobs = [
         (folder, task, r, name, one, seed, own_steps)
         for name, one in sets.items()
         for r in recordings
+        if not one.words
     ]
     if processes is None:
         large = _size(task, recordings, sets, own_steps) > ALONE
@@ -255,7 +260,7 @@ def _write_sets(
             for job in jobs:
                 bar.update(_write_features(job))
             return
-        pool = ProcessPoolExecutor(min(processes, len(jobs)), get_context("spawn"))
+        pool = ProcessPoolExecutor(max(1, min(processes, len(jobs))), get_context("spawn"))
         try:
             for written in pool.map(_write_features, jobs):
                 bar.update(written)

@@ -44,6 +44,11 @@ def change_settings(folder: Path, config: TrainConfig, given: dict[str, Any]) ->
     if new.fusion and new.method != "lstm":
         new = replace(new, seeds=new.seeds[:1])  # as it begins: a mean has nothing to train
     new = settle_fit(new)
+    if new.warmup is not None and new.epochs != config.epochs:
+        raise MuseError(
+            f"epochs={new.epochs}: with warmup={new.warmup:g} the learning rate of every step "
+            f"depends on epochs={config.epochs}. Leave it out, or train anew."
+        )
     before = {name: getattr(config, name) for name in given}
     if before == {name: getattr(new, name) for name in given}:
         return config

@@ -18,18 +18,18 @@ def summed_gradient(
     forward: Forward,
     loss_of: Callable[[Tensor, Tensor, Tensor], Tensor],
     parts: Sequence[np.ndarray],
-    weights: Sequence[int],
+    weights: Sequence[int] | Sequence[Tensor],
 ) -> Tensor:
     """Add the gradient of the mean of the parts' losses to that of the model; returns the loss.
 
     Args:
         forward: gives output, gold standard and lengths of a part.
-        loss_of: their loss.
-        weights: what each part counts.
+        loss_of: their loss; or that of each target, (K,), of which the mean is taken.
+        weights: what each part counts; (K,) for each target.
     """
     total = torch.zeros(())
     for part, weight in zip(parts, weights, strict=True):
-        loss = loss_of(*forward(part)) * (weight / sum(weights))
+        loss = (loss_of(*forward(part)) * (weight / sum(weights))).mean()
         loss.backward()
         total = total.to(loss.device) + loss.detach()
         del loss  # before the next part needs the memory

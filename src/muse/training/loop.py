@@ -22,8 +22,9 @@ from muse.models import build_model, is_of_muse
 from muse.models.checks import check_outputs
 from muse.training.checkpoint import Checkpoint, TrainState
 from muse.training.gradient import Outputs, joint_gradient, summed_gradient, with_noise
-from muse.training.losses import loss_function, loss_weight
+from muse.training.losses import balanced_weights, loss_function, loss_weight
 from muse.training.memory import frame_bytes, step_parts, within_step
+from muse.training.schedule import warmed_up
 
 CELLS_AT_ONCE = 2**25  # values (frames x features) that are predicted at once
 TRIED_FRAMES = 64  # on which the model of a user is tried out
@@ -96,7 +97,9 @@ def train_seed(
             started, epoch = time.perf_counter(), len(history) + 1
             lr = progress.optimiser.param_groups[0]["lr"]
             order = torch.randperm(len(windows), generator=shuffle).numpy()
-            losses = train_epoch(progress.model, progress.optimiser, train, windows[order], config)
+            losses = train_epoch(
+                progress.model, progress.optimiser, train, windows[order], config, epoch
+            )
             check_finite("the loss", losses, seed, epoch, lr)
             output = predict(progress.model, devel)
             check_finite("a devel prediction", torch.from_numpy(output), seed, epoch, lr)
@@ -132,6 +135,8 @@ def start_state(
     config: TrainConfig, model: nn.Module, train: Frames, shuffle: torch.Generator
 ) -> TrainState:
     """A new model with its optimiser and scheduler."""
+    if hasattr(model, "load_pretrained"):
+        model.load_pretrained()
     if not is_of_muse(config.model["_target_"]):
         _try_out(model, train, sum(_outputs(config, train)))
     optimiser = torch.optim.Adam(model.parameters(), lr=config.lr, weight_decay=config.weight_decay)
@@ -178,15 +183,21 @@ def train_epoch(
     train: Frames,
     windows: np.ndarray,
     config: TrainConfig,
+    epoch: int = 1,
 ) -> Tensor:
     """One step per batch of ``windows``, (windows, 2) in the order given; returns (steps,) losses.
 
     On the CPU padding costs more than a second pass, so the windows of a batch go through the model
     in groups of similar length, and no more at once than memory is good for (`step_parts`); the
     gradient is that of the whole batch.
+
+    Args:
+        epoch: from 1; the learning rate depends on it if there is a warm-up.
     """
     model.train()
-    loss_of = loss_function(config.loss, _outputs(config, train))
+    outputs = _outputs(config, train)
+    balanced = config.class_weights and balanced_weights(_classes(train, windows), outputs)
+    loss_of = loss_function(config.loss, outputs, balanced)
     device = train.features.device.type
     each = frame_bytes(model, train.features.shape[1], train.most_rows)
     rounded = torch.autocast(device, torch.bfloat16, enabled=config.precision == "bf16")
@@ -199,21 +210,35 @@ def train_epoch(
             output = model(features, lengths)  # (B, T, O)
         return output.to(gold.dtype), gold, lengths
 
+    def weight_of(part: np.ndarray) -> int | Tensor:
+        gold = _classes(train, part) if balanced else None
+        return loss_weight(config.loss, part[:, 1], gold, balanced)
+
     losses = []
-    for step in range(0, len(windows), config.batch_size):
-        batch = windows[step : step + config.batch_size]
+    lr, steps = optimiser.param_groups[0]["lr"], -(-len(windows) // config.batch_size)
+    for step in range(steps):
+        batch = windows[step * config.batch_size : (step + 1) * config.batch_size]
         optimiser.zero_grad()
         groups = group_by_length(batch) if device == "cpu" else []
         parts = [part for group in groups for part in step_parts(group, each)] or [batch]
         if config.loss_over == "batch":
             losses.append(joint_gradient(forward, loss_of, parts, within_step(parts, each)))
         else:
-            weights = [loss_weight(config.loss, part[:, 1]) for part in parts]
+            weights = [weight_of(part) for part in parts]
             losses.append(summed_gradient(forward, loss_of, parts, weights))
         if config.clip is not None:
             nn.utils.clip_grad_norm_(model.parameters(), config.clip)
+        if config.warmup is not None:
+            share = warmed_up((epoch - 1) * steps + step, config.epochs * steps, config.warmup)
+            optimiser.param_groups[0]["lr"] = lr * share
         optimiser.step()
+    optimiser.param_groups[0]["lr"] = lr  # which a warm-up only scales
     return torch.stack(losses).cpu()
+
+
+def _classes(frames: Frames, windows: np.ndarray) -> Tensor:
+    """The class of each window, read at its last frame: (windows, targets)."""
+    return frames.labels[torch.from_numpy(windows.sum(axis=1) - 1).to(frames.labels.device)]
 
 
 def new_model(config: TrainConfig, frames: Frames) -> nn.Module:

@@ -13,19 +13,30 @@ from torch.nn.functional import cross_entropy
 
 
 def loss_function(
-    name: str, outputs: Sequence[int] = ()
+    name: str, outputs: Sequence[int] = (), weights: Sequence[Tensor] | None = None
 ) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
     """The loss of a name: (predictions (B, T, O), gold (B, T, K), lengths (B,)) -> scalar.
 
     Args:
         outputs: number of outputs of each target, together O; only for classes.
+        weights: of the classes of each target, see `class_loss`.
     """
-    by_class = partial(class_loss, classes=outputs)
+    by_class = partial(class_loss, classes=outputs, weights=weights)
     return {"ccc": ccc_loss, "mse": mse_loss, "l1": l1_loss, "cross_entropy": by_class}[name]
 
 
-def loss_weight(name: str, lengths: np.ndarray) -> int:
-    """What windows of these lengths count in a mean: frames for mse and l1, else one each."""
+def loss_weight(
+    name: str, lengths: np.ndarray, gold: Tensor | None = None, weights: Sequence[Tensor] = ()
+) -> int | Tensor:
+    """What windows of these lengths count in a mean: frames for mse and l1, else one each.
+
+    Args:
+        gold: class of each window, (B, K), if there are ``weights`` of the classes of each target;
+            then it is the sum of these, (K,).
+    """
+    if gold is not None:
+        of_targets = zip(gold.long().unbind(1), weights, strict=True)
+        return torch.stack([weight[own].sum() for own, weight in of_targets])
     return int(lengths.sum()) if name in ("mse", "l1") else len(lengths)
 
 
@@ -57,16 +68,47 @@ def l1_loss(prediction: Tensor, gold: Tensor, lengths: Tensor) -> Tensor:
     return ((prediction - gold).abs() * mask).sum() / (mask.sum() * gold.shape[2])
 
 
-def class_loss(logits: Tensor, gold: Tensor, lengths: Tensor, classes: Sequence[int]) -> Tensor:
+def class_loss(
+    logits: Tensor,
+    gold: Tensor,
+    lengths: Tensor,
+    classes: Sequence[int],
+    weights: Sequence[Tensor] | None = None,
+) -> Tensor:
     """Cross-entropy of each window's class, read at its last frame; the mean over the targets.
 
     Args:
         logits: (B, T, O), those of each target side by side.
         classes: number of classes of each target.
+        weights: of the classes of each target: the mean over the windows is weighted by them. What
+            windows weigh differs from target to target then, so there is a loss for each, (K,).
     """
     last = torch.arange(len(lengths), device=lengths.device), lengths - 1
     of_targets = zip(logits[last].split(list(classes), 1), gold[last].long().unbind(1), strict=True)
-    return torch.stack([cross_entropy(own, label) for own, label in of_targets]).mean()
+    weights = weights or [None] * len(classes)
+    losses = torch.stack(
+        [cross_entropy(*own, weight) for own, weight in zip(of_targets, weights, strict=True)]
+    )
+    return losses if weights[0] is not None else losses.mean()
+
+
+def balanced_weights(gold: Tensor, classes: Sequence[int]) -> list[Tensor]:
+    """Weights by which each class counts the same as a whole, and windows 1 on average.
+
+    Those of scikit-learn, `class_weight="balanced"`; 0 for a class that no window has.
+
+    Args:
+        gold: class of each window, (B, K).
+        classes: number of classes of each target.
+    """
+    from sklearn.utils.class_weight import compute_class_weight  # slow to import
+
+    weights = []
+    for own, count in zip(gold.long().cpu().numpy().T, classes, strict=True):
+        present, weight = np.unique(own), np.zeros(count)
+        weight[present] = compute_class_weight("balanced", classes=present, y=own)
+        weights.append(torch.from_numpy(weight).to(gold))
+    return weights
 
 
 def _mask(prediction: Tensor, lengths: Tensor) -> Tensor:

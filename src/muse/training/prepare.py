@@ -11,8 +11,9 @@ from muse.data.layout import FeaturePlan, expand_features, is_standardised, plan
 from muse.data.recordings import Package
 from muse.data.windows import Frames, Scaling, fit_scaling, to_frames
 from muse.errors import MuseError
+from muse.files import checksum, digest_of, read_bytes
 from muse.fusion.beside import plan_fusion, standardised_in_members
-from muse.models import source_of
+from muse.models import pretrained_files, source_of
 from muse.runs.identity import run_id
 from muse.runs.weights import LoadedModel
 from muse.training.folds import used_groups
@@ -91,6 +92,10 @@ def id_of(config: TrainConfig, package: Package) -> str:
     """The run id of settings and data, see `muse.runs.identity.run_id`."""
     features = plan_inputs(config, package).names
     standardised = standardised_sets(config, package)
+    if files := pretrained_files(config.model):
+        gone = "model.weights is the folder of the weights that training begins with."
+        sums = {path.name: checksum(read_bytes(path, gone)) for path in files}
+        config = replace(config, model=config.model | {"weights": digest_of(sums)})
     source = source_of(str(config.model["_target_"]))
     groups = used_groups(config, package)
     return run_id(config, features, standardised, package.digest, source, groups)
@@ -102,7 +107,8 @@ def checkpoint_ids(config: TrainConfig, package: Package) -> tuple[str, str]:
     These are the settings of the run id but those that say how long, how often and what for models
     are trained. The second id is the run id itself, with which checkpoints were marked before.
     """
-    each = replace(config, epochs=1, patience=1, seeds=[0], crossfit=0, bootstrap=0)
+    epochs = 1 if config.warmup is None else config.epochs  # the learning rates depend on them
+    each = replace(config, epochs=epochs, patience=1, seeds=[0], crossfit=0, bootstrap=0)
     return id_of(each, package), id_of(config, package)
 
 

@@ -159,7 +159,7 @@ def retrain_seed(
             for group in state.optimiser.param_groups:
                 group["lr"] = lr
             order = torch.randperm(len(windows), generator=shuffle).numpy()
-            losses = train_epoch(state.model, state.optimiser, train, windows[order], config)
+            losses = train_epoch(state.model, state.optimiser, train, windows[order], config, epoch)
             check_finite("the loss", losses, seed, epoch, lr)
             seconds = round(time.perf_counter() - started, 4)
             loss = float(losses.mean())

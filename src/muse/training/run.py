@@ -20,6 +20,7 @@ from muse.models import is_fitted
 from muse.runs.environment import environment
 from muse.runs.folder import begin, check_new, locked, log_file, set_status, write_result
 from muse.runs.read import read_result
+from muse.runs.weights import keep_pretrained
 from muse.scoring import metric_name, metric_title
 from muse.terminal import format_interval, format_spread, heading, in_columns
 from muse.training.device import prepare
@@ -96,6 +97,8 @@ def load_inputs(config: TrainConfig) -> Package:
         recordings=config.recordings,
         storage=config.storage,
         align=config.align,
+        tokenizer=config.tokenizer,
+        length=config.window,
     )
     return take_share(config, split_test(config.split, package))
 
@@ -135,6 +138,7 @@ def _train(config: TrainConfig, folder: Path, package: Package | None) -> dict:
     else:
         package = with_difficulty(config, package, device)
         save_autoencoders(folder / "weights", package.autoencoders)
+    keep_pretrained(folder / "weights" / "pretrained", config.model, config.tokenizer)
     log.info(heading(config.task.title, config.describe(package.features), package.synthetic))
     log.info("%s, on %s, run %s", _sizes(package), device, id_)
     published = ", ".join(f"{name}={value}" for name, value in config.as_published().items())
