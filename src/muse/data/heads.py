@@ -61,9 +61,10 @@ class Regression:
         golds: Sequence[np.ndarray],
         samples: Sequence[np.ndarray],
         bootstrap: int = 0,
+        groups: Sequence[str] | None = None,
     ) -> dict:
         """Scores of values (T,) and gold standard (T,) of each recording, see muse.scoring."""
-        return regression_scores(values, golds, self.variance, bootstrap, self.metric)
+        return regression_scores(values, golds, self.variance, bootstrap, self.metric, groups)
 
     def measure(
         self,
@@ -112,11 +113,12 @@ class Classes:
         golds: Sequence[np.ndarray],
         samples: Sequence[np.ndarray],
         bootstrap: int = 0,
+        groups: Sequence[str] | None = None,
     ) -> dict:
         """Scores of logits (T, C) and gold standard (T,) of each recording, see muse.scoring."""
         predictions, labels, probabilities = self._of_segments(values, golds, samples)
         return class_scores(
-            predictions, labels, values[0].shape[1], bootstrap, self.metric, probabilities
+            predictions, labels, values[0].shape[1], bootstrap, self.metric, probabilities, groups
         )
 
     def measure(

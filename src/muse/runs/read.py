@@ -250,6 +250,7 @@ def _is_sound(result: dict) -> bool:
             and all(map(is_name, [*targets, *result["features"], *result.get("members", [])]))
             and all(map(_has_folds if "folds" in result else _has_seeds, targets.values()))
             and (result.get("folds", "loso") == "loso" or isinstance(result["folds"], int))
+            and all(isinstance(group, str) for group in result.get("groups", {}).values())
             and ("retrained" not in result or _is_retrained(result))
             and isinstance(result["model"], dict)
             and isinstance(result["features"], list)
