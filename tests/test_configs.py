@@ -95,6 +95,10 @@ def test_a_run_says_which_of_its_settings_are_as_published(make_config):
         "model.layers": 4, "model.bidirectional": False, "lr": 0.005
     }  # fmt: skip
     assert not make_config("train", "task=stress", "features=a", "~task.published").as_published()
+    for model in ("gru", "attention_lstm", "plain"):
+        assert not make_config(
+            "train", "task=stress", "features=a", f"model={model}"
+        ).as_published()
     fusion = ["target=valence", "runs=[x,y]"]
     assert make_config("fuse", "task=stress", *fusion, "lr=1").as_published() == {
         "model.layers": 1, "model.hidden": 64, "model.bidirectional": False

@@ -240,6 +240,7 @@ def stopped(make_config, monkeypatch, where: str, count: int, *words: str) -> Pa
     [
         ("muse.training.save.save_model_file", 2, ["epochs=6", "patience=4"]),
         ("muse.runs.folder.write_json", 2, ["seeds=[103,101]", "bootstrap=10", "crossfit=0"]),
+        ("muse.training.save.save_model_file", 1, ["patience=null", "epochs=5"]),
     ],
 )
 def test_it_ends_as_a_run_that_began_with_other_settings(

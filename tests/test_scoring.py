@@ -81,6 +81,23 @@ def test_the_interval_comes_from_resampled_recordings():
     assert scores == regression_scores(predictions, golds, bootstrap=500)
 
 
+def test_with_groups_the_interval_comes_from_resampled_groups():
+    pairs = [signals(20 + k, seed=k, offset=0.1 * k) for k in range(5)]
+    groups = {"p": [0, 3], "q": [1], "r": [2, 4]}
+    draws = np.random.default_rng(2021).integers(3, size=(400, 3))
+    resampled = []
+    for draw in draws:
+        drawn = [pairs[i] for g in draw for i in list(groups.values())[g]]
+        resampled.append(ccc(*(np.concatenate(signal) for signal in zip(*drawn, strict=True))))
+    predictions, golds = zip(*pairs, strict=True)
+    scores = regression_scores(predictions, golds, bootstrap=400, groups=["p", "q", "r", "p", "r"])
+    np.testing.assert_allclose(scores["interval"], np.percentile(resampled, [2.5, 97.5]))
+    assert regression_scores(predictions, golds, bootstrap=9, groups=["p"] * 5)["interval"] is None
+    labels = [np.array([0, 1, 1]), np.array([1, 1, 0]), np.array([0, 0, 1])]
+    both = [class_scores(labels, labels[::-1], 2, 50, groups=g) for g in (None, ["x", "y", "x"])]
+    assert both[0]["interval"] != both[1]["interval"]
+
+
 def test_class_scores_are_those_of_scikit_learn():
     rng = np.random.default_rng(5)
     golds = [rng.integers(0, 5, size=n) for n in (40, 11, 90)]

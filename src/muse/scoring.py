@@ -92,6 +92,7 @@ def regression_scores(
     variance: str = "sample",
     bootstrap: int = 0,
     metric: str | dict[str, float] = "ccc",
+    groups: Sequence[str] | None = None,
 ) -> dict:
     """Scores over the concatenated recordings, with the mean CCC per recording.
 
@@ -100,6 +101,7 @@ def regression_scores(
         variance: of the CCC, see `ccc`.
         bootstrap: number of resamples of recordings (not frames); 0 gives no interval.
         metric: ccc or pearson, or the weight of each.
+        groups: of each recording, such as its person; whole groups are resampled then.
 
     Returns:
         ccc, pearson, ccc_per_recording (mean), recordings, frames, interval (95 %, of the metric:
@@ -108,7 +110,7 @@ def regression_scores(
     measure = regression_measure(predictions, golds, variance, metric)
     alone = np.eye(len(golds))  # each recording by itself
     return {
-        **_scores(measure, ("ccc", "pearson"), bootstrap, len(golds)),
+        **_scores(measure, ("ccc", "pearson"), bootstrap, len(golds), groups),
         "ccc_per_recording": float(measure.of("ccc", alone).mean()),
         "recordings": len(golds),
         "frames": sum(map(len, golds)),
@@ -139,6 +141,7 @@ def class_scores(
     bootstrap: int = 0,
     metric: str | dict[str, float] = "f1",
     probabilities: Sequence[np.ndarray] = (),
+    groups: Sequence[str] | None = None,
 ) -> dict:
     """Scores and confusion matrix over the segments of all recordings.
 
@@ -147,6 +150,7 @@ def class_scores(
         bootstrap: number of resamples of recordings (not segments); 0 gives no interval.
         metric: f1 (macro), uar, micro_f1 or auc, or the weight of each.
         probabilities: one (segments, classes) array per recording, only needed for auc.
+        groups: of each recording, such as its person; whole groups are resampled then.
 
     Returns:
         f1, uar, micro_f1 (0 to 1), confusion (rows gold, columns predicted), recordings, segments,
@@ -156,7 +160,7 @@ def class_scores(
     measure = class_measure(predictions, golds, classes, metric, probabilities)
     confusion = _confusion(np.concatenate(predictions), np.concatenate(golds), classes)
     return {
-        **_scores(measure, tuple(CONFUSION_METRICS), bootstrap, len(golds)),
+        **_scores(measure, tuple(CONFUSION_METRICS), bootstrap, len(golds), groups),
         "confusion": confusion.reshape(classes, classes).tolist(),
         "recordings": len(golds),
         "segments": int(confusion.sum()),
@@ -184,29 +188,44 @@ def class_measure(
 
 
 def bootstrap_interval(
-    measure: Callable[[np.ndarray], np.ndarray], recordings: int, resamples: int, seed: int = SEED
+    measure: Callable[[np.ndarray], np.ndarray],
+    recordings: int,
+    resamples: int,
+    seed: int = SEED,
+    groups: Sequence[str] | None = None,
 ) -> list[float] | None:
-    """95 % percentile interval over resamples of recordings: [low, high].
+    """95 % percentile interval over resamples of recordings, or of groups of them: [low, high].
 
     Args:
         measure: draws (B, recordings), how often each recording counts -> (B,).
+        groups: of each recording; those of one group are drawn together. None: each by itself.
 
     Returns:
-        None without resamples, and with one recording, which says nothing of how they differ.
+        None without resamples, and with one recording or group, which says nothing of how they
+        differ.
     """
-    if not resamples or recordings < 2:
+    owner = np.arange(recordings) if groups is None else np.unique(groups, return_inverse=True)[1]
+    count = len(set(owner.tolist()))
+    if not resamples or count < 2:
         return None
-    picked = np.random.default_rng(seed).integers(recordings, size=(resamples, recordings))
-    draws = np.stack([np.bincount(row, minlength=recordings) for row in picked])
+    picked = np.random.default_rng(seed).integers(count, size=(resamples, count))
+    draws = np.stack([np.bincount(row, minlength=count) for row in picked])[:, owner]
     return np.percentile(measure(draws), [2.5, 97.5]).tolist()
 
 
-def _scores(measure: Measure, names: tuple[str, ...], bootstrap: int, recordings: int) -> dict:
+def _scores(
+    measure: Measure,
+    names: tuple[str, ...],
+    bootstrap: int,
+    recordings: int,
+    groups: Sequence[str] | None,
+) -> dict:
     """The metrics ``names``, the one that is asked for, and its 95 % percentile interval."""
     found = {name: measure.of(name, None) for name in dict.fromkeys([*names, *measure.weights])}
     found[metric_name(measure.metric)] = measure()
     scores = {name: float(score[0]) for name, score in found.items()}
-    return scores | {"interval": bootstrap_interval(measure, recordings, bootstrap)}
+    interval = bootstrap_interval(measure, recordings, bootstrap, groups=groups)
+    return scores | {"interval": interval}
 
 
 def _confusion(prediction: np.ndarray, gold: np.ndarray, classes: int) -> np.ndarray:

@@ -127,6 +127,11 @@ def test_the_run_folder_of_a_cross_validation(finished):
         "deviation": pytest.approx(np.std(scores, ddof=1)),
     }
     assert part["over_folds"] == over
+    by_seed = [row["pooled"] for row in part["seeds"]]
+    assert [row["seed"] for row in part["seeds"]] == [101, 102] and len(set(by_seed)) == 2
+    over = part["over_seeds"]["pooled"]
+    assert over["mean"] == pytest.approx(np.mean(by_seed))
+    assert over["deviation"] == pytest.approx(np.std(by_seed, ddof=1))
     lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
     expected = [(f, s, e) for f in (1, 2, 3) for s in (101, 102) for e in (1, 2)]
     assert [(line["fold"], line["seed"], line["epoch"]) for line in lines] == expected
@@ -259,6 +264,25 @@ def test_evaluate_takes_for_each_recording_the_model_of_its_fold(
     words = [f"run={folder}", "partition=devel", f"data.root={home / 'data'}"]
     muse.commands.evaluate.run(make_config("evaluate", *words))
     assert "other data" in capsys.readouterr().out
+
+
+def test_with_groups_the_intervals_are_over_groups(train, make_config, home, capsys):
+    folder = train("folds=3", "groups=groups.csv", "seeds=1")
+    whole, part = read_result(folder), valence(folder)
+    assert whole["groups"] == GROUPS and part["over_seeds"]["pooled"]["deviation"] is None
+    assert [row["pooled"] for row in part["seeds"]] == [part["pooled"]["ccc"]]  # of one seed
+    values = {id_: "predictions labels".split() for id_ in PARTITIONS}
+    for id_, kinds in values.items():
+        own = (folder / kind / "valence" / PARTITIONS[id_] / f"{id_}.csv" for kind in kinds)
+        values[id_] = [pd.read_csv(path)["value"].to_numpy() for path in own]
+    resampled = []
+    for draw in np.random.default_rng(2021).integers(4, size=(10, 4)):
+        ids = [id_ for k in draw for id_, group in GROUPS.items() if group == "abcd"[k]]
+        resampled.append(ccc(*(np.concatenate([values[i][k] for i in ids]) for k in (0, 1))))
+    assert part["pooled"]["interval"] == pytest.approx(np.percentile(resampled, [2.5, 97.5]))
+    muse.commands.evaluate.run(make_config("evaluate", f"run={folder}", "out=scores.json"))
+    scores = json.loads(Path("scores.json").read_text())["targets"]["valence"]
+    assert scores == {p: part[p] for p in ("train", "devel", "test")}
 
 
 @pytest.mark.parametrize("task", ["stress", pytest.param("sent", marks=pytest.mark.slow)])

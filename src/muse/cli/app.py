@@ -142,12 +142,12 @@ def _job_of_sweep(command: str, config: DictConfig) -> float | None:
     root, line = Path(job.sweep.dir), command_line(command, unquoted(job.overrides.task))
     try:
         settings = to_dataclass(command, config, JobInfo("", line))
+        if settings.fusion and settings.target is None:
+            known = ",".join(settings.task.targets)
+            raise MuseError(f"target=null: a job of a sweep fuses one target. Give target={known}")
     except MuseError as error:
         keep_failure(root / f"job_{job.job.num}", error, line)
         return None
-    if settings.fusion and settings.target is None:
-        known = ",".join(settings.task.targets)
-        raise MuseError(f"target=null: a job of a sweep fuses one target. Give target={known}")
     at_once = int(job.launcher.get("n_jobs", 1))
     settings = replace(settings, workers=workers_of_job(settings.workers, at_once))
     with terminal.quietly():

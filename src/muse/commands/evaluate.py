@@ -54,6 +54,7 @@ def score(used: LoadedRun, package: Package, partitions: list[str]) -> dict[str,
                 applied.target,
                 split_frames(recordings, applied.values),
                 used.config.bootstrap,
+                used.groups(recordings),
             )
     return scores
 

@@ -24,6 +24,10 @@ METRICS = {
 }
 
 
+# whose settings are published: that of the baseline
+PUBLISHED_MODEL = {"_target_": "muse.models.recurrent.Recurrent", "cell": "lstm"}
+
+
 @dataclass
 class PublishedModel:
     """Settings of a model as published; null: the paper does not say."""

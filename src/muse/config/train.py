@@ -8,6 +8,7 @@ from muse.config.fields import Settings, names_of, one_of, setting, within
 from muse.config.shared import (
     INDICATOR,
     LOSSES,
+    PUBLISHED_MODEL,
     DataConfig,
     FeatureSet,
     JobInfo,
@@ -292,7 +293,12 @@ class TrainConfig(Settings):
         return self.task.published
 
     def as_published(self) -> dict[str, Any]:
-        """The settings that are as published for these targets and features: name -> value."""
+        """The settings that are as published for these targets and features: name -> value.
+
+        What is published are settings of the LSTM: of other models nothing is as published.
+        """
+        if {name: self.model.get(name) for name in PUBLISHED_MODEL} != PUBLISHED_MODEL:
+            return {}
         source = self.published()
         known = published_settings(source and asdict(source), self.targets, self.features or [])
         own = {"lr": self.lr} | {f"model.{name}": value for name, value in self.model.items()}

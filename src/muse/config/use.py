@@ -40,7 +40,8 @@ class ResumeConfig(UseConfig):
     epochs: int | None = setting("Epochs at most, not fewer than are trained; null: as the run.",
                                  low=1)  # fmt: skip
     patience: int | None = setting("Epochs without a better devel score before training stops; "
-                                   "null: as the run.", low=1)  # fmt: skip
+                                   "as the run unless given, null: all epochs are trained.",
+                                   low=1)  # fmt: skip
     seeds: Any = setting("Number of seeds, or a list of them; null: as the run.")
     crossfit: int | None = setting("Folds for out-of-fold predictions, 0: none; null: as the run.",
                                    low=0)  # fmt: skip
@@ -48,11 +49,17 @@ class ResumeConfig(UseConfig):
                                     low=0)  # fmt: skip
     tensorboard: bool | None = setting("Write TensorBoard events; null: as the run.")
     workers: int | None = setting("Seeds trained in parallel, -1: one per core; null: as the run.")
+    job: JobInfo | None = setting("Filled in by muse.", default=None)
 
     def changes(self) -> dict[str, Any]:
-        """The settings that the run gets other values of: name -> value."""
+        """The settings that the run gets other values of: name -> value.
+
+        `patience=null` is such a value if it was given: all epochs are trained.
+        """
         given = {name: getattr(self, name) for name in CHANGEABLE}
-        return {name: value for name, value in given.items() if value is not None}
+        changed = {name: value for name, value in given.items() if value is not None}
+        without_end = self.job is not None and "patience=null" in self.job.words
+        return changed | ({"patience": None} if without_end else {})
 
 
 @dataclass

@@ -57,9 +57,16 @@ class Regression:
         """The predictions that are scored: (T,)."""
         return values
 
-    def scores(self, values: Arrays, golds: Arrays, samples: Arrays, bootstrap: int = 0) -> dict:
+    def scores(
+        self,
+        values: Arrays,
+        golds: Arrays,
+        samples: Arrays,
+        bootstrap: int = 0,
+        groups: Sequence[str] | None = None,
+    ) -> dict:
         """Scores of values (T,) and gold standard (T,) of each recording, see muse.scoring."""
-        return regression_scores(values, golds, self.variance, bootstrap, self.metric)
+        return regression_scores(values, golds, self.variance, bootstrap, self.metric, groups)
 
     def measure(self, values: Arrays, golds: Arrays, samples: Arrays) -> Measure:
         """The scores of any drawing of the recordings, arguments as of `scores`."""
@@ -97,11 +104,18 @@ class Classes:
         """The most probable class of each segment: (T, C) -> (S,) int64."""
         return values[samples.sum(1) - 1].argmax(1)
 
-    def scores(self, values: Arrays, golds: Arrays, samples: Arrays, bootstrap: int = 0) -> dict:
+    def scores(
+        self,
+        values: Arrays,
+        golds: Arrays,
+        samples: Arrays,
+        bootstrap: int = 0,
+        groups: Sequence[str] | None = None,
+    ) -> dict:
         """Scores of logits (T, C) and gold standard (T,) of each recording, see muse.scoring."""
         predictions, labels, probabilities = self._of_segments(values, golds, samples)
         return class_scores(
-            predictions, labels, values[0].shape[1], bootstrap, self.metric, probabilities
+            predictions, labels, values[0].shape[1], bootstrap, self.metric, probabilities, groups
         )
 
     def measure(self, values: Arrays, golds: Arrays, samples: Arrays) -> Measure:

@@ -70,6 +70,11 @@ class LoadedRun:
         part = next(iter(self.saved.result["targets"].values()))
         return [row["recordings"] for row in part.get("folds", [])]
 
+    def groups(self, recordings: list[Recording]) -> dict[str, str] | None:
+        """The group of each recording; None unless all were in groups of a cross-validation."""
+        group_of = self.saved.result.get("groups", {})
+        return group_of if all(recording.id in group_of for recording in recordings) else None
+
     @property
     def refitted(self) -> bool:
         """Whether the run was fitted on train and devel, see muse.training.fit."""

@@ -36,12 +36,17 @@ that seed's last epoch, as the published baseline code scores it; runs of versio
 n - 1, of devel, test and test_last). F1 and UAR are between 0 and 1.
 A weighted sum of metrics is called by its weights, as in `0.66*micro_f1+0.34*uar`.
 With folds (`folds`: their number, or loso) `train`, `devel` and `test` of a target are the scores
-of the out-of-fold predictions of these recordings; `best_seed`, `best_epoch`, `weights`,
-`test_last` and `over_seeds` are null, and there are `pooled` (scores over all recordings that are
-in a fold), `folds` (fold, recordings, groups, seed, epoch, inner_devel, score, weights) and
-`over_folds` (mean and deviation of their scores). `train_share` is there if it is below 1.
+of the out-of-fold predictions of these recordings; `best_seed`, `best_epoch`, `weights` and
+`test_last` are null, and there are `pooled` (scores over all recordings that are in a fold),
+`folds` (fold, recordings, groups, seed, epoch, inner_devel, score, weights) and `over_folds` (mean
+and deviation of their scores); `seeds` (seed, pooled) and `over_seeds` are of the pooled score.
+With `groups` there is the group of each recording, and intervals are over whole groups; older runs
+do not have it, and their intervals are over recordings. `train_share` is there if it is below 1.
 A target of a model that is fitted has `C`, of which `best_epoch` is the place in `model.C`, and
 `without_devel` beside `weights`, see above; `inner_devel` of its folds is the UAR.
+In a personalised run (`folds`: subjects) each subject is a fold, with `general`, the score of the
+general model, beside `score`; `pooled`, `general`, `over_folds` and `over_general` are of the
+subjects' recordings of `scored_on`, and `weights` is the general model.
 `files` has a checksum of every file that later stages read, `digest` one of result.json itself.
 """
 

@@ -253,6 +253,7 @@ def _is_sound(result: dict) -> bool:
                 result.get("folds", "loso") in ("loso", SUBJECTS)
                 or isinstance(result["folds"], int)
             )
+            and all(isinstance(group, str) for group in result.get("groups", {}).values())
             and ("retrained" not in result or _is_retrained(result))
             and isinstance(result["model"], dict)
             and isinstance(result["features"], list)

@@ -19,8 +19,12 @@ log = logging.getLogger(__name__)
 
 def changed_command(config: TrainConfig, given: dict[str, Any]) -> str:
     """The command of a run with other settings."""
-    texts = {name: json.dumps(value, separators=(",", ":")) for name, value in given.items()}
-    return command_with(config.job.command, texts)
+    return command_with(config.job.command, {k: _text(v) for k, v in given.items()})
+
+
+def _text(value: Any) -> str:
+    """A value as it is typed."""
+    return json.dumps(value, separators=(",", ":"))
 
 
 def change_settings(folder: Path, config: TrainConfig, given: dict[str, Any]) -> TrainConfig:
@@ -65,5 +69,6 @@ def change_settings(folder: Path, config: TrainConfig, given: dict[str, Any]) ->
     change(folder, new)
     with log_file(folder):
         for name, value in before.items():
-            log.info("%s=%s from now on (%s before)", name, getattr(new, name), value)
+            after = _text(getattr(new, name))
+            log.info("%s=%s from now on (%s before)", name, after, _text(value))
     return new

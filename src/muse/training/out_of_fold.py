@@ -9,14 +9,14 @@ import numpy as np
 
 from muse.config.shared import PARTITIONS
 from muse.config.train import TrainConfig
-from muse.data.heads import head_of
+from muse.data.heads import Head, head_of
 from muse.data.recordings import Package, Recording
 from muse.errors import MuseError
 from muse.plots import draw_folds, save_figure
 from muse.scoring import metric_name, metric_title
 from muse.terminal import format_interval, format_spread, heading, in_columns
 from muse.training.difficulty import save_autoencoders
-from muse.training.folds import UNLABELLED, Fold
+from muse.training.folds import UNLABELLED, Fold, used_groups
 from muse.training.parallel import Unit
 from muse.training.prepare import ModelPlan, groups_of
 from muse.training.recorder import Recorder
@@ -51,7 +51,8 @@ def save_folds(
 ) -> dict[str, dict]:
     """Write the files of a cross-validation; returns target -> its part of result.json.
 
-    In each fold the seed that is best on the inner devel predicts the recordings held out.
+    In each fold the seed that is best on the inner devel predicts the recordings held out; what the
+    others predict is only scored.
 
     Args:
         outcomes: of the units of `seed_units`, in their order.
@@ -59,10 +60,13 @@ def save_folds(
     Raises MuseError for a recording whose prediction is not finite: no score could be pooled.
     """
     chosen: list[list[SeedOutcome]] = [[] for _ in groups_of(config)]
+    of_seeds: list[dict[int, Values]] = [{seed: {} for seed in config.seeds} for _ in chosen]
     for number, fold in enumerate(folds, start=1):
-        for kept in chosen:
+        for kept, of_seed in zip(chosen, of_seeds, strict=True):
             seeds = islice(outcomes, len(config.seeds))
             told = [recorder.on_fold(outcome, len(folds)) for outcome in seeds]
+            for outcome in told:
+                of_seed[outcome.result.seed] |= held_out_outputs(folds, [outcome])
             best = max(told, key=lambda outcome: outcome.result.devel)
             held_out = fold.package.partitions["test"]
             wrong = not_finite(held_out, best.outputs["test"])
@@ -74,8 +78,8 @@ def save_folds(
             )
             kept.append(replace(best, result=replace(best.result, weights={})))
     results: dict[str, dict] = {}
-    for kept in chosen:
-        results |= _save_job(config, folder, package, folds, kept)
+    for kept, of_seed in zip(chosen, of_seeds, strict=True):
+        results |= _save_job(config, folder, package, folds, kept, of_seed)
     _plot(config, folder, package, results)
     return results
 
@@ -91,13 +95,20 @@ def _save_job(
     package: Package,
     folds: list[Fold],
     outcomes: list[SeedOutcome],
+    of_seed: dict[int, Values],
 ) -> dict[str, dict]:
-    """Predictions, labels and scores of one model; ``outcomes`` has the one of each fold."""
+    """Predictions, labels and scores of one model.
+
+    Args:
+        outcomes: the one that is best in each fold.
+        of_seed: seed -> what its models predict of the recordings that their folds hold out.
+    """
     plan = outcomes[0].plan
     head = head_of(config.task, targets=plan.targets)
     output = held_out_outputs(folds, outcomes)
     scored = set(output)
     output |= _mean_outputs(folds[0], outcomes)
+    groups = used_groups(config, package)
     results = {}
     for k, target in enumerate(plan.targets):
         values = {id_: head.values(own, k) for id_, own in output.items()}
@@ -110,21 +121,23 @@ def _save_job(
             save_labels(head, folder, recordings, target, partition)
             with_labels = all(r.id in scored for r in recordings)
             parts[partition] = (
-                score_values(config, recordings, target, values) if with_labels else None
+                score_values(config, recordings, target, values, groups) if with_labels else None
             )
             if partition == "devel" and parts[partition]:
                 plot_target(config, folder, package, target, whole, parts[partition])
         everything = [r for p in PARTITIONS for r in package.partitions[p] if r.id in scored]
         rows = [_row(config, fold, outcome, target, values)
                 for fold, outcome in zip(folds, outcomes, strict=True)]  # fmt: skip
+        seeds = [{"seed": seed, "pooled": _score_of_seed(config, everything, target, head, k, own)}
+                 for seed, own in of_seed.items()]  # fmt: skip
         results[target] = {
             **{"best_seed": None, "best_epoch": None, "weights": None},
             "standardised": plan.standardised,
             **parts,
             "test_last": None,
-            "seeds": [],
-            "over_seeds": None,
-            "pooled": score_values(config, everything, target, values),
+            "seeds": seeds,
+            "over_seeds": {"pooled": spread_of([row["pooled"] for row in seeds])},
+            "pooled": score_values(config, everything, target, values, groups),
             "over_folds": spread_of([row["score"] for row in rows]),
             "folds": rows,
         }
@@ -152,11 +165,26 @@ def _mean_outputs(fold: Fold, outcomes: list[SeedOutcome]) -> Values:
 
 
 def score_values(
-    config: TrainConfig, recordings: list[Recording], target: str, values: Values
+    config: TrainConfig,
+    recordings: list[Recording],
+    target: str,
+    values: Values,
+    groups: dict[str, str] | None = None,
 ) -> dict:
-    """Score recordings with labels by what ``values`` has of each."""
+    """Score recordings with labels by what ``values`` has of each; intervals are over groups."""
     own = [values[recording.id] for recording in recordings]
-    return score_recordings(config, recordings, target, own, config.bootstrap)
+    return score_recordings(config, recordings, target, own, config.bootstrap, groups)
+
+
+def _score_of_seed(
+    config: TrainConfig, recordings: list[Recording], target: str, head: Head, k: int, own: Values
+) -> float | None:
+    """The score over all recordings by the models of one seed; None if a value is not finite."""
+    if not_finite(recordings, np.concatenate([own[recording.id] for recording in recordings])):
+        return None
+    values = {id_: head.values(output, k) for id_, output in own.items()}
+    scores = score_values(replace(config, bootstrap=0), recordings, target, values)
+    return scores[metric_name(config.task.metric)]
 
 
 def _row(
@@ -219,15 +247,17 @@ def fold_summary(config: TrainConfig, result: dict) -> str:
     title = heading(config.task.title, config.describe(result["features"]), result["synthetic"])
     title += f": {metric_title(metric)} out of {count} folds, in each the best of "
     title += f"{len(config.seeds)} seed{'s' * (len(config.seeds) > 1)} on an inner {config.best_on}"
-    rows = [["", "pooled", "95 % interval", "mean of folds", *PARTITIONS]]
+    rows = [["", "pooled", "95 % interval", "mean of folds", "mean of seeds", *PARTITIONS]]
     for target, part in result["targets"].items():
         scores = [part[p][metric] if part[p] else None for p in PARTITIONS]
         cells = [f"{part['pooled'][metric]:.4f}", format_interval(part["pooled"])]
-        rows.append([target, *cells, format_spread(part["over_folds"]), *map(_cell, scores)])
+        over = part["over_seeds"]["pooled"]
+        spreads = [format_spread(part["over_folds"]), format_spread(over) if over else ""]
+        rows.append([target, *cells, *spreads, *map(_cell, scores)])
     if "combined" in result:
         combined = result["combined"]
         devel, test = _cell(combined["devel"]), _cell(combined["test"])
-        rows.append(["combined", _cell(combined["pooled"]), "", "", "", devel, test])
+        rows.append(["combined", _cell(combined["pooled"]), "", "", "", "", devel, test])
     return f"{title}\n{in_columns(rows)}"
 
 

@@ -1,5 +1,6 @@
 """From a package to a scored model and its run folder."""
 
+import json
 import logging
 from contextlib import suppress
 from dataclasses import replace
@@ -26,7 +27,7 @@ from muse.terminal import format_interval, format_spread, heading, in_columns
 from muse.training.device import prepare
 from muse.training.difficulty import save_autoencoders, with_difficulty
 from muse.training.fit import settle_fit
-from muse.training.folds import make_folds, take_share
+from muse.training.folds import make_folds, take_share, used_groups
 from muse.training.out_of_fold import fold_summary, save_folds, save_out_of_fold, seed_units
 from muse.training.parallel import Run, Unit, processes, trainer
 from muse.training.personal import general_models, save_subjects, subject_summary
@@ -141,9 +142,9 @@ def _train(config: TrainConfig, folder: Path, package: Package | None) -> dict:
     keep_pretrained(folder / "weights" / "pretrained", config.model, config.tokenizer)
     log.info(heading(config.task.title, config.describe(package.features), package.synthetic))
     log.info("%s, on %s, run %s", _sizes(package), device, id_)
-    published = ", ".join(f"{name}={value}" for name, value in config.as_published().items())
+    published = ", ".join(f"{k}={json.dumps(v)}" for k, v in config.as_published().items())
     if published:
-        log.info("as published: %s", published)
+        log.info("as in the published baseline: %s", published)
     targets: dict[str, dict] = {}
     ids = checkpoint_ids(config, package)
     if config.retrained:  # an auto-encoder stays as it was fitted, and stopped, without devel
@@ -235,6 +236,9 @@ def _result(config: TrainConfig, package: Package, id_: str, targets: dict[str, 
         result["retrained"] = {"run": config.retrained.run, "run_id": config.retrained.run_id}
     if config.folds:
         result["folds"] = config.folds
+        groups = used_groups(config, package)
+        if groups:
+            result["groups"] = groups
     if config.train_share < 1:
         result["train_share"] = config.train_share
     averaged = config.task.among("combined", list(targets))
@@ -309,9 +313,3 @@ def _summary(config: TrainConfig, result: dict) -> str:
         for row, cell in zip_longest(rows, ["train", *trained], fillvalue=""):
             row.insert(1, cell)
     return f"{title}\n{in_columns(rows)}"
-
-
-def _spread(over: dict) -> str:
-    """Mean and deviation over seeds."""
-    deviation = "" if over["deviation"] is None else f" ± {over['deviation']:.4f}"
-    return f"{over['mean']:.4f}{deviation}"

@@ -34,11 +34,17 @@ def score_recordings(
     target: str,
     values: list[np.ndarray],
     bootstrap: int = 0,
+    group_of: dict[str, str] | None = None,
 ) -> dict:
-    """As `score_target`, of recordings with labels and the values of each, see muse.data.heads."""
+    """As `score_target`, of recordings with labels and the values of each, see muse.data.heads.
+
+    Args:
+        group_of: recording id -> group; the interval is over whole groups then.
+    """
     golds = [recording.labels[target] for recording in recordings]
     samples = [recording.samples for recording in recordings]
-    return head_of(config.task, config.ccc).scores(values, golds, samples, bootstrap)
+    groups = group_of and [group_of[recording.id] for recording in recordings]
+    return head_of(config.task, config.ccc).scores(values, golds, samples, bootstrap, groups)
 
 
 def split_frames(recordings: list[Recording], values: np.ndarray) -> list[np.ndarray]:
