@@ -39,8 +39,8 @@ of the out-of-fold predictions of these recordings; `best_seed`, `best_epoch`, `
 `test_last` and `over_seeds` are null, and there are `pooled` (scores over all recordings that are
 in a fold), `folds` (fold, recordings, groups, seed, epoch, inner_devel, score, weights) and
 `over_folds` (mean and deviation of their scores). `train_share` is there if it is below 1.
-A target of a model that is fitted has `C`, of which `best_epoch` is the place in `model.C`, and
-`without_devel` beside `weights`, see above; `inner_devel` of its folds is the UAR.
+A target of a model that is fitted has `C`, chosen on devel, and `without_devel` beside `weights`,
+see above; `best_epoch` is 0, and `inner_devel` of its folds is the UAR.
 `files` has a checksum of every file that later stages read, `digest` one of result.json itself.
 """
 
