@@ -124,7 +124,7 @@ def test_help_has_choices_and_the_configs_of_the_user(tmp_path):
     (tmp_path / "model/mine.yaml").write_text("_target_: mine.Model\nwidth: 3\n")
     text = help_text("train", ["--config-dir", str(tmp_path), "model=mine"])
     assert (
-        "multimodal_transformer, plain, mine" in text
+        "multimodal_transformer, plain, svm, mine" in text
         and "settings of the model (model=mine)" in text
     )
     assert "model.width = 3" in text

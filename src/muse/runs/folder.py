@@ -42,8 +42,8 @@ of the out-of-fold predictions of these recordings; `best_seed`, `best_epoch`, `
 and deviation of their scores); `seeds` (seed, pooled) and `over_seeds` are of the pooled score.
 With `groups` there is the group of each recording, and intervals are over whole groups; older runs
 do not have it, and their intervals are over recordings. `train_share` is there if it is below 1.
-A target of a model that is fitted has `C`, of which `best_epoch` is the place in `model.C`, and
-`without_devel` beside `weights`, see above; `inner_devel` of its folds is the UAR.
+A target of a model that is fitted has `C`, chosen on devel, and `without_devel` beside `weights`,
+see above; `best_epoch` is 0, and `inner_devel` of its folds is the UAR.
 In a personalised run (`folds`: subjects) each subject is a fold, with `general`, the score of the
 general model, beside `score`; `pooled`, `general`, `over_folds` and `over_general` are of the
 subjects' recordings of `scored_on`, and `weights` is the general model.

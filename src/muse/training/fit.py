@@ -11,7 +11,8 @@ Such a model is a class in `muse.models` with
 and a `forward` as every model. It is fitted on train with each C and scored on devel; with the best
 one, of equal ones the first, it is then fitted on train and devel together (Stappen et al. 2020,
 section 5.5). The model of train alone predicts train and devel, the one of both predicts all that
-neither has seen, so no devel score is of a model that was fitted on devel.
+neither has seen, so no devel score is of a model that was fitted on devel. Features are scaled as
+train says for both.
 """
 
 import logging
@@ -37,19 +38,19 @@ log = logging.getLogger(__name__)
 
 # settings of a training by gradient, with the values that stand for "not used"
 UNUSED = {
-    **{"loss_over": "window", "lr": 1.0, "weight_decay": 0.0, "clip": None, "noise": 0.0},
-    **{"batch_size": 1, "patience": None, "lr_on": "devel", "lr_patience": 0, "lr_factor": 0.5},
-    **{"lr_floor": 0.0, "seeds": [101], "precision": "float32"},
+    **{"lr": 1.0, "weight_decay": 0.0, "clip": None, "noise": 0.0, "loss_over": "window"},
+    **{"batch_size": 1, "epochs": 1, "patience": None, "precision": "float32", "seeds": [101]},
+    **{"lr_on": "devel", "lr_patience": 0, "lr_factor": 0.5, "lr_floor": 0.0},
 }
 
 
 def settle_fit(config: TrainConfig) -> TrainConfig:
     """The settings of a run whose model is fitted; those of other models are returned as they are.
 
-    What is not used gets the same value in all runs, so that it is not in the run id; a line of the
-    log names what the command has of it. `epochs` is the number of values of C.
+    What is not used gets the same value in all runs, so that no run id depends on it; a line of the
+    log names what the command has of it.
 
-    Raises MuseError for a task without classes, and for joint=true.
+    Raises MuseError for a task without classes, joint=true, and settings that the model refuses.
     """
     target = str(config.model["_target_"])
     if not is_fitted(target):
@@ -62,12 +63,13 @@ def settle_fit(config: TrainConfig) -> TrainConfig:
         )
     if config.joint:
         raise MuseError(f"joint=true: {name} is fitted for one target at a time. Leave it out.")
+    build_model(config.model, {"": 1}, 2)  # refuses wrong settings before the data are read
     windows = {} if config.standardise_over == "windows" else {"window": 1, "hop": 1}
-    unused = UNUSED | windows | {"epochs": len(build_model(config.model, {"": 1}, 2).C)}
+    unused = UNUSED | windows  # the windows of a standardisation over them are used
     given = {word.lstrip("+").split("=")[0] for word in shlex.split(config.job.command)}
     named = [key for key in unused if key in given]
     if named:
-        log.warning(
+        log.info(
             "%s is fitted without gradients, epochs or random numbers; not used: %s.",
             *(name, ", ".join(named)),
         )
@@ -96,8 +98,8 @@ def fit_seed(
     model = new_model(config, frames["train"])
     means = {part: _means(model, frames[part]) for part in ("train", "devel")}
     classes = {part: _classes(config, frames[part]) for part in means}
-    watched, history, late = config.best_on, [], []
-    best, chosen, weights = -math.inf, 0, {}
+    watched, late = config.best_on, []
+    best, chosen, weights = -math.inf, 0.0, {}
 
     def fit(C: float, *parts: str) -> None:
         whole = torch.cat([means[part] for part in parts])
@@ -110,19 +112,17 @@ def fit_seed(
         fit(C, "train")
         value = _score(config, model, frames[watched], means[watched])
         if value > best:
-            best, chosen, weights = value, number, _weights(model)
+            best, chosen, weights = value, C, _weights(model)
         record = {"seed": seed, "epoch": number, "C": C, "devel": value, "best": best}
-        history.append(record | {"seconds": round(time.perf_counter() - started, 4)})
-        on_epoch(history[-1])
-    C = model.C[chosen - 1]
-    fit(C, "train", "devel")
+        on_epoch(record | {"seconds": round(time.perf_counter() - started, 4)})
+    fit(chosen, "train", "devel")
     if late:
         log.warning(
             "%s: the solver has not converged in max_iter=%d iterations for %s. Give a higher "
             "model.max_iter, or standardise the features (standardise=true).",
             *("+".join(frames["train"].targets), model.max_iter, ", ".join(late)),
         )
-    return SeedResult(seed, best, chosen, len(history), weights, {}, _weights(model), C)
+    return SeedResult(seed, best, 0, 0, weights, {}, _weights(model), chosen)
 
 
 def _means(model: nn.Module, frames: Frames) -> Tensor:

@@ -52,7 +52,7 @@ class Recorder:
         self.bar.set_description(f"{record['target']} seed {record['seed']}", refresh=False)
         scores = {name: f"{record[name]:.3f}" for name in ("devel", "best") if name in record}
         self.bar.set_postfix(scores, refresh=False)
-        self.bar.update()
+        self.bar.update(0 if "C" in record else 1)  # a fit is one step of the bar
 
     def on_seed(self, row: dict) -> None:
         """One line of the log; the bar skips what the early stop has saved."""

@@ -65,7 +65,7 @@ def train_one(
     row |= result.about_fit
     row |= {p: _scores(config, plan, p, outputs[p]) for p in ("devel", "test")}
     row["test_last"] = row["test"]
-    if result.last and result.best_epoch < result.epochs:
+    if result.best_epoch < result.epochs:
         model.load_state_dict(result.last)
         row["test_last"] = _scores(config, plan, "test", predict(model, frames["test"]))
     return SeedOutcome(replace(result, last={}), outputs, row)  # it may go to another process
