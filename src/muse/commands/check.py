@@ -7,7 +7,7 @@ from pathlib import Path
 from muse import terminal
 from muse.config.package import CheckConfig
 from muse.config.shared import PARTITIONS
-from muse.data.layout import feature_folders, find_package
+from muse.data.layout import feature_names, find_package
 from muse.data.recordings import Package, load_package
 from muse.data.statistics import features_of, frame_step, labels_of, notes_on, size_of, summary_of
 from muse.errors import Faults, MuseError
@@ -33,7 +33,7 @@ def run(config: CheckConfig) -> None:
         package = load_package(
             config.task,
             config.task.targets,
-            config.features or feature_folders(folder),
+            config.features or feature_names(folder),
             config.feature_sets,
             config.data,
             missing="keep",

@@ -169,6 +169,7 @@ class FeatureSet:
     standardise: Any = False  # true, false, or task -> targets for which it is standardised
     members: list[str] = field(default_factory=list)  # an alias: the folders it stands for
     step: float | None = None  # seconds from row to row as published, if not that of the labels
+    rate: int | None = None  # samples per second of sound: audio/<id>.wav of a package
 
     def __post_init__(self):
         rule = self.standardise
