@@ -32,7 +32,8 @@ def test_every_task_goes_with_every_model(make_config, task, model):
     assert config.task.name == task
     assert config.seeds == [101, 102, 103, 104, 105]
     # two feature sets, which one model needs; the heads of published attention divide their width
-    assert build_model(config.model, {"x": 3, "y": 5}, 5)
+    sets = {"audio": 2000, "y": 8} if "audio" in config.model else {"x": 3, "y": 5}
+    assert build_model(config.model, sets, 5)
     assert make_config("synth", f"task={task}").task == config.task
 
 
@@ -294,6 +295,10 @@ def test_experiments_of_2020_have_the_settings_of_its_code(make_config, task):
     assert got == (0.001, 0.8, 16, 20, "window")
     model = build_model(config.model, {"a": 4, "b": 2, "c": 3}, 5)
     assert len(model.memory) == 3 and config.model["layers"] == config.model["heads"] == 5
+    config = make_config("train", "+experiment=muse2020/end2you", *words[:1])
+    assert config.features == ["audio", "vggface", "fasttext"]
+    got = config.lr, config.batch_size, config.epochs, config.model["tanh"]
+    assert got == (0.00008, 10, 50, not classes)
     more = "batch_size=7", "lr=1"  # a word on the command line wins
     config = make_config("train", "+experiment=muse2020/lstm_attention", *words, *more)
     assert (config.batch_size, config.lr) == (7, 1)

@@ -42,10 +42,18 @@ def read_bytes(path: Path, advice: str = "Copy it again from its source.") -> by
 
     Raises MuseError, with ``advice`` on where the file comes from, if there is no such file.
     """
+    check_regular(path, advice)
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise MuseError(f"{path}: cannot be read ({error.strerror}). {advice}") from None
+
+
+def check_regular(path: Path, advice: str) -> None:
+    """Raise MuseError, with ``advice``, unless there is a regular file."""
     try:
         if not stat.S_ISREG(path.stat().st_mode):
             raise MuseError(f"{path}: not a regular file, but a folder, pipe or device. {advice}")
-        return path.read_bytes()
     except FileNotFoundError:
         raise MuseError(f"{path}: the file is missing. {advice}") from None
     except OSError as error:

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from muse.data import cache
+from muse.data import cache, cache_files
 from muse.errors import MuseError
 from tests.conftest import stress_package
 
@@ -127,7 +127,8 @@ def test_a_warm_cache_may_be_read_only(files, tmp_path, monkeypatch):
     def refuse(*_):
         raise MuseError("read-only")
 
-    monkeypatch.setattr(cache, "write_in_cache", refuse)
+    for module in (cache, cache_files):
+        monkeypatch.setattr(module, "write_in_cache", refuse)
     assert values(cache.load_tables(moved, home, 1, "a")) == whole
 
 

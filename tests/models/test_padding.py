@@ -18,8 +18,11 @@ def test_alone_or_padded_is_the_same(make_config, model, deep):
     if deep:
         settings |= {key: value for key, value in MORE.items() if key in settings}
     dim = 10 if settings.get("pad") else 8
+    sets = {"x": 4, "y": dim - 4}
+    if "audio" in settings:
+        dim, sets = 1000, {"x": 4, "audio": 996}
     torch.manual_seed(1)
-    net = build_model(settings, {"x": 4, "y": dim - 4}, 2).double().eval()
+    net = build_model(settings, sets, 2).double().eval()
     x = padded_batch(dim)
     together = net(x, LENGTHS)
     assert together.shape == (4, 9, 2)

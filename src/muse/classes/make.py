@@ -24,7 +24,7 @@ from muse.classes.signals import load_segments, load_signals
 from muse.config.classes import ClassesConfig, Recipe
 from muse.config.fields import path_of
 from muse.config.shared import PARTITIONS
-from muse.data.layout import expand_features, feature_folders
+from muse.data.layout import expand_features, feature_names
 from muse.data.recordings import Package
 from muse.data.segments import Segment
 from muse.errors import MuseError
@@ -93,7 +93,7 @@ def load_source(config: ClassesConfig) -> Source:
     package = load_signals(
         config.signals, config.targets, config.feature_sets, config.data, config.align
     )
-    sets = feature_folders(package.folder) if package.features else []
+    sets = feature_names(package.folder) if package.features else []
     if config.features:
         sets = expand_features(config.features, config.feature_sets, package.folder)
     segments = load_segments(package, path_of(config.segments) if config.segments else None)

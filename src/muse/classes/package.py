@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from muse import terminal
-from muse.data.layout import SYNTHETIC_MARK
+from muse.data.layout import SYNTHETIC_MARK, feature_folder, is_sound
 from muse.data.recordings import Package, Recording
 from muse.data.segments import Segment, segment_ids
 from muse.errors import MuseError
@@ -41,14 +41,15 @@ def bring_features(draft: Path, source: Package, sets: list[str], link: bool) ->
     Raises MuseError if the system makes no links.
     """
     home = draft / "feature_segments"
-    home.mkdir()
+    home.mkdir(exist_ok=True)
     for name in terminal.bar(sets, "features", unit="set"):
-        origin = source.folder.absolute() / "feature_segments" / name
+        origin = feature_folder(source.folder.absolute(), name)
+        copy = (draft if is_sound(source.folder, name) else home) / name
         if not link:
-            shutil.copytree(origin, home / name)
+            shutil.copytree(origin, copy)
             continue
         try:
-            (home / name).symlink_to(origin, target_is_directory=True)
+            copy.symlink_to(origin, target_is_directory=True)
         except OSError as error:
             raise MuseError(
                 f"{origin} cannot be linked ({error.strerror}); link=false copies the features."
@@ -56,13 +57,16 @@ def bring_features(draft: Path, source: Package, sets: list[str], link: bool) ->
 
 
 def cut_features(
-    draft: Path, source: Package, sets: list[str], segments: dict[str, list[Segment]]
+    draft: Path, source: Package, sets: list[str], segments: dict[str, list[Segment]], link: bool
 ) -> None:
     """Write the feature sets of the source with other segments in the column segment_id.
 
-    All other fields stay as they are. Raises MuseError for a file whose rows are not the frames of
-    the recording.
+    All other fields stay as they are; sound, which has none, is brought as it is. Raises MuseError
+    for a file whose rows are not the frames of the recording.
     """
+    sounds = [name for name in sets if is_sound(source.folder, name)]
+    bring_features(draft, source, sounds, link)
+    sets = [name for name in sets if name not in sounds]
     recordings = [recording for group in source.partitions.values() for recording in group]
     jobs = [(name, recording) for name in sets for recording in recordings]
     for name, recording in terminal.bar(jobs, "features", unit="file"):

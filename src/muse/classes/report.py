@@ -164,6 +164,6 @@ def write_package(
         save_figure(draw_distributions(title, shares, counts), draft / "classes/labels.png")
         write_json(draft / "classes/report.json", report(config, source, results))
         if config.segments:
-            cut_features(draft, package, source.feature_sets, source.segments)
+            cut_features(draft, package, source.feature_sets, source.segments, config.link)
         elif source.feature_sets:
             bring_features(draft, package, source.feature_sets, config.link)

@@ -7,7 +7,7 @@ from pathlib import Path
 from muse import terminal
 from muse.config.package import CheckConfig
 from muse.config.shared import PARTITIONS
-from muse.data.layout import feature_folders, find_package
+from muse.data.layout import feature_names, find_package
 from muse.data.recordings import Package, load_package
 from muse.data.statistics import features_of, frame_step, labels_of, notes_on, size_of, summary_of
 from muse.errors import Faults, MuseError
@@ -28,11 +28,11 @@ def run(config: CheckConfig) -> None:
     if out.is_dir() and any(out.iterdir()):
         raise MuseError(f"out={out}: the folder is not empty. Give a new one.")
     folder = find_package(config.task, config.data.root)
-    names = config.features or [n for n in feature_folders(folder) if not _is_words(config, n)]
+    names = config.features or [n for n in feature_names(folder) if not _is_words(config, n)]
     if not names:
         raise MuseError(
             f"{folder}: has nothing but transcripts, which a tokenizer is needed for: muse check "
-            f"task={config.task.name} features={feature_folders(folder)[0]} tokenizer=FOLDER"
+            f"task={config.task.name} features={feature_names(folder)[0]} tokenizer=FOLDER"
         )
     faults = Faults(stop=False)
     with faults.noted():
@@ -91,7 +91,7 @@ def _describe(config: CheckConfig, out: Path, package: Package) -> None:
             *notes_on(task, package, features, config.feature_sets, listed),
             *(
                 f"{name}: a transcript, not checked; features={name} tokenizer=FOLDER does"
-                for name in feature_folders(package.folder)
+                for name in feature_names(package.folder)
                 if _is_words(config, name) and name not in package.features
             ),
         ],

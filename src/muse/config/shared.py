@@ -174,6 +174,7 @@ class FeatureSet:
     members: list[str] = field(default_factory=list)  # an alias: the folders it stands for
     words: bool = False  # a transcript: words with a start, see muse.data.transcript
     step: float | None = None  # seconds from row to row as published, if not that of the labels
+    rate: int | None = None  # samples per second of sound: audio/<id>.wav of a package
 
     def __post_init__(self):
         rule = self.standardise

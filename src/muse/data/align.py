@@ -14,6 +14,7 @@ import numpy as np
 from muse import terminal
 from muse.config.shared import TaskConfig
 from muse.data.cache import CachedTable, derived_table
+from muse.data.checks import report_lacking
 from muse.data.csv_table import Table
 from muse.data.heads import head_of
 from muse.data.rows import Grid, Rows, counts, mean_of_rows, nearest, row_ranges, rows_of
@@ -22,7 +23,6 @@ from muse.errors import Faults, MuseError
 log = logging.getLogger(__name__)
 
 RULE = 1  # raise it when the same files give other values
-SHOWN = 3  # recordings that a warning names
 ROWS_OF_WORDS = 5  # in a frame, with `own`: 50 ms each at the 0.25 s of MuSe-CaR
 Tables = dict[tuple[str, str], CachedTable | None]  # of feature set and recording id
 Labels = dict[str, dict[str, CachedTable | None]]  # target -> recording id -> table
@@ -83,13 +83,7 @@ def align_tables(
                 for target, of in gold.items():
                     labels[target][id_] = _aligned(of, grid, cache, "float32")
     for name in names:
-        lacking = [id_ for _, id_ in where if (name, id_) not in tables]
-        if lacking:
-            more = f" and {len(lacking) - SHOWN} more" if len(lacking) > SHOWN else ""
-            log.warning(
-                "%s: no file of recording %s%s; it is zero there.",
-                *(name, ", ".join(lacking[:SHOWN]), more),
-            )
+        report_lacking(name, [id_ for _, id_ in where if (name, id_) not in tables])
     return aligned, labels
 
 

@@ -19,7 +19,6 @@ import hashlib
 import json
 import multiprocessing
 import os
-import secrets
 import signal
 import threading
 import time
@@ -36,6 +35,7 @@ import numpy as np
 from muse import terminal
 from muse.config.fields import path_of
 from muse.cores import end_with, start_method
+from muse.data.cache_files import known_digest, remember, remembered, to_remember, write_in_cache
 from muse.data.csv_table import Table, parse_table
 from muse.errors import STOP, Faults, MuseError
 from muse.files import digest_of, read_bytes, read_regular
@@ -47,7 +47,6 @@ MEMORY_PER_BYTE = 6  # of text: the text itself, and its numbers in three places
 WORTH_PROCESSES = 2**25  # bytes of text that are worth starting processes
 CHECKED_BYTES = 2**25  # values larger than this are not read for their checksum
 DEAD_SECONDS = 3600.0  # a draft that was not written to for so long is of a process that was killed
-RACY_SECONDS = 2.0  # a file this young may change again within the same time stamp
 LOADING = threading.Lock()
 
 
@@ -81,12 +80,12 @@ def load_tables(
     """
     paths = list(paths)
     home, kind = path_of(str(cache)) / FORMAT, KINDS[storage]
-    memory = {folder: _remembered(home, folder) for folder in {path.parent for path in paths}}
+    memory = {folder: remembered(home, folder) for folder in {path.parent for path in paths}}
     tables: dict[Path, CachedTable | None] = dict.fromkeys(paths)
     unread = []
     for path in paths:
         with faults.noted():
-            digest = _known_digest(path, memory[path.parent])
+            digest = known_digest(path, memory[path.parent])
             tables[path] = _open(home, path, digest, kind) if digest else None
             if tables[path] is None:
                 unread.append(path)
@@ -113,7 +112,7 @@ def load_tables(
             pool.shutdown(cancel_futures=True)  # a fault is told at once, not after the last file
         with suppress(MuseError):  # a cache that may only be read costs time, nothing else
             for folder in {path.parent for path in unread}:
-                _remember(home, folder, memory[folder])
+                remember(home, folder, memory[folder])
     return [tables[path] for path in paths]
 
 
@@ -172,26 +171,7 @@ def _read(home: Path, path: Path, kind: str) -> tuple[str, list | None]:
     digest = hashlib.blake2b(data, digest_size=16).hexdigest()
     if _open(home, path, digest, kind) is None:
         _store(home, digest, parse_table(path, data), kind)
-    old = time.time() - before.st_mtime > RACY_SECONDS
-    return digest, [*_stamp(before), digest] if old else None
-
-
-def _stamp(now: os.stat_result) -> list[int]:
-    """What changes with the content of a file: a copy may keep size and st_mtime, not st_ctime."""
-    return [now.st_size, now.st_mtime_ns, now.st_ctime_ns, now.st_ino]
-
-
-def _known_digest(path: Path, memory: dict) -> str | None:
-    """The digest taken when the file had the size, times and inode that it has now."""
-    try:
-        now = path.stat()
-    except FileNotFoundError:
-        raise MuseError(f"{path}: the file is missing. Copy it from the package.") from None
-    except OSError as error:
-        raise MuseError(f"{path}: cannot be read ({error.strerror}).") from None
-    entry = memory.get(path.name)
-    known = isinstance(entry, list) and entry[:-1] == _stamp(now)
-    return entry[-1] if known else None
+    return digest, to_remember(before, digest)
 
 
 def _open(home: Path, path: Path, digest: str, kind: str) -> CachedTable | None:
@@ -260,41 +240,3 @@ def _remove_drafts(home: Path) -> None:
         with suppress(OSError):
             if time.time() - draft.stat().st_mtime > DEAD_SECONDS:
                 draft.unlink()
-
-
-def write_in_cache(path: Path, write: Callable) -> None:
-    """Write a file under another name, then move it into place."""
-    draft = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with draft.open("wb") as file:
-            write(file)
-        draft.replace(path)
-    except OSError as error:
-        raise MuseError(
-            f"{path.parent}: the cache cannot be written ({error.strerror}). Free space there, or "
-            "give another folder with data.cache=FOLDER or MUSE_CACHE."
-        ) from None
-    finally:
-        with suppress(OSError):  # there is a draft only after an error
-            draft.unlink(missing_ok=True)
-
-
-def _memory_file(home: Path, folder: Path) -> Path:
-    name = hashlib.blake2b(str(folder.resolve()).encode(), digest_size=16).hexdigest()
-    return home / "digests" / f"{name}.json"
-
-
-def _remembered(home: Path, folder: Path) -> dict:
-    try:
-        memory = json.loads(_memory_file(home, folder).read_text())
-        return memory if isinstance(memory, dict) else {}
-    except (OSError, ValueError):
-        return {}
-
-
-def _remember(home: Path, folder: Path, memory: dict) -> None:
-    """Add to what others may have remembered meanwhile; a lost entry costs one more reading."""
-    merged = _remembered(home, folder) | memory
-    text = json.dumps(merged).encode()
-    write_in_cache(_memory_file(home, folder), lambda file: file.write(text))

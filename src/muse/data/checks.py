@@ -7,6 +7,7 @@ import numpy as np
 from muse.data.cache import CachedTable
 from muse.errors import MuseError, raise_faults
 
+SHOWN = 3  # recordings that a warning names
 log = logging.getLogger(__name__)
 
 
@@ -99,3 +100,19 @@ def report_missing(tables: dict[tuple[str, str], CachedTable | None], missing: s
             log.warning("%s; zero is used (missing=error refuses them).", text)
         if missing == "drop":
             log.warning("%s; such frames of train and devel are left out, zero on test.", text)
+
+
+def report_lacking(name: str, ids: list[str]) -> None:
+    """Log which recordings have no file of a feature set, if there are any."""
+    if ids:
+        more = f" and {len(ids) - SHOWN} more" if len(ids) > SHOWN else ""
+        listed = ", ".join(ids[:SHOWN])
+        log.warning("%s: no file of recording %s%s; it is zero there.", name, listed, more)
+
+
+def reference(tables: list[CachedTable]) -> CachedTable:
+    """The table that most agree with, so that one faulty file is not told of all the others."""
+    votes: dict[bytes, list[CachedTable]] = {}
+    for table in tables:
+        votes.setdefault(table.timestamps.tobytes(), []).append(table)
+    return max(votes.values(), key=len)[0]

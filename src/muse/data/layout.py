@@ -8,6 +8,7 @@ from muse.config.shared import INDICATOR, PARTITIONS, FeatureSet, TaskConfig
 from muse.data.csv_table import read_rows
 from muse.errors import STOP, Faults, MuseError, did_you_mean, raise_faults
 
+SOUND = "audio"  # the feature set that is the WAV files of this folder, if it has none of its own
 LABELS = "label_"  # a feature set label_X without a folder of its own is the labels of X
 SYNTHETIC_MARK = "SYNTHETIC.txt"  # a file that `muse synth` puts into its packages
 
@@ -112,10 +113,11 @@ def expand_features(
         expanded += [part for part in members or [name] if part not in expanded]
     for name in expanded if folder else []:
         if not (is_name(name) and feature_folder(package, name).is_dir()):
-            there = feature_folders(package)
+            there = feature_names(package)
+            sound = f" Sound is {package / SOUND / 'ID.wav'}." * (name == SOUND)
             raise MuseError(
                 f"features: there is no feature set {name!r} in {folder}; it has "
-                f"{', '.join(there)}.{did_you_mean(name, there)}"
+                f"{', '.join(there)}.{did_you_mean(name, there)}{sound}"
             )
     return expanded
 
@@ -167,8 +169,27 @@ def feature_folders(package: Path) -> list[str]:
     return there
 
 
+def feature_names(package: Path) -> list[str]:
+    """Names of the feature sets of a package, sound included. Raises MuseError if it has none."""
+    sound = [SOUND] * is_sound(package, SOUND)
+    if sound and not any((package / "feature_segments").glob("*/")):
+        return sound
+    return feature_folders(package) + sound
+
+
+def is_sound(package: Path, name: str) -> bool:
+    """Whether a feature set is the WAV files of the package."""
+    own = package / "feature_segments" / name
+    return name == SOUND and (package / SOUND).is_dir() and not own.is_dir()
+
+
 def feature_folder(package: Path, name: str) -> Path:
-    """The folder of a feature set; for `label_X`, if it has none, that of the labels of X."""
+    """The folder of a feature set; for `label_X`, if it has none, that of the labels of X.
+
+    That of sound is a folder of the package itself.
+    """
+    if is_sound(package, name):
+        return package / name
     own, target = package / "feature_segments" / name, name.removeprefix(LABELS)
     labels = package / "label_segments" / target
     stands_for = target != name and is_name(target) and labels.is_dir()
@@ -178,17 +199,19 @@ def feature_folder(package: Path, name: str) -> Path:
 def recordings_in(package: Path, feature_set: str) -> list[str]:
     """Ids of the recordings that have a file of a feature set, or MuseError if none has."""
     folder = feature_folder(package, feature_set)
-    ids = ids_in(folder)
+    ending = "wav" if is_sound(package, feature_set) else "csv"
+    ids = ids_in(folder, ending)
     if not ids:
         raise MuseError(
-            f"{folder}: no CSV files. Expected the feature set {feature_set}, a file per recording."
+            f"{folder}: no {ending.upper()} files. Expected the feature set {feature_set}, a file "
+            "per recording."
         )
     return ids
 
 
-def ids_in(folder: Path) -> list[str]:
+def ids_in(folder: Path, ending: str = "csv") -> list[str]:
     """Recordings that have a CSV file in a folder, 2 before 10; hidden files are none."""
-    ids = [path.stem for path in folder.glob("*.csv") if not path.name.startswith(".")]
+    ids = [path.stem for path in folder.glob(f"*.{ending}") if not path.name.startswith(".")]
     return sorted(ids, key=lambda id_: (len(id_), id_))
 
 

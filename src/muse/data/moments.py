@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from muse.data.cache import write_in_cache
+from muse.data.cache_files import write_in_cache
 from muse.errors import MuseError
 from muse.files import checksum, read_regular
 

@@ -12,7 +12,13 @@ from muse.config.shared import DataConfig, TaskConfig
 from muse.cores import cores
 from muse.data.align import align_tables
 from muse.data.cache import CachedTable, load_tables
-from muse.data.checks import check_rows, check_segments, common_columns, report_missing
+from muse.data.checks import (
+    check_rows,
+    check_segments,
+    common_columns,
+    reference,
+    report_missing,
+)
 from muse.data.heads import head_of
 from muse.data.labels import load_labels, read_labels
 from muse.data.layout import (
@@ -22,9 +28,11 @@ from muse.data.layout import (
     expand_features,
     feature_folder,
     find_package,
+    is_sound,
     read_partitions,
 )
 from muse.data.transcript import named_segments, token_tables
+from muse.data.waveform import Waveform, load_waveforms
 from muse.errors import STOP, Faults, MuseError
 
 log = logging.getLogger(__name__)
@@ -38,7 +46,8 @@ class Recording:
     rows: np.ndarray  # (frames,) int64: row of the feature files that each frame is
     timestamps: np.ndarray  # (frames,) float64, ms
     segments: np.ndarray  # (frames,) float64, NaN outside any segment
-    features: list[np.ndarray]  # per feature set: (all rows, columns) memory map, see storage
+    # per feature set: (all rows, columns) memory map, see storage; of sound the samples of each row
+    features: list[np.ndarray | Waveform]
     labels: dict[str, np.ndarray | None]  # target -> (frames,) float32; class per frame in Sent
     samples: np.ndarray  # (samples, 2) int64: start and length of what is predicted as one
     missing: list[int]  # per feature set: NaN values
@@ -126,7 +135,14 @@ def load_package(
     cache, readers = Path(data.cache), data.readers or cores(-1)
     labels = {t: load_labels(folder, t, where, cache, readers, faults) for t in targets}
     tables = {}  # (feature set, recording id) -> table
-    for name in names:
+    sounds = [name for name in names if is_sound(folder, name)]
+    others = [name for name in names if name not in sounds]
+    if sounds and align not in (None, "labels"):
+        raise MuseError(
+            f"align={align}: {sounds[0]} is sound, of which each frame has as many samples. Give "
+            "align=labels, or no align."
+        )
+    for name in others:
         home = feature_folder(folder, name)
         found = [id_ for _, id_ in where if not align or (home / f"{id_}.csv").exists()]
         if where and not found:
@@ -141,10 +157,12 @@ def load_package(
         tables |= {(name, id_): table for id_, table in zip(found, read, strict=True)}
     with faults.noted():
         report_missing(tables, missing)
-    if align:
+    if align and (others or not sounds):
         tables, labels = align_tables(
-            task, align, names, where, tables, labels, cache, storage, faults
+            task, align, others, where, tables, labels, cache, storage, faults
         )
+    for name in sounds:
+        tables |= _sound(task, folder, name, where, tables, labels, cache, align, faults)
     columns = {}
     for name in names:
         with faults.noted():
@@ -174,6 +192,34 @@ def _labels_there(
         for target in task.targets
         if (folder / "label_segments" / target).is_dir()
     }
+
+
+def _sound(
+    task: TaskConfig,
+    folder: Path,
+    name: str,
+    where: list[tuple[str, str]],
+    tables: dict,
+    labels: dict,
+    cache: Path,
+    align: str | None,
+    faults: Faults,
+) -> dict[tuple[str, str], CachedTable | None]:
+    """The tables of a feature set of sound, at the rows that the other files of a recording have.
+
+    Args:
+        tables: of the other feature sets; ``labels``: target -> recording id -> table.
+    """
+    frames: dict[str, CachedTable | None] = {}
+    signals = [] if head_of(task).per_segment else list(labels.values())
+    for _, id_ in where:
+        read = [table for (_, own), table in tables.items() if own == id_]
+        read += [of[id_] for of in signals if of[id_]]
+        timed = [table for table in read if table and not np.isnan(table.timestamps).any()]
+        if timed or not read:  # else the files that say it have faults
+            frames[id_] = reference(timed) if timed else None
+    found = load_waveforms(task, folder / name, frames, cache, faults, align is not None)
+    return {(name, id_): found.get(id_) for _, id_ in where}
 
 
 def _checked(
@@ -224,7 +270,7 @@ def build_recording(
     """
     per_segment = head_of(task).per_segment  # a segment is a sample: frames outside any are none
     signals = [] if per_segment else [table for table in gold.values() if table]
-    first = _reference([*tables, *(t for t in signals if not np.isnan(t.timestamps).any())])
+    first = reference([*tables, *(t for t in signals if not np.isnan(t.timestamps).any())])
     for table in tables:
         with faults.noted():
             check_rows(first, table)
@@ -265,14 +311,6 @@ def _complete(first: CachedTable, rows: np.ndarray, tables: list[CachedTable]) -
             "missing=zero, or leave the recording out of metadata/partition.csv."
         )
     return rows[complete[rows]]
-
-
-def _reference(tables: list[CachedTable]) -> CachedTable:
-    """The table that most agree with, so that one faulty file is not told of all the others."""
-    votes: dict[bytes, list[CachedTable]] = {}
-    for table in tables:
-        votes.setdefault(table.timestamps.tobytes(), []).append(table)
-    return max(votes.values(), key=len)[0]
 
 
 def _segments(features: CachedTable, rows: np.ndarray) -> np.ndarray:

@@ -11,10 +11,13 @@ import numpy as np
 
 from muse.config.shared import FeatureSet, TaskConfig
 from muse.data.heads import head_of
+from muse.data.layout import feature_folder
 from muse.data.recordings import Package, Recording
 from muse.data.rows import rows_per_frame
+from muse.data.waveform import Waveform
 
 NAMED = 3  # examples in a note
+UNUSED = 20  # frames of sound after the last one that are worth a note
 
 
 @dataclass(frozen=True)
@@ -116,10 +119,11 @@ def notes_on(
         feature_sets: published feature-set metadata.
         listed: recordings in metadata/partition.csv.
     """
-    folders = [package.folder / "feature_segments" / name for name in package.features]
+    folders = [feature_folder(package.folder, name) for name in package.features]
     folders += [package.folder / "label_segments" / target for target in task.targets]
     for folder in folders:
-        more = sorted(path.name for path in folder.glob("*.csv") if path.stem not in listed)
+        files = [path for path in folder.glob("*.*") if path.suffix in (".csv", ".wav")]
+        more = sorted(path.name for path in files if path.stem not in listed)
         if more:
             yield f"{folder}: not in partition.csv and never read: {_some(more)}"
     yield from _equal_recordings(features)
@@ -128,6 +132,10 @@ def notes_on(
         columns = len(_own_columns(package, name))
         if published and columns != published:
             yield f"{name} has {columns} columns, the published feature set {published}"
+    for k, name in enumerate(package.features):
+        long = [r.id for r in _all(package) if _goes_on(r.features[k])]
+        if long:
+            yield f"{name} goes on for more than {UNUSED} frames after the last of {_some(long)}"
     per_segment = head_of(task).per_segment
     uneven = [r.id for r in _all(package) if len(np.unique(np.diff(r.timestamps))) > 1]
     if uneven and not per_segment:  # between segments time may jump
@@ -159,6 +167,12 @@ def _equal_recordings(features: dict[str, dict[str, FeatureStatistics]]) -> Iter
 
 def _is_flat(labels: np.ndarray | None) -> bool:
     return labels is not None and bool((labels == labels[0]).all())
+
+
+def _goes_on(values: np.ndarray | Waveform) -> bool:
+    if not isinstance(values, Waveform):
+        return False
+    return len(values.sound) > values.starts[-1] + (1 + UNUSED) * values.width
 
 
 def _all(package: Package) -> list[Recording]:

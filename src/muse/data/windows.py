@@ -13,6 +13,7 @@ from torch import Tensor
 from muse.data.moments import Moments, moments_of
 from muse.data.recordings import Package, Recording
 from muse.data.rows import rows_per_frame
+from muse.data.waveform import Waveform
 from muse.errors import MuseError
 
 ALIKE = 0.6  # windows of at least this share of the longest are padded to it
@@ -29,7 +30,9 @@ class Scaling:
 
 @dataclass(frozen=True)
 class Mapped:
-    """Features of a partition that are not copied: each window is read from the cache's files.
+    """Features of a partition that are not copied: each window is read from the files.
+
+    These are the cache's, and those of sound.
 
     The processes of a machine share what the system keeps of these files in memory.
     """
@@ -52,7 +55,7 @@ class Mapped:
             rows = self.recordings[owner].rows[first : first + length]
             _fill(out[:length, b], self.recordings[owner], rows, self.scaling)
             out[length:, b] = 0
-        return torch.from_numpy(out)
+        return torch.from_numpy(out).to(self.device)
 
 
 @dataclass(frozen=True)
@@ -130,7 +133,8 @@ def to_frames(
     ends = np.cumsum([len(recording.rows) for recording in recordings])
     starts = ends - [len(recording.rows) for recording in recordings]
     total, width = int(ends[-1]), len(scaling.mean)
-    mapped = device.type == "cpu" and 4 * total * width > MAPPED
+    sound = any(isinstance(values, Waveform) for r in recordings for values in r.features)
+    mapped = sound or (device.type == "cpu" and 4 * total * width > MAPPED)
     features = torch.zeros(0 if mapped else total + 1, width)
     labels = torch.zeros(total + 1, len(targets))
     samples, bounds = [], []
@@ -143,7 +147,9 @@ def to_frames(
         samples.append(recording.samples + np.array([start, 0]))
         bounds.append((recording.id, start, end))
     features = (
-        Mapped(recordings, starts, scaling, (total + 1, width)) if mapped else features.to(device)
+        Mapped(recordings, starts, scaling, (total + 1, width), device)
+        if mapped
+        else features.to(device)
     )
     inputs = {name: len(package.columns[name]) for name in package.features}
     parts = {name: rows_per_frame(package.columns[name]) for name in package.features}

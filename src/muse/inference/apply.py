@@ -10,7 +10,7 @@ import torch
 from muse.config.train import TrainConfig
 from muse.config.use import UseConfig
 from muse.data.heads import head_of
-from muse.data.layout import FeaturePlan, find_package, read_partitions
+from muse.data.layout import FeaturePlan, feature_folder, find_package, read_partitions
 from muse.data.recordings import Package, Recording, load_package
 from muse.data.rows import rows_per_frame
 from muse.data.split import split_test
@@ -257,5 +257,5 @@ def _check_columns(package: Package, name: str, columns: list[str]) -> None:
         k = next(k for k in range(len(columns)) if found[k] != columns[k])
         what = f"column {found[k]!r} where the model was trained on {columns[k]!r}"
     raise MuseError(
-        f"{package.folder / 'feature_segments' / name}: {what}. Give the feature set of the run."
+        f"{feature_folder(package.folder, name)}: {what}. Give the feature set of the run."
     )

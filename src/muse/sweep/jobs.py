@@ -18,7 +18,7 @@ from muse.config.compose import load_config, sweep_params
 from muse.config.fields import path_of
 from muse.config.train import TrainConfig
 from muse.cores import JOB_BYTES, cores, end_with, within_memory
-from muse.data.layout import find_package, plan_features
+from muse.data.layout import feature_folder, find_package, plan_features
 from muse.data.recordings import Package
 from muse.files import write_json
 from muse.runs.folder import BusyError
@@ -150,7 +150,7 @@ def _state_of_files(config: TrainConfig) -> tuple:
     """What the data of a job depend on: settings, and size and times of every file."""
     package = find_package(config.task, config.data.root)
     sets = plan_features(config.features, config.feature_sets, package).read
-    homes = [package / "metadata", *(package / "feature_segments" / name for name in sets)]
+    homes = [package / "metadata", *(feature_folder(package, name) for name in sets)]
     homes += [package / "label_segments" / target for target in config.targets]
     paths = [path for home in homes if home.is_dir() for path in sorted(home.iterdir())]
     paths += [path_of(config.groups)] if config.groups else []

@@ -17,6 +17,8 @@ from dataclasses import replace
 from multiprocessing import get_context
 from pathlib import Path
 
+from scipy.io import wavfile
+
 from muse import __version__, terminal
 from muse.config.fields import path_of
 from muse.config.shared import FeatureSet, TaskConfig
@@ -24,7 +26,7 @@ from muse.data.layout import SYNTHETIC_MARK
 from muse.errors import MuseError
 from muse.files import write_json
 from muse.synthetic.plan import Recording, choose_sets, gold_standard, plan_recordings
-from muse.synthetic.signals import feature_frames, own_rows
+from muse.synthetic.signals import feature_frames, own_rows, waveform
 from muse.synthetic.transcript import transcripts
 
 MAKER = 1  # raise it when the same seed gives other files: sets of two makers must not mix
@@ -75,21 +77,20 @@ def write_package(
     marker = _marker(task, scale, seed, own_steps)
     adding = os.path.lexists(folder) and _grows(folder, marker, overwrite)
     if adding:
-        sets = {n: s for n, s in sets.items() if not (home / "feature_segments" / n).exists()}
+        sets = {n: s for n, s in sets.items() if not _home_of(home, n, s).exists()}
         if not sets:
             log.info(f"{folder}: all of these feature sets are there already, nothing to write.")
             return folder
     recordings = plan_recordings(task, scale, seed)
     with _staging(home, _size(task, recordings, sets, own_steps)) as staging:
         new = staging / "new"
-        home_of_sets = new / "feature_segments"
-        _write_sets(home_of_sets, task, recordings, sets, seed, processes, own_steps)
+        _write_sets(new, task, recordings, sets, seed, processes, own_steps)
         if adding:
             written = json.loads((home / MANIFEST).read_text()) | _manifest(new)
             write_json(home / MANIFEST, dict(sorted(written.items())))
             (home / "feature_segments").mkdir(exist_ok=True)
-            for folder_of_set in sorted((new / "feature_segments").iterdir()):
-                _move(folder_of_set, home / "feature_segments" / folder_of_set.name)
+            for name, known in sorted(sets.items()):
+                _move(_home_of(new, name, known), _home_of(home, name, known))
             return folder
         _write_labels(new, task, recordings, seed)
         (new / SYNTHETIC_MARK).write_text(marker, encoding="utf-8")
@@ -98,6 +99,11 @@ def write_package(
             home.rename(staging / "old")
         _move(new, home)
     return folder
+
+
+def _home_of(package: Path, name: str, known: FeatureSet) -> Path:
+    """The folder of a feature set; sound is beside the others."""
+    return package / name if known.rate else package / "feature_segments" / name
 
 
 def _marker(task: TaskConfig, scale: float, seed: int, own_steps: bool) -> str:
@@ -176,9 +182,11 @@ def _read_marker(path: Path) -> dict[str, str] | None:
 def _size(
     task: TaskConfig, recordings: list[Recording], sets: dict[str, FeatureSet], own_steps: bool
 ) -> int:
-    """Feature values to be written."""
+    """Feature values to be written; samples of sound, of two bytes, as so much less."""
     width = sum(
-        known.dimension[task.corpus] * (task.step / known.step if own_steps and known.step else 1)
+        known.dimension[task.corpus]
+        * (task.step / known.step if own_steps and known.step else 1)
+        * (2 / BYTES if known.rate else 1)
         for known in sets.values()
     )
     return round(width * sum(recording.frames for recording in recordings))
@@ -234,7 +242,7 @@ def _write_labels(package: Path, task: TaskConfig, recordings: list[Recording], 
 
 
 def _write_sets(
-    folder: Path,
+    package: Path,
     task: TaskConfig,
     recordings: list[Recording],
     sets: dict[str, FeatureSet],
@@ -242,12 +250,12 @@ def _write_sets(
     processes: int | None,
     own_steps: bool,
 ) -> None:
-    """Write <set>/<id>.csv of all sets, side by side if there is much to write."""
+    """Write the file of each recording of all sets, side by side if there is much to write."""
     for name in [name for name, one in sets.items() if one.words]:
         for id_, lines in transcripts(task, recordings, seed).items():
-            _write(folder / name / f"{id_}.csv", lines)
+            _write(_home_of(package, name, sets[name]) / f"{id_}.csv", lines)
     jobs = [
-        (folder, task, r, name, one, seed, own_steps)
+        (_home_of(package, name, one), task, r, name, one, seed, own_steps)
         for name, one in sets.items()
         for r in recordings
         if not one.words
@@ -271,6 +279,11 @@ def _write_sets(
 def _write_features(job: tuple[Path, TaskConfig, Recording, str, FeatureSet, int, bool]) -> int:
     """Write one feature set of one recording; returns the number of files, 1."""
     folder, task, recording, name, known, seed, own_steps = job
+    if known.rate:
+        sound = waveform(task, recording.id, recording.frames, name, known.rate, seed)
+        folder.mkdir(parents=True, exist_ok=True)
+        wavfile.write(folder / f"{recording.id}.wav", known.rate, sound)
+        return 1
     values = feature_frames(task, recording.id, recording.frames, name, known, seed)
     stamps, times = _stamps(task, recording), ["timestamp"]
     if own_steps:
@@ -282,7 +295,7 @@ def _write_features(job: tuple[Path, TaskConfig, Recording, str, FeatureSet, int
     header = [*times, "segment_id", *(f"{name}_{i}" for i in range(values.shape[1]))]
     form = ",".join(["%.5g"] * values.shape[1])  # twice as fast as pandas' to_csv
     rows = [f"{s},{form % tuple(v)}" for s, v in zip(stamps, values.tolist(), strict=True)]
-    _write(folder / name / f"{recording.id}.csv", [",".join(header), *rows])
+    _write(folder / f"{recording.id}.csv", [",".join(header), *rows])
     return 1
 
 

@@ -1,6 +1,6 @@
 """The plan of a synthetic package: recordings, partitions, segments and the gold standard."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -124,8 +124,14 @@ def choose_sets(
 ) -> dict[str, FeatureSet]:
     """The feature sets to write, by name: aliases become their members.
 
-    Raises MuseError for a set that is unknown or not published for the corpus of the task.
+    Of sound the dimension is the samples of a frame. Raises MuseError for a set that is unknown or
+    not published for the corpus of the task.
     """
+    feature_sets = feature_sets | {
+        name: replace(one, dimension={task.corpus: round(task.step * one.rate)})
+        for name, one in feature_sets.items()
+        if one.rate
+    }
     published = {name for name, one in feature_sets.items() if task.corpus in one.dimension}
     members = {name: expand_features([name], feature_sets) for name in feature_sets}
     known = [name for name, own in members.items() if published.issuperset(own)]

@@ -235,3 +235,27 @@ def feature_frames(
         x = x[start]
         x[pause | silent] = 0.0
     return x
+
+
+def waveform(
+    task: TaskConfig, name: str, frames: int, set_name: str, rate: int, seed: int
+) -> np.ndarray:
+    """The sound of one recording, (samples,) int16: a tone for each target, and some noise.
+
+    The tones divide the frequencies up to half the rate; each is as loud as the audio modality
+    shows its target. Silence is that of the feature sets.
+
+    Args:
+        task, name, frames, set_name, seed: see `feature_frames`.
+        rate: samples per second.
+    """
+    shown = _shown(task, name, frames, set_name, "audio", seed)
+    loud = (1 + np.tanh(shown)) / (2 * len(task.targets))
+    loud[stretches(stream(seed, task.name, name, "silence"), frames, task.step, 0.05, 3.0)] = 0
+    at = np.arange(round(frames * task.step * rate)) / rate  # seconds
+    middle = (np.arange(frames) + 0.5) * task.step
+    sound = 0.01 * stream(seed, task.name, name, "features", set_name).standard_normal(len(at))
+    for k in range(len(task.targets)):
+        frequency = rate / 2 * (k + 1) / (len(task.targets) + 1)
+        sound += 0.9 * np.interp(at, middle, loud[:, k]) * np.sin(2 * np.pi * frequency * at)
+    return np.rint(np.clip(sound, -1, 1) * (2**15 - 1)).astype(np.int16)

@@ -23,7 +23,8 @@ def frame_bytes(model: nn.Module, features: int, rows: int = 1) -> int:
     feedforward network (here 72). A convolution over the frames reads and gives each frame once,
     whatever its width. For a model that muse does not know this is cautious where each
     matrix is used once per frame; what a model keeps without weights (a matrix of frames times
-    frames), or more often than once per frame (a convolution within a frame), is not seen.
+    frames), or more often than once per frame (a convolution within a frame), is not seen, unless
+    the module has it as `bytes_per_frame`.
 
     Args:
         features: F, of which the batch and one copy of it are kept.
@@ -33,6 +34,7 @@ def frame_bytes(model: nn.Module, features: int, rows: int = 1) -> int:
         return model.frame_bytes
     total = 0
     for module in model.modules():
+        total += getattr(module, "bytes_per_frame", 0)
         each = LSTM_BYTES if isinstance(module, nn.LSTM) else OTHER_BYTES
         for weight in module.parameters(recurse=False):
             total += each * (weight.shape[0] + weight.shape[1]) if weight.ndim > 1 else 0
