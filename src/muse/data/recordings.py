@@ -10,15 +10,14 @@ import numpy as np
 
 from muse.config.shared import DataConfig, TaskConfig
 from muse.cores import cores
-from muse.data.align import align_tables
-from muse.data.cache import CachedTable, load_tables
+from muse.data.cache import CachedTable
 from muse.data.checks import (
     check_rows,
     check_segments,
     common_columns,
     reference,
-    report_missing,
 )
+from muse.data.feature_tables import Files, read_features
 from muse.data.heads import head_of
 from muse.data.labels import load_labels, read_labels
 from muse.data.layout import (
@@ -28,11 +27,9 @@ from muse.data.layout import (
     expand_features,
     feature_folder,
     find_package,
-    is_sound,
     read_partitions,
 )
-from muse.data.transcript import named_segments, token_tables
-from muse.data.waveform import Waveform, load_waveforms
+from muse.data.waveform import Waveform
 from muse.errors import STOP, Faults, MuseError
 
 log = logging.getLogger(__name__)
@@ -134,35 +131,8 @@ def load_package(
     where = [(partition, name) for partition in ids for name in ids[partition]]
     cache, readers = Path(data.cache), data.readers or cores(-1)
     labels = {t: load_labels(folder, t, where, cache, readers, faults) for t in targets}
-    tables = {}  # (feature set, recording id) -> table
-    sounds = [name for name in names if is_sound(folder, name)]
-    others = [name for name in names if name not in sounds]
-    if sounds and align not in (None, "labels"):
-        raise MuseError(
-            f"align={align}: {sounds[0]} is sound, of which each frame has as many samples. Give "
-            "align=labels, or no align."
-        )
-    for name in others:
-        home = feature_folder(folder, name)
-        found = [id_ for _, id_ in where if not align or (home / f"{id_}.csv").exists()]
-        if where and not found:
-            raise MuseError(f"{home}: no CSV file of any of the recordings that are read.")
-        paths = [home / f"{id_}.csv" for id_ in found]
-        if tokenizer:
-            named = named_segments(labels or _labels_there(task, folder, where, data, faults))
-            read = token_tables(paths, named, tokenizer, length, cache, faults)
-        else:
-            kind = "float32" if align else storage
-            read = load_tables(paths, cache, readers, name, faults, kind)
-        tables |= {(name, id_): table for id_, table in zip(found, read, strict=True)}
-    with faults.noted():
-        report_missing(tables, missing)
-    if align and (others or not sounds):
-        tables, labels = align_tables(
-            task, align, others, where, tables, labels, cache, storage, faults
-        )
-    for name in sounds:
-        tables |= _sound(task, folder, name, where, tables, labels, cache, align, faults)
+    files = Files(folder, where, data, faults, storage, align, tokenizer, length)
+    tables, labels = read_features(task, files, names, labels, missing)
     columns = {}
     for name in names:
         with faults.noted():
@@ -180,46 +150,6 @@ def load_package(
     digests = {p: digest_of_tables(p, ids[p], names, tables, labels) for p in ids}
     synthetic = (folder / SYNTHETIC_MARK).is_file()
     return Package(folder, names, columns, loaded, digests, synthetic)
-
-
-def _labels_there(
-    task: TaskConfig, folder: Path, where: list, data: DataConfig, faults: Faults
-) -> dict[str, dict[str, CachedTable | None]]:
-    """The labels that a package has, of which none are asked for: target -> recording -> table."""
-    optional = [("test", id_) for _, id_ in where]  # so that none has to be there
-    return {
-        target: load_labels(folder, target, optional, Path(data.cache), 1, faults)
-        for target in task.targets
-        if (folder / "label_segments" / target).is_dir()
-    }
-
-
-def _sound(
-    task: TaskConfig,
-    folder: Path,
-    name: str,
-    where: list[tuple[str, str]],
-    tables: dict,
-    labels: dict,
-    cache: Path,
-    align: str | None,
-    faults: Faults,
-) -> dict[tuple[str, str], CachedTable | None]:
-    """The tables of a feature set of sound, at the rows that the other files of a recording have.
-
-    Args:
-        tables: of the other feature sets; ``labels``: target -> recording id -> table.
-    """
-    frames: dict[str, CachedTable | None] = {}
-    signals = [] if head_of(task).per_segment else list(labels.values())
-    for _, id_ in where:
-        read = [table for (_, own), table in tables.items() if own == id_]
-        read += [of[id_] for of in signals if of[id_]]
-        timed = [table for table in read if table and not np.isnan(table.timestamps).any()]
-        if timed or not read:  # else the files that say it have faults
-            frames[id_] = reference(timed) if timed else None
-    found = load_waveforms(task, folder / name, frames, cache, faults, align is not None)
-    return {(name, id_): found.get(id_) for _, id_ in where}
 
 
 def _checked(
