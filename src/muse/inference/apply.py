@@ -204,8 +204,6 @@ def load_run(use: UseConfig, folder: str) -> LoadedRun:
     check_trusted(path, str(config.model["_target_"]), use.trust)
     if "retrained" in saved.result:
         log.info("%s was retrained: it was trained on train and devel.", saved.folder)
-    if any("without_devel" in part for part in saved.result["targets"].values()):
-        log.info("%s: its model was fitted on train and devel.", saved.folder)
     device = prepare(config.device, config.threads)
     kept = [saved.file(n) for n in saved.result["files"] if n.startswith("weights/pretrained/")]
     pretrained = kept[0].parent if kept else None
@@ -240,9 +238,12 @@ def load_run(use: UseConfig, folder: str) -> LoadedRun:
         autoencoders.append(
             {n: load_model_file(saved.file(path), use.trust, device) for n, path in there.items()}
         )
-    return LoadedRun(
+    run = LoadedRun(
         saved, config, device, list(models.values()), autoencoders, list(general.values())
     )
+    if run.refitted:
+        log.info("%s: its models were fitted on train and devel.", saved.folder)
+    return run
 
 
 def _check_columns(package: Package, name: str, columns: list[str]) -> None:
