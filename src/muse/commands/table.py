@@ -128,8 +128,8 @@ def _block(config: TableConfig, table: Sources) -> Block:
 def _notes(config: TableConfig, table: Sources) -> tuple[str, ...]:
     """What the paper says of its numbers, and which runs stand beside them, in sentences."""
     paper, published, systems = table.paper, table.table, table.systems
-    remark = paper.of_table(published).get("notes", {}).get(published.task)
-    notes = [note for note in (paper.settings.get("note"), remark) if note]
+    notes = [note] if (note := paper.settings.get("note")) else []
+    notes += paper.of_table(published).get("notes", {}).get(published.task, [])
     if quoted := quoted_elsewhere(paper.name, published.task):
         notes.append(f"Later papers quote higher baselines: {', '.join(quoted)}.")
     shown = {row.system for row in table.rows}

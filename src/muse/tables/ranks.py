@@ -11,9 +11,9 @@ from muse.tables.render import Block
 
 MEAN, PARTS = "mean rank", ("devel", "test")
 NOTE = (
-    "Mean rank: the mean over {targets} of the rank of a system's best score, of runs that of its "
-    "run best on devel, among the systems that have one. Of equal mean ranks the one with the "
-    "better rank of {first} is first."
+    "Mean rank: the mean over {targets} of the rank of a system's best score among those systems "
+    "that have one. Of runs the best is that on devel, and only systems that are shown are ranked. "
+    "Of equal mean ranks the one with the better rank of {first} is first."
 )
 
 
@@ -33,13 +33,15 @@ def rank_blocks(paper: Paper, tables: list[Sources], blocks: list[Block]) -> lis
             for number, target in targets.items():
                 scores |= _best(*shown[number], target)
             block, names = shown[number][1], list(targets.values())
+            systems = {row.system for table, _ in shown.values() for row in table.rows}
+            lines = _lines(scores, names, block.partitions)
             found.append(
                 replace(
                     block,
                     title=f"{paper.settings['paper']}, mean rank of systems, {task}",
                     number="+".join(targets),
                     targets=[*names, MEAN],
-                    lines=_lines(scores, names, block.partitions),
+                    lines=[line for line in lines if line.name in systems],
                     decimals=1,
                     notes=(NOTE.format(targets=" and ".join(names), first=names[0]),),
                     unit="rank",
@@ -50,18 +52,23 @@ def rank_blocks(paper: Paper, tables: list[Sources], blocks: list[Block]) -> lis
 
 
 def _best(table: Sources, block: Block, target: str) -> dict[tuple[str, str, str], dict]:
-    """(muse or published, partition, target) -> system -> its best score, or None."""
+    """(muse or published, partition, target) -> system -> its best score, or None.
+
+    Those of runs are of the rows that are shown, those that are published of all rows.
+    """
     scores: dict[tuple[str, str, str], dict] = {}
-    for system in dict.fromkeys(row.system for row in table.rows):
-        lines = [line for row, line in zip(table.rows, block.lines, strict=True)
-                 if row.system == system]  # fmt: skip
-        cells = [line.cells[target] for line in lines if target in line.cells]
+    numbers = table.table.numbers.items()
+    for system in dict.fromkeys(row.system for row in [*table.rows, *table.table.rows]):
+        cells = [line.cells[target] for row, line in zip(table.rows, block.lines, strict=True)
+                 if row.system == system and target in line.cells]  # fmt: skip
         cell = max(cells, key=lambda cell: cell.devel, default=Cell(None, None, None))
         for part in PARTS:
-            found = (line.published.get((target, part)) for line in lines)
-            published = max((score for score in found if score is not None), default=None)
-            for kind, score in (("muse", getattr(cell, part)), ("published", published)):
-                scores.setdefault((kind, part, target), {})[system] = score
+            published = [score for (row, *where), score in numbers
+                         if row.system == system and where == [target, part]]  # fmt: skip
+            scores.setdefault(("muse", part, target), {})[system] = getattr(cell, part)
+            scores.setdefault(("published", part, target), {})[system] = max(
+                published, default=None
+            )
     return scores
 
 
