@@ -93,6 +93,13 @@ def test_the_experiment_of_a_system_composes_for_all_its_rows(make_config, syste
                 assert build_model(configs[one.task].model, sizes, 1)
 
 
+def test_every_named_experiment_is_there_and_none_is_left_over():
+    shipped = {path.stem for path in (config_folder() / "experiment/muse2020").glob("*.yaml")}
+    assert {system.experiment for system in SYSTEMS.values()} == {
+        f"muse2020/{stem}" for stem in shipped
+    }
+
+
 def test_names_of_the_paper_stand_for_feature_sets():
     lstm = SYSTEMS["LSTM + Self-ATT"]
     assert set(lstm.read_of("all visual")) == VISUAL
