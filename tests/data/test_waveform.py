@@ -205,7 +205,7 @@ def test_aligned_sets_and_sound_have_the_frames_of_the_labels(package, load, cap
         rows = [(125 * k, "", k // 4) for k in range(4 * (12 + int(id_)))]
         write(package / f"feature_segments/a/{id_}.csv", "timestamp,segment_id,a\n", rows)
     (package / "audio/1.wav").unlink()
-    with pytest.raises(MuseError, match="audio/1.wav: the file is missing"):
+    with pytest.raises(MuseError, match=r"audio/1\.wav: the file is missing"):
         load("audio")
     with caplog.at_level(logging.WARNING):
         three, one = load("a", "audio", align="labels").partitions["train"]
