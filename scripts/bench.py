@@ -456,16 +456,39 @@ class BareTransformer(nn.Module):
         return self.output(whole + self.block(whole))
 
 
+class BareAudioCRNN(nn.Module):
+    """The parts of `muse.models.audio_crnn` as PyTorch has them, all frames at once."""
+
+    def __init__(self):
+        super().__init__()
+        layers, before = [], 1
+        for count, kernel, pool in ((50, 8, 10), (125, 8, 8), (250, 6, 6)):
+            layers += [nn.Conv1d(before, count, kernel), nn.ReLU(), nn.MaxPool1d(pool)]
+            layers, before = [*layers, nn.Dropout(0.5)], count
+        self.layers = nn.Sequential(*layers, nn.Flatten())
+        self.lstm = nn.LSTM(750 + 512 + 300, 256)
+        self.output = nn.Linear(256, 1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        sound, others = x.split([2000, 812], 2)
+        sound = self.layers(sound.reshape(-1, 1, 2000)).view(*x.shape[:2], 750)
+        return self.output(self.lstm(torch.cat([sound, others], 2))[0]).tanh()
+
+
+SOUND = {"audio": 2000, "vggface": 512, "fasttext": 300}
+
+
 def models_of_2020(quick: bool) -> None:
     """Training steps of the models of MuSe 2020 against a bare pass of their parts."""
-    cases = {"lstm_attention": (BareLSTMAttention, 50, 50),
-             "multimodal_transformer": (BareTransformer, 16, 50)}  # fmt: skip
-    for name, (bare_class, count, length) in cases.items():
+    cases = {"lstm_attention": (BareLSTMAttention, SETS, 50, 50),
+             "audio_crnn": (BareAudioCRNN, SOUND, 10, 50),
+             "multimodal_transformer": (BareTransformer, SETS, 16, 50)}  # fmt: skip
+    for name, (bare_class, sets, count, length) in cases.items():
         spans = np.stack([np.arange(count) * length, np.full(count, length)], axis=1)
         total = count * length
-        features, labels = torch.randn(total + 1, sum(SETS.values())), torch.randn(total + 1, 1)
-        frames = Frames(features, labels, spans, [], SETS)
-        words = "task=stress", f"features=[{','.join(SETS)}]", f"model={name}"
+        features, labels = torch.randn(total + 1, sum(sets.values())), torch.randn(total + 1, 1)
+        frames = Frames(features, labels, spans, [], sets)
+        words = "task=stress", f"features=[{','.join(sets)}]", f"model={name}"
         config = load_config("train", [*words, f"batch_size={count}"])
         network, bare = new_model(config, frames), bare_class()
         optimiser = torch.optim.Adam(network.parameters())
@@ -478,6 +501,40 @@ def models_of_2020(quick: bool) -> None:
         step = partial(train_epoch, network, optimiser, frames, spans, config)
         own, other = in_turns(2 if quick else 6, step, bare_pass)
         report("step", f"{name}, {count} windows of {length}", own / other, seconds=own)
+
+
+def sound_memory(quick: bool) -> None:
+    """Peak resident memory of a process that predicts 20 minutes of sound, and that trains on them.
+
+    One step of End2You: a single window, or the batches of its experiment.
+    """
+    script = (
+        "import resource, sys\n"
+        "import numpy as np, torch\n"
+        "from muse.config.compose import load_config\n"
+        "from muse.data.windows import Frames, cut_windows\n"
+        "from muse.training.device import prepare\n"
+        "from muse.training.loop import new_model, predict, train_epoch\n"
+        "case, sets = sys.argv[1], {'audio': int(sys.argv[2]), 'vggface': 512, 'fasttext': 300}\n"
+        "config = load_config('train', ['+experiment=muse2020/end2you', 'task=wild'])\n"
+        "prepare('cpu', 1)\n"
+        "whole = np.array([[0, 4800]])\n"
+        "features, labels = torch.randn(4801, sum(sets.values())), torch.randn(4801, 1)\n"
+        "frames = Frames(features, labels, whole, [], sets, ['arousal'])\n"
+        "model = new_model(config, frames)\n"
+        "optimiser = torch.optim.Adam(model.parameters())\n"
+        "if case == 'predicting':\n"
+        "    predict(model, frames)\n"
+        "else:\n"
+        "    spans = cut_windows(whole, 50 if case == 'windows of 50' else 4800, 50)\n"
+        "    train_epoch(model, optimiser, frames, spans, config)\n"
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)\n"
+    )
+    cases = ["predicting", "windows of 50", "one window"]
+    for rate, case in [(rate, case) for rate in (8000, 16000) for case in cases][: quick or None]:
+        line = [sys.executable, "-c", script, case, str(rate // 4)]
+        done = subprocess.run(line, check=True, capture_output=True, text=True)
+        report("memory", f"audio_crnn, 20 minutes at {rate} Hz, {case}", float(done.stdout), "MiB")
 
 
 def startup(make_words: list[str], quick: bool, out: Path) -> None:
@@ -574,6 +631,7 @@ def main() -> None:
         loading(given.quick, temporary)
         models_of_2020(given.quick)
         peak_memory(given.quick)
+        sound_memory(given.quick)
         startup(words, given.quick, temporary)
         growth(make, rate, given.quick)
     write(given.out, "synthetic data" if given.root is None else given.root)
