@@ -481,15 +481,39 @@ class BareTransformer(nn.Module):
         return self.output(whole + self.block(whole))
 
 
+class BareAudioCRNN(nn.Module):
+    """The parts of `muse.models.audio_crnn` as PyTorch has them, all frames at once."""
+
+    def __init__(self):
+        super().__init__()
+        layers, before = [], 1
+        for count, kernel, pool in ((50, 8, 10), (125, 8, 8), (250, 6, 6)):
+            layers += [nn.Conv1d(before, count, kernel), nn.ReLU(), nn.MaxPool1d(pool)]
+            layers, before = [*layers, nn.Dropout(0.5)], count
+        self.layers = nn.Sequential(*layers, nn.Flatten())
+        self.lstm = nn.LSTM(750 + 512 + 300, 256)
+        self.output = nn.Linear(256, 1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        sound, others = x.split([2000, 812], 2)
+        sound = self.layers(sound.reshape(-1, 1, 2000)).view(*x.shape[:2], 750)
+        return self.output(self.lstm(torch.cat([sound, others], 2))[0]).tanh()
+
+
+SOUND = {"audio": 2000, "vggface": 512, "fasttext": 300}
+
+
 def models_of_2020(quick: bool) -> None:
     """Training steps of the models of MuSe 2020 against a bare pass of their parts."""
-    cases = [("lstm_attention", BareLSTMAttention(), 50, 50, (1, 1, 1)),
-             ("multimodal_transformer", BareTransformer(), 16, 50, (1, 1, 1)),
-             ("multimodal_transformer", BareTransformer((1, 5, 1)), 16, 50, (1, 5, 1))]  # fmt: skip
-    for name, bare, count, length, each in cases:
+    cases = [("lstm_attention", BareLSTMAttention(), SETS, 50, (1, 1, 1)),
+             ("audio_crnn", BareAudioCRNN(), SOUND, 10, (1, 1, 1)),
+             ("multimodal_transformer", BareTransformer(), SETS, 16, (1, 1, 1)),
+             ("multimodal_transformer", BareTransformer((1, 5, 1)), SETS, 16, (1, 5, 1))]  # fmt: skip
+    length = 50
+    for name, bare, sets, count, each in cases:
         spans = np.stack([np.arange(count) * length, np.full(count, length)], axis=1)
-        frames = frames_of_2020(count * length, spans, each)
-        words = "task=stress", f"features=[{','.join(SETS)}]", f"model={name}"
+        frames = frames_of_2020(count * length, spans, each, sets)
+        words = "task=stress", f"features=[{','.join(sets)}]", f"model={name}"
         config = load_config("train", [*words, f"batch_size={count}"])
         network = new_model(config, frames)
         optimiser = torch.optim.Adam(network.parameters())
@@ -506,10 +530,12 @@ def models_of_2020(quick: bool) -> None:
         report("step", case, own / other, seconds=own)
 
 
-def frames_of_2020(total: int, samples: np.ndarray, each: tuple[int, ...]) -> Frames:
-    """Random features of SETS, of which each has so many rows in a frame, and labels."""
-    rows = dict(zip(SETS, each, strict=True))
-    widths = {name: width * rows[name] for name, width in SETS.items()}
+def frames_of_2020(
+    total: int, samples: np.ndarray, each: tuple[int, ...], sets: dict[str, int]
+) -> Frames:
+    """Random features, of which each set has so many rows in a frame, and labels."""
+    rows = dict(zip(sets, each, strict=True))
+    widths = {name: width * rows[name] for name, width in sets.items()}
     features, labels = torch.randn(total + 1, sum(widths.values())), torch.randn(total + 1, 1)
     bounds = [("1", 0, total)]
     return Frames(features, labels, samples, bounds, widths, ["arousal"], rows)
@@ -523,7 +549,7 @@ def memory_of_prediction() -> None:
         "import bench, numpy as np\n"
         "bench.prepare('cpu', 1)\n"
         "each = tuple(map(int, sys.argv[2:]))\n"
-        "frames = bench.frames_of_2020(4800, np.array([[0, 4800]]), each)\n"
+        "frames = bench.frames_of_2020(4800, np.array([[0, 4800]]), each, bench.SETS)\n"
         "words = 'task=wild', 'features=[a,b,c]', 'model=multimodal_transformer'\n"
         "bench.predict(bench.new_model(bench.load_config('train', [*words]), frames), frames)\n"
         "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)\n"
@@ -533,6 +559,40 @@ def memory_of_prediction() -> None:
         done = subprocess.run(line, check=True, capture_output=True, text=True)
         case = f"multimodal_transformer, 20 minutes, {'+'.join(each)} rows a frame"
         report("memory", case, float(done.stdout), "MiB")
+
+
+def sound_memory(quick: bool) -> None:
+    """Peak resident memory of a process that predicts 20 minutes of sound, and that trains on them.
+
+    One step of End2You: a single window, or the batches of its experiment.
+    """
+    script = (
+        "import resource, sys\n"
+        "import numpy as np, torch\n"
+        "from muse.config.compose import load_config\n"
+        "from muse.data.windows import Frames, cut_windows\n"
+        "from muse.training.device import prepare\n"
+        "from muse.training.loop import new_model, predict, train_epoch\n"
+        "case, sets = sys.argv[1], {'audio': int(sys.argv[2]), 'vggface': 512, 'fasttext': 300}\n"
+        "config = load_config('train', ['+experiment=muse2020/end2you', 'task=wild'])\n"
+        "prepare('cpu', 1)\n"
+        "whole = np.array([[0, 4800]])\n"
+        "features, labels = torch.randn(4801, sum(sets.values())), torch.randn(4801, 1)\n"
+        "frames = Frames(features, labels, whole, [], sets, ['arousal'])\n"
+        "model = new_model(config, frames)\n"
+        "optimiser = torch.optim.Adam(model.parameters())\n"
+        "if case == 'predicting':\n"
+        "    predict(model, frames)\n"
+        "else:\n"
+        "    spans = cut_windows(whole, 50 if case == 'windows of 50' else 4800, 50)\n"
+        "    train_epoch(model, optimiser, frames, spans, config)\n"
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)\n"
+    )
+    cases = ["predicting", "windows of 50", "one window"]
+    for rate, case in [(rate, case) for rate in (8000, 16000) for case in cases][: quick or None]:
+        line = [sys.executable, "-c", script, case, str(rate // 4)]
+        done = subprocess.run(line, check=True, capture_output=True, text=True)
+        report("memory", f"audio_crnn, 20 minutes at {rate} Hz, {case}", float(done.stdout), "MiB")
 
 
 def startup(make_words: list[str], quick: bool, out: Path) -> None:
@@ -631,6 +691,7 @@ def main() -> None:
         peak_memory(given.quick)
         if not given.quick:
             memory_of_prediction()
+        sound_memory(given.quick)
         startup(words, given.quick, temporary)
         growth(make, rate, given.quick)
     write(given.out, "synthetic data" if given.root is None else given.root)

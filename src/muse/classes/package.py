@@ -61,8 +61,8 @@ def cut_features(
 ) -> None:
     """Write the feature sets of the source with other segments in the column segment_id.
 
-    All other fields stay as they are; sound, which has none, is brought as it is. Raises MuseError
-    for a file whose rows are not the frames of the recording.
+    All other fields stay as they are; sound, which has none, is brought as by `bring_features`.
+    Raises MuseError for a file whose rows are not the frames of the recording.
     """
     sounds = [name for name in sets if is_sound(source.folder, name)]
     bring_features(draft, source, sounds, link)
