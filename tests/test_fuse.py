@@ -426,7 +426,7 @@ def result_of(folder: str) -> dict:
 def test_a_sweep_needs_the_target_of_a_fusion(train, monkeypatch, capsys):
     words = ["-m", "task=stress", "select.features=[a,b]", "method=mean,weighted", "workers=1"]
     monkeypatch.setattr("sys.argv", ["muse", *words])
-    with pytest.raises(SystemExit, match="2 of the jobs of .* have no result"):
+    with pytest.raises(SystemExit, match=r"2 of the jobs of .* have no result"):
         muse.cli.app.run("fuse")
     told = capsys.readouterr()
     assert told.out.count("a job of a sweep fuses one target. Give target=valence,arousal\n") == 2

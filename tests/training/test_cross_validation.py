@@ -271,7 +271,7 @@ def test_with_groups_the_intervals_are_over_groups(train, make_config, home, cap
     whole, part = read_result(folder), valence(folder)
     assert whole["groups"] == GROUPS and part["over_seeds"]["pooled"]["deviation"] is None
     assert [row["pooled"] for row in part["seeds"]] == [part["pooled"]["ccc"]]  # of one seed
-    values = {id_: "predictions labels".split() for id_ in PARTITIONS}
+    values = {id_: ["predictions", "labels"] for id_ in PARTITIONS}
     for id_, kinds in values.items():
         own = (folder / kind / "valence" / PARTITIONS[id_] / f"{id_}.csv" for kind in kinds)
         values[id_] = [pd.read_csv(path)["value"].to_numpy() for path in own]
