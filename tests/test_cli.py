@@ -61,7 +61,14 @@ def test_a_choice_that_is_no_name(word, monkeypatch):
 def test_an_unknown_command_is_wrong_usage():
     done = python("-m", "muse", "trian")
     assert done.returncode == 2
-    assert "no command 'trian'. Did you mean 'train'?" in done.stderr
+    assert done.stderr == (
+        "muse: no command 'trian'. Did you mean 'train'?\n`muse --help` lists the commands.\n"
+    )
+    assert "usage: muse COMMAND" in python("-m", "muse", "frobnicate").stderr
+
+
+def test_help_of_a_command_in_the_way_of_git():
+    assert python("-m", "muse", "help", "runs").stdout == f"{help_text('runs', [])}\n"
 
 
 @pytest.mark.parametrize("words", [["-m", "train", "stress"], ["task=stress", "train"]])
@@ -278,13 +285,20 @@ def fails(monkeypatch, tmp_path, capsys):
         (["task=stress", "features=a", "+task.w=1"], "no setting 'task.w'"),
         (
             ["task=stress", "features=a", "epochs=abc"],
-            "epochs: Value 'abc' of type 'str' could not",
+            "epochs=abc: expected a whole number.",
         ),
         (["task=stress", "features=a", "data=x"], "data is several settings: data.cache, data.r"),
         (["task=stress", "features=a", "lr=-1"], "lr=-1.0: expected more than 0 and at most 10"),
         (["task=stress", "features=[a"], "In a shell a list needs quotes"),
         (["task=stress", "features=a", "jobs=2"], "'jobs' any more: it is called workers."),
         (["task=stress", "features=a", "plateau.on=loss"], "its parts are lr_on (devel or loss)"),
+        (["task=stress", "features=a", "learning_rate=1"], "'learning_rate'; it is called lr."),
+        (["task=stress", "features=a", "hidden=3"], "'hidden'. Did you mean 'model.hidden'?"),
+        (["task=stress", "features=a", "lr=1e-3x"], "lr=1e-3x: expected a number."),
+        (
+            ["task=stress", "features=a", "+experiment=muse2021/stres"],
+            "experiment=muse2021/stres: expected one of cai2021/",
+        ),
         (
             ["task=stress", "features=a", "model.attention_layers=2"],
             "no setting 'model.attention_layers'; models that have it: attention_lstm, cai_",

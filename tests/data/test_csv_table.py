@@ -82,7 +82,12 @@ def test_small_numbers_keep_their_digits(text):
             "'Time Stamp' and would be read as values",
         ),
         (b",timestamp,segment_id,x\n0,0,1,1\n", "column 1 has no name"),
-        (b"\xff\xfe\x00\x01\n", "not a table of comma-separated values"),
+        (b"\xff\xfe\x00\x01\n", "UTF-16, not a CSV file in UTF-8. Save it"),
+        (b"PK\3\4\x14\n", "a workbook, not a CSV file"),
+        ("timestamp,gr\u00f6\u00dfe\n0,1\n".encode("latin-1"), "Save it as UTF-8."),
+        (b"timestamp;segment_id;x\n0;1;0,5\n", "separated by semicolons; expected commas, and po"),
+        (b"timestamp\tx\n0\t1\n", "separated by tabs; expected commas"),
+        (b"0,1,0.5\n500,1,0.6\n", "row 1 has numbers only (0,1,0.5); expected the names"),
     ],
 )
 def test_faults_name_the_file_and_the_row(data, message):

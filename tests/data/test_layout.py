@@ -56,7 +56,7 @@ def test_faults_of_the_partition_file(package, text, message):
     path = package / "metadata/partition.csv"
     path.unlink() if text is None else path.write_text(text)
     with pytest.raises(MuseError) as caught:
-        check_not_empty(package, read_partitions(package))
+        check_not_empty(path, read_partitions(package))
     assert message in str(caught.value) and str(path) in str(caught.value)
 
 

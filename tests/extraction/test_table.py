@@ -186,6 +186,9 @@ def test_recordings_and_partitions_that_do_not_fit(own, tmp_path, caplog):
     with caplog.at_level(logging.WARNING), pytest.raises(MuseError, match="no rows of recording z"):
         own("ratings.csv", *RATINGS, f"partition={tmp_path}/three.csv")
     assert "left out, since they are in no partition: a" in caplog.text
+    write(tmp_path / "two.csv", "who,partition\n", (PARTITIONS | {"d": "devel"}).items())
+    with pytest.raises(MuseError, match=r"two\.csv: no recording is in test\."):
+        own("ratings.csv", *RATINGS, f"partition={tmp_path}/two.csv")
 
 
 def test_labels_of_test_may_be_missing(own, tmp_path):

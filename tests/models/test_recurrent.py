@@ -85,6 +85,7 @@ def test_architecture_of_the_published_baseline():
         ({"hidden": 0}, "model.hidden=0: expected a whole number"),
         ({"layers": 1.5}, "model.layers=1.5: expected a whole number"),
         ({"dropout": 1.0}, "model.dropout=1.0: expected a probability"),
+        ({"bidirectional": "maybe"}, "model.bidirectional=maybe: expected true or false"),
         ({"dropout": "x"}, "model.dropout=x: expected a probability"),
         ({"hiden": 3}, "unexpected keyword argument 'hiden'; the settings of Recurrent are cell"),
         ({"_target_": "muse.models.nothing.Model"}, "cannot be imported"),

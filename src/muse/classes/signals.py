@@ -35,7 +35,7 @@ def load_signals(
     """
     folder = find_package(task, data.root)
     ids = read_partitions(folder)
-    check_not_empty(folder, ids)
+    check_not_empty(folder / "metadata" / "partition.csv", ids)
     lightest = _lightest(folder, ids["train"][0])
     if lightest:
         return load_package(

@@ -17,7 +17,7 @@ from muse.config.overrides import (
     quote_texts,
     quoted_list,
 )
-from muse.config.shipped import GROUPS, config_folder, known_keys
+from muse.config.shipped import GROUPS, choices_of, known_keys
 from muse.errors import MuseError
 
 
@@ -56,11 +56,7 @@ def check_choices(words: list[str]) -> None:
         except yaml.YAMLError:  # glob(*) and the like, which Hydra knows
             continue
         if not all(isinstance(name, str) for name in names):
-            folder = config_folder() / group
-            known = (path.relative_to(folder).with_suffix("") for path in folder.rglob("*.yaml"))
-            raise MuseError(
-                f"{word}: expected a name, one of {', '.join(sorted(map(str, known)))}."
-            )
+            raise MuseError(f"{word}: expected a name, one of {', '.join(choices_of(group))}.")
 
 
 def without_dashes(command: str, words: list[str]) -> str | None:

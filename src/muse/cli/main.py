@@ -15,6 +15,9 @@ from muse.errors import did_you_mean
 def main() -> None:
     """Entry point of the console script: exit status 0 done, 1 failed, 2 wrong usage."""
     word = sys.argv[1] if len(sys.argv) > 1 else "--help"
+    if word == "help" and sys.argv[2:3] and sys.argv[2] in COMMANDS:  # as of git
+        sys.argv[1:] = [sys.argv[2], "--help"]
+        word = sys.argv[1]
     if word in ("-h", "--help", "help"):
         print(usage())
     elif word in ("-V", "--version"):
@@ -34,7 +37,8 @@ def main() -> None:
             line = shlex.join([command, *words])
             print(f"muse: the command comes first. Type: muse {line}", file=sys.stderr)
             sys.exit(2)
-        print(f"muse: no command '{word}'.{hint}\n\n{usage()}", file=sys.stderr)
+        more = "\n`muse --help` lists the commands." if hint else f"\n\n{usage()}"
+        print(f"muse: no command '{word}'.{hint}{more}", file=sys.stderr)
         sys.exit(2)
 
 

@@ -19,7 +19,10 @@ def run(config: RunsConfig) -> None:
     """
     root = Path(config.root)
     if not root.is_dir():
-        raise MuseError(f"root={root}: there is no such folder; runs are in outputs by default.")
+        raise MuseError(
+            f"root={root}: there is no such folder. Runs are in outputs below the folder "
+            "that they were started in; for another give root=FOLDER."
+        )
     everything = listed_runs(root)
     fitting = [run for run in everything if _fits(run, config)]
     if not fitting:

@@ -18,15 +18,24 @@ from omegaconf.errors import OmegaConfBaseException
 from muse.config.commands import COMMANDS, SCHEMAS
 from muse.config.overrides import SWEPT, config_dirs, name_of, own_model, quote_texts
 from muse.config.shared import JobInfo, published_settings
-from muse.config.shipped import config_folder, group_files, known_keys, shipped
+from muse.config.shipped import choices_of, config_folder, group_files, known_keys, shipped
 from muse.config.train import FuseConfig
 from muse.config.use import CHANGEABLE
 from muse.errors import MuseError, did_you_mean
 
 # settings of config.yaml of runs made before -> the name of today
 RENAMED = {"jobs": "workers"}
-# names that other tools have -> those of muse
-ELSEWHERE = {"plateau": "lr_on (devel or loss), lr_patience, lr_factor and lr_floor"}
+# names that other tools have -> what muse has
+ELSEWHERE = {
+    "plateau": "its parts are lr_on (devel or loss), lr_patience, lr_factor and lr_floor",
+    "learning_rate": "it is called lr",
+    **dict.fromkeys(
+        ("optimizer", "optimiser"), "it is Adam, whose settings are lr, weight_decay and clip"
+    ),
+    "early_stopping": "it is called patience",
+}
+# what OmegaConf calls the type of a setting -> what is expected
+KINDS = {"Integer": "a whole number", "Float": "a number", "Boolean": "true or false"}
 
 
 def register_resolvers(words: list[str]) -> None:
@@ -180,6 +189,11 @@ def explain_error(command: str, error: Exception, words: Sequence[str] = ()) -> 
         group, _, name = str(error.missing_cfg_file).rpartition("/")
         known = ", ".join(error.options)
         return f"{group}={name}: expected one of {known}.{did_you_mean(name, error.options)}"
+    lost = re.search(r"Could not find '(\w+)/(.+)'", str(error))
+    if isinstance(error, MissingConfigException) and lost:  # in a folder of the group
+        names = choices_of(lost[1], config_dirs(words))
+        hint = did_you_mean(lost[2], names)
+        return f"{lost[1]}={lost[2]}: expected one of {', '.join(names)}.{hint}"
     several = re.match(r"Ambiguous value for argument '([^=]+)=(.*)'\n", str(error))
     if several:
         return _several(command, *several.groups())
@@ -201,6 +215,9 @@ def explain_error(command: str, error: Exception, words: Sequence[str] = ()) -> 
     inner = known_keys(command, key, folders)
     if inner and "not a subclass" in str(cause):
         return f"{key} is several settings: {', '.join(f'{key}.{name}' for name in inner)}."
+    text = re.match(r"Value '(.*)' of type '\w+' could not be converted to (\w+)", str(cause))
+    if text and text[2] in KINDS:
+        return f"{key}={text[1]}: expected {KINDS[text[2]]}."
     if "not in" not in str(cause):
         return f"{key}: {str(cause).splitlines()[0]}"
     return _unknown(command, key, words, folders)
@@ -229,8 +246,10 @@ def _unknown(command: str, key: str, words: Sequence[str], folders: list[Path]) 
     if key in RENAMED:
         return f"there is no setting '{key}' any more: it is called {RENAMED[key]}."
     if key in ELSEWHERE:
-        return f"there is no setting '{key}'; its parts are {ELSEWHERE[key]}."
+        return f"there is no setting '{key}'; {ELSEWHERE[key]}."
     known = known_keys(command, parent, folders)
+    if not parent and name in known_keys(command, "model", folders):
+        return f"there is no setting '{key}'. Did you mean 'model.{key}'?"
     if parent == "model" and name in known:
         chosen = next((w[6:] for w in words if w.startswith("model=")), "lstm")
         models = {f.stem: yaml.safe_load(f.read_text()) for f in group_files("model", folders)}

@@ -28,6 +28,15 @@ def group_files(group: str, folders: Iterable[Path] = ()) -> list[Path]:
     ]
 
 
+def choices_of(group: str, folders: Iterable[Path] = ()) -> list[str]:
+    """The names of a group, also those in folders of it: `muse2021/stress`."""
+    homes = [folder / group for folder in (config_folder(), *folders)]
+    found = {
+        file.relative_to(home).with_suffix("") for home in homes for file in home.rglob("*.yaml")
+    }
+    return sorted(path.as_posix() for path in found)
+
+
 def known_keys(command: str, parent: str, folders: Iterable[Path] = ()) -> list[str]:
     """Names of the settings below ``parent`` ('' is the top), from the command's YAML files."""
     node = shipped(command)

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from muse.data.formats import refuse_other_formats
 from muse.errors import MuseError, raise_faults
 from muse.files import read_bytes
 
@@ -78,8 +79,10 @@ def read_rows(path: Path, advice: str) -> list[tuple[int, list[str]]]:
     Rows without any text are left out. Raises MuseError, with ``advice`` on what the file should
     be, for a file that is missing, empty or no text.
     """
+    data = read_bytes(path, advice)
+    refuse_other_formats(path, data)
     try:
-        text = read_bytes(path, advice).decode("utf-8-sig")
+        text = data.decode("utf-8-sig")
         rows = list(csv.reader(text.splitlines()))
     except (UnicodeError, csv.Error) as error:
         raise MuseError(f"{path}: cannot be read ({error}). {advice}") from None
@@ -103,6 +106,7 @@ def parse_frame(
     Raises MuseError for an empty file and for what is no table.
     """
     _refuse_empty(path, data)
+    refuse_other_formats(path, data)
     try:
         frame = pd.read_csv(
             io.BytesIO(data),
@@ -135,11 +139,17 @@ def _has_small_numbers(data: bytes) -> bool:
 def read_header(path: Path, data: bytes) -> list[str]:
     """The column names of a table; what pandas would rename, or read as values, is refused."""
     _refuse_empty(path, data)
+    refuse_other_formats(path, data)
     line = data.partition(b"\n")[0].decode("utf-8-sig", "replace")
     try:
         names = [name.strip() for name in next(csv.reader(line.splitlines()), [])]
     except csv.Error as error:
         raise _no_table(path, error) from None
+    if names and all(map(_is_number, names)):
+        raise MuseError(
+            f"{path}: row 1 has numbers only ({line.strip()[:SHOWN]}); expected the names of the "
+            "columns. Put a header above it."
+        )
     faults = []
     for number, name in enumerate(names, start=1):
         meant = RESERVED.get(re.sub("[^a-z0-9]", "", name.lower()), name)
@@ -167,11 +177,20 @@ def _refuse_empty(path: Path, data: bytes) -> None:
         raise MuseError(f"{path}: the file is empty. Copy it again from its source.")
 
 
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
 def _no_table(path: Path, error: Exception) -> MuseError:
     reason = str(error).replace("Error tokenizing data. C error: ", "").strip()
-    return MuseError(
-        f"{path}: not a table of comma-separated values ({reason}). Copy it again from its source."
-    )
+    advice = "Copy it again from its source."
+    if isinstance(error, UnicodeError):  # a letter in Latin-1, most likely
+        advice = "Save it as UTF-8."
+    return MuseError(f"{path}: not a table of comma-separated values ({reason}). {advice}")
 
 
 def row_length_faults(path: Path, data: bytes, frame: pd.DataFrame) -> list[str]:

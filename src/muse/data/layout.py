@@ -65,11 +65,11 @@ def read_partition_file(path: Path, faults: Faults = STOP) -> dict[str, list[str
     return partitions
 
 
-def check_not_empty(folder: Path, partitions: dict[str, list[str]]) -> None:
-    """Raise MuseError for a partition without a recording."""
+def check_not_empty(path: Path, partitions: dict[str, list[str]]) -> None:
+    """Raise MuseError for a partition of the file ``path`` without a recording."""
     raise_faults(
         [
-            f"{folder / 'metadata' / 'partition.csv'}: no recording is in {partition}. Expected "
+            f"{path}: no recording is in {partition}. Expected "
             f"recordings in {', '.join(partitions)} (the labels of test may be missing)."
             for partition, ids in partitions.items()
             if not ids

@@ -125,7 +125,7 @@ def load_package(
     ids = read_partitions(folder, faults) if ids is None else ids
     ids = {partition: read[:recordings] for partition, read in ids.items()}
     with faults.noted():
-        check_not_empty(folder, ids)
+        check_not_empty(folder / "metadata" / "partition.csv", ids)
     names = expand_features(features, feature_sets, folder)
     _refuse_leak(folder, names, targets)
     where = [(partition, name) for partition in ids for name in ids[partition]]

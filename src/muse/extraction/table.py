@@ -16,7 +16,7 @@ from muse.config.fields import path_of
 from muse.config.importing import ImportConfig
 from muse.config.shared import PARTITIONS
 from muse.data.csv_table import LISTED, parse_table
-from muse.data.layout import SYNTHETIC_MARK, is_name, read_partition_file
+from muse.data.layout import SYNTHETIC_MARK, check_not_empty, is_name, read_partition_file
 from muse.errors import Faults, MuseError, raise_faults
 from muse.extraction.resample import new_frames, to_frames
 from muse.extraction.table_files import Trace, read_traces, shortened
@@ -118,7 +118,9 @@ def partitions_of(config: ImportConfig, package: Path, ids: list[str]) -> dict[s
 
 
 def _by_id(path: Path) -> dict[str, str]:
-    return {id_: part for part, ids in read_partition_file(path).items() for id_ in ids}
+    partitions = read_partition_file(path)
+    check_not_empty(path, partitions)
+    return {id_: part for part, ids in partitions.items() for id_ in ids}
 
 
 def rows_in_package(package: Path, id_: str, but: Path | None = None) -> tuple[Path, Rows] | None:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from muse.errors import MuseError
-from muse.models.checks import check_dropout, check_sizes
+from muse.models.checks import check_dropout, check_sizes, check_switches
 from muse.models.products import Turn, in_parts, linear
 
 CELLS = {"lstm": nn.LSTM, "gru": nn.GRU}
@@ -86,6 +86,7 @@ def recurrent_layers(
     cell: str, inputs: int, hidden: int, layers: int, bidirectional: bool, dropout: float
 ) -> nn.Module:
     """Recurrent layers in one direction (see `recur`) or in both; dropout is between the layers."""
+    check_switches(bidirectional=bidirectional)
     if bidirectional:
         return Bidirectional(CELLS[cell], inputs, hidden, layers, dropout)
     return CELLS[cell](inputs, hidden, layers, dropout=dropout if layers > 1 else 0.0)

@@ -72,7 +72,10 @@ def standardised_sets(config: TrainConfig, package: Package) -> dict[str, list[s
         for name in override:
             if name not in names:
                 used = ", ".join(names)
-                raise MuseError(f"standardise: {name} is not among the features ({used}).")
+                raise MuseError(
+                    f"standardise: {name} is not among the features ({used}); expected some of "
+                    "them, true or false."
+                )
     known = standardised_in_members(config) if config.fusion and override is None else {}
     return {
         target: [
