@@ -505,10 +505,12 @@ SOUND = {"audio": 2000, "vggface": 512, "fasttext": 300}
 
 def models_of_2020(quick: bool) -> None:
     """Training steps of the models of MuSe 2020 against a bare pass of their parts."""
-    cases = [("lstm_attention", BareLSTMAttention(), SETS, 50, (1, 1, 1)),
-             ("audio_crnn", BareAudioCRNN(), SOUND, 10, (1, 1, 1)),
-             ("multimodal_transformer", BareTransformer(), SETS, 16, (1, 1, 1)),
-             ("multimodal_transformer", BareTransformer((1, 5, 1)), SETS, 16, (1, 5, 1))]  # fmt: skip
+    cases = [
+        ("lstm_attention", BareLSTMAttention(), SETS, 50, (1, 1, 1)),
+        ("audio_crnn", BareAudioCRNN(), SOUND, 10, (1, 1, 1)),
+        ("multimodal_transformer", BareTransformer(), SETS, 16, (1, 1, 1)),
+        ("multimodal_transformer", BareTransformer((1, 5, 1)), SETS, 16, (1, 5, 1)),
+    ]
     length = 50
     for name, bare, sets, count, each in cases:
         spans = np.stack([np.arange(count) * length, np.full(count, length)], axis=1)
