@@ -39,7 +39,7 @@ def published_rows(name: str, feature_sets: dict) -> Iterator[tuple[Sources, Row
     paper = read_paper(name)
     for table in paper.tables:
         systems = systems_of(paper)
-        runs = Runs([], table.task, None)
+        runs = Runs([], table, None)
         sources = Sources(paper, table, table.rows, systems, runs, feature_sets)
         for row in table.rows:
             yield sources, resolved(row, table.task, systems)[0]

@@ -93,6 +93,14 @@ def sweep_params(command: str, overrides: list[str]) -> dict[str, str]:
     return {str(key): str(value) for key, value in (config.hydra.sweeper.params or {}).items()}
 
 
+def model_keys(command: str, overrides: list[str]) -> list[str]:
+    """The settings of the model that a command line chooses, also those that lack a value."""
+    register_resolvers(overrides)
+    with _composing():
+        config = hydra.compose(command, overrides=quote_texts(command, own_model(overrides)))
+    return [str(key) for key in config.model]
+
+
 def to_dataclass(command: str, config: DictConfig, info: JobInfo):
     """Return the dataclass of the command, filled from ``config``.
 

@@ -38,11 +38,14 @@ class TableConfig(Settings):
     """Settings of `muse table`."""
 
     table: str = setting("The paper: muse2021 (Table 3 of the MuSe 2021 paper), cai2021 (Tables 2 "
-                         "to 6 of Cai et al., 2021), or hamieh2021 (Tables 1 to 9 of Hamieh et "
-                         "al., 2021).", choices=("muse2021", "cai2021", "hamieh2021"))  # fmt: skip
+                         "to 6 of Cai et al., 2021), hamieh2021 (Tables 1 to 9 of Hamieh et al., "
+                         "2021), or muse2020 (Tables 2 to 4 of the MuSe 2020 paper).",
+                         choices=("muse2021", "cai2021", "hamieh2021", "muse2020"))  # fmt: skip
     tables: Any = setting("Numbers of the paper's tables, [2,4]; null: all.",
                           names=True, null=True)  # fmt: skip
     tasks: Any = setting("Sub-challenges; null: all of the table.", names=True, null=True)
+    systems: Any = setting("Rows, only those of these systems; null: of all of the table.",
+                           names=True, null=True)  # fmt: skip
     features: Any = setting("Rows, feature sets, a+b for early fusion; null: those of the table.",
                             names=True, null=True)  # fmt: skip
     fusions: Any = setting("Rows, late fusions: null (those of the table) or [[a,b],[a,b,c]].")

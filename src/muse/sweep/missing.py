@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from muse import terminal
-from muse.config.compose import load_config
+from muse.config.compose import load_config, model_keys
 from muse.config.overrides import name_of, quote_texts, quoted_list
 from muse.config.shipped import known_keys
 from muse.config.table import TableConfig
@@ -17,7 +17,7 @@ from muse.sweep.state import check_finished
 from muse.tables.candidates import Runs
 from muse.tables.cells import Sources
 from muse.tables.published import Row
-from muse.tables.systems import resolved
+from muse.tables.systems import resolved, tried
 
 
 def train_missing(config: TableConfig, tables: list[Sources], runs: list[FinishedRun]) -> None:
@@ -41,7 +41,7 @@ def train_missing(config: TableConfig, tables: list[Sources], runs: list[Finishe
 
 
 def _now(table: Sources, config: TableConfig, runs: list[FinishedRun]) -> Sources:
-    return replace(table, runs=Runs(runs, table.table.task, config.synthetic, config.test))
+    return replace(table, runs=Runs(runs, table.table, config.synthetic, config.test))
 
 
 def _missing(table: Sources) -> dict[tuple[str, str], list[str]]:
@@ -68,7 +68,7 @@ def _single_rows(table: Sources) -> list[Row]:
         row, _ = resolved(shown, table.table.task, table.systems)
         system = table.systems[row.system]
         if system.single:
-            rows.append(row)
+            rows += tried(row, table.table.task, table.systems)
         elif system.modalities is None:  # else its members are rows of the table
             rows += [one for ones in table.member_rows(row, table.table.targets[0]) for one in ones]
     return rows
@@ -121,7 +121,7 @@ def _finished(folders: list[Path]) -> list[FinishedRun]:
 def _settings(config: TableConfig, command: str, words: list[str]) -> list[str]:
     """The user's settings for a command line; those of a model only where its model has them."""
     given = _given(config, command)
-    model = load_config(command, expand(words)[0]).model if given else {}
+    model = model_keys(command, expand(words)[0]) if given else []
     return [
         f"{name}={json.dumps(value)}"
         for name, value in given.items()

@@ -6,6 +6,8 @@ from pathlib import Path
 
 from muse.errors import MuseError
 from muse.runs.read import FinishedRun
+from muse.scoring import metric_name
+from muse.tables.published import Table
 from muse.tables.systems import System
 
 log = logging.getLogger(__name__)
@@ -13,7 +15,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Cell:
-    """A system on a target: devel and test, CCC or F1 in per cent, and where they come from."""
+    """A system on a target: devel and test, in the metric of its table, and where they are from."""
 
     devel: float | None  # None: trained on devel as well
     test: float | None
@@ -22,7 +24,7 @@ class Cell:
 
 
 class Runs:
-    """The finished runs of a task that a table may show.
+    """The finished runs that a table may show: those of its task.
 
     Args:
         synthetic: whether they are on synthetic data; None: if there are no others.
@@ -30,12 +32,13 @@ class Runs:
     """
 
     def __init__(
-        self, runs: list[FinishedRun], task: str, synthetic: bool | None, test: str = "best"
+        self, runs: list[FinishedRun], table: Table, synthetic: bool | None, test: str = "best"
     ):
-        runs = [r for r in runs if r.result["task"] == task and r.comparable]
+        runs = [r for r in runs if r.result["task"] == table.task and r.comparable]
         real = [r for r in runs if not r.result["synthetic"]]
         self.synthetic = bool(runs) and not real if synthetic is None else synthetic
         self.runs = [r for r in runs if r.result["synthetic"] == self.synthetic]
+        self.table = table
         self.test = test
 
     def best(self, features: list[str], target: str, system: System) -> Cell | None:
@@ -67,7 +70,7 @@ class Runs:
         wanted = [str(cell.run.resolve())]
         return next(
             (
-                _cell(run, target, self.test)
+                self._cell(run, target)
                 for run in self.runs
                 if run.retrained
                 and target in run.result["targets"]
@@ -78,11 +81,35 @@ class Runs:
 
     def _best(self, target: str, fits) -> Cell | None:
         cells = [
-            _cell(run, target, self.test)
+            self._cell(run, target)
             for run in self.runs
             if not run.retrained and target in run.result["targets"] and fits(run)
         ]
-        return max(cells, key=lambda cell: cell.devel, default=None)
+        scored = (cell for cell in cells if cell.devel is not None)
+        return max(scored, key=lambda cell: cell.devel, default=None)
+
+    def _cell(self, run: FinishedRun, target: str) -> Cell:
+        """The scores of a run in the metric of the table; none where the run has not its parts."""
+        metric, scale = self.table.metric, 100 if self.table.percent else 1
+        weights = metric if isinstance(metric, dict) else {metric: 1}
+        part = run.result["targets"][target]
+        scores = {
+            name: scale * sum(weight * part[name][score] for score, weight in weights.items())
+            for name in ("devel", "test")
+            if part[name] and weights.keys() <= part[name].keys()
+        }
+        # intervals, and test_last, are of the metric that the run was trained for
+        own = run.result["metric"] == metric_name(metric)
+        intervals = {
+            name: [scale * limit for limit in part[name]["interval"]]
+            for name in scores
+            if own and part[name].get("interval")
+        }
+        if self.test == "last":
+            last = part.get("test_last")  # runs of version 0.1 have none
+            scores["test"] = None if last is None or not own else scale * last
+            intervals.pop("test", None)
+        return Cell(scores.get("devel"), scores.get("test"), run.folder, intervals)
 
 
 def _has(run: FinishedRun, system: System, more: dict | None = None) -> bool:
@@ -105,19 +132,3 @@ def _sorted(value: object) -> object:
 
 def _resolved(folders) -> list[str]:
     return sorted(str(Path(folder).resolve()) for folder in folders)
-
-
-def _cell(run: FinishedRun, target: str, weights: str) -> Cell:
-    metric, part = run.result["metric"], run.result["targets"][target]
-    scale = 100 if metric == "f1" else 1  # the papers give F1 in per cent
-    scores = {name: scale * part[name][metric] for name in ("devel", "test") if part[name]}
-    intervals = {
-        name: [scale * limit for limit in part[name]["interval"]]
-        for name in scores
-        if part[name].get("interval")
-    }
-    if weights == "last":
-        last = part.get("test_last")  # runs of version 0.1 have none
-        scores["test"] = None if last is None else scale * last
-        intervals.pop("test", None)
-    return Cell(scores.get("devel"), scores.get("test"), run.folder, intervals)

@@ -1,13 +1,13 @@
 """Tables of papers: for every cell the run that is best on devel, beside the published number."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from muse.config.shared import FeatureSet
 from muse.tables.candidates import Cell, Runs
 from muse.tables.published import MODALITIES, Paper, Row, Table
-from muse.tables.systems import System, resolved
+from muse.tables.systems import System, resolved, tried
 
 
 @dataclass
@@ -40,7 +40,9 @@ class Sources:
         """The run that is best on devel of those of the system of a row."""
         system = self.required(row)
         if self.systems[row.system].single:
-            return self.runs.best(self.read_of(row), target, system)
+            rows = tried(row, self.table.task, self.systems)
+            cells = [self.runs.best(self.read_of(one), target, system) for one in rows]
+            return max(filter(None, cells), key=lambda cell: cell.devel, default=None)
         members = self.members(row, target)
         if not members:
             return None
@@ -50,7 +52,8 @@ class Sources:
         """The settings that runs must have for a row; none where it takes runs of any model."""
         if not row.published and self.paper.settings.get("own_rows") == "any":
             return System()
-        return self.systems[row.system]
+        system = self.systems[row.system]
+        return replace(system, run=system.run | system.run_of.get(self.table.task, {}))
 
     def read_of(self, row: Row) -> list[str]:
         """The feature sets of a row's runs; an alias such as `bio` stands for its folders."""

@@ -9,6 +9,11 @@ import yaml
 NUMBERS = Path(__file__).parent / "numbers"
 MODALITIES = {"A": "audio", "V": "video", "T": "text", "B": "bio"}
 BASELINE = "baseline"  # the system whose numbers a paper quotes of another
+METRICS = {  # as the CSVs call them -> as a task has them; with % in per cent
+    "CCC": "ccc",
+    "F1 macro %": "f1",
+    "0.66 F1 + 0.34 UAR %": {"micro_f1": 0.66, "uar": 0.34},
+}
 
 
 @dataclass(frozen=True)
@@ -31,8 +36,9 @@ class Table:
     combined: bool  # whether it has their mean
     partitions: list[str]  # those that it has numbers of
     rows: list[Row]
-    numbers: dict[tuple[Row, str, str], float]  # row, target, partition -> CCC, or F1 in per cent
-    percent: bool  # whether they are F1 in per cent
+    numbers: dict[tuple[Row, str, str], float]  # row, target, partition -> score
+    metric: str | dict[str, float]  # of the numbers, see TaskConfig.metric
+    percent: bool  # whether the numbers are in per cent
 
 
 @dataclass(frozen=True)
@@ -51,6 +57,10 @@ class Paper:
             found.setdefault(table.task, {}).update(dict.fromkeys(table.targets))
         return {task: list(targets) for task, targets in found.items()}
 
+    def of_table(self, table: Table) -> dict:
+        """What the YAML says of a table."""
+        return self.settings["tables"][table.number]
+
     def row_name(self, row: Row) -> str:
         """How a row is called: by its system alone where it has no features."""
         if not row.features:
@@ -64,7 +74,7 @@ class Paper:
 
     def title(self, table: Table) -> str:
         """The paper, the number of the table, what is in it, and the task."""
-        about = self.settings["tables"][table.number].get("about")
+        about = self.of_table(table).get("about")
         number = f"Table {table.number} ({about})" if about else f"Table {table.number}"
         return f"{self.settings['paper']}, {number}, {table.task}"
 
@@ -73,10 +83,14 @@ def read_paper(name: str) -> Paper:
     """Read the numbers of a paper that ship with muse."""
     settings = yaml.safe_load((NUMBERS / f"{name}.yaml").read_text(encoding="utf-8"))
     rows = _numbers(name)
-    shown = {part: number for number, value in settings["tables"].items()
-             for part in [number, *value.get("with", [])]}  # fmt: skip
-    groups = rows.groupby([rows["table"].map(shown), "task"], sort=False)
-    return Paper(name, [_table(*key, group) for key, group in groups], settings)
+    rows["target"] = rows["target"].replace(r"^combined .*", "combined", regex=True)
+    tables = []
+    for number, given in settings["tables"].items():
+        shown = rows["table"].isin([number, *given.get("with", [])])
+        shown &= rows["target"].isin(given.get("targets", rows["target"]))
+        groups = rows[shown].groupby("task", sort=False)
+        tables += [_table(number, task, group) for task, group in groups]
+    return Paper(name, tables, settings)
 
 
 def _numbers(name: str) -> pd.DataFrame:
@@ -90,6 +104,7 @@ def _table(number: str, task: str, rows: pd.DataFrame) -> Table:
         for r in rows.itertuples()
     }
     targets = [target for target in rows["target"].unique() if target != "combined"]
+    (metric,) = rows["metric"].unique()
     return Table(
         number,
         task,
@@ -98,7 +113,8 @@ def _table(number: str, task: str, rows: pd.DataFrame) -> Table:
         [part for part in ("devel", "test") if part in set(rows["partition"])],
         list(dict.fromkeys(row for row, _, _ in values)),
         values,
-        rows["metric"].str.contains("%").any(),
+        METRICS[metric],
+        "%" in metric,
     )
 
 

@@ -38,12 +38,13 @@ class Block:
     synthetic: bool
     decimals: int
     notes: tuple[str, ...] = ()  # what is to be known of its numbers and of the runs in it
+    unit: str = "CCC"  # of the numbers
+    compared: bool = True  # whether a difference from the published number says something
 
 
 def _title(block: Block) -> str:
     mark = ", SYNTHETIC data: no comparison with the published numbers" if block.synthetic else ""
-    unit = "macro F1 in %" if block.decimals == 2 else "CCC"
-    return f"{block.title}: {unit}, {' / '.join(block.partitions)}{mark}"
+    return f"{block.title}: {block.unit}, {' / '.join(block.partitions)}{mark}"
 
 
 def _notes(blocks: list[Block], between: str) -> str:
@@ -53,7 +54,8 @@ def _notes(blocks: list[Block], between: str) -> str:
 def _frame(block: Block) -> pd.DataFrame:
     """A row for each system, target and partition: ours, published, difference and its interval."""
     rows = [
-        [block.number, block.task, line.name, target, partition, getattr(cell, partition),
+        [block.number, block.task, line.name, target, partition, block.unit,
+         getattr(cell, partition),
          line.published.get((target, partition)),
          *(cell.intervals.get(partition) or (None, None)), cell.run]
         for line in block.lines
@@ -62,11 +64,12 @@ def _frame(block: Block) -> pd.DataFrame:
         for partition in block.partitions
     ]  # fmt: skip
     numbers = ["muse", "published", "low", "high"]
-    names = ["table", "task", "system", "target", "partition", *numbers, "run"]
+    names = ["table", "task", "system", "target", "partition", "metric", *numbers, "run"]
     frame = pd.DataFrame(rows, columns=names).astype(dict.fromkeys(numbers, float))
-    for place, (name, ours) in enumerate(zip(DIFFERENCES, ["muse", "low", "high"], strict=True), 7):
-        frame.insert(place, name, np.nan if block.synthetic else frame[ours] - frame["published"])
-    frame.insert(10, "synthetic", str(block.synthetic).lower())
+    compared = block.compared and not block.synthetic
+    for place, (name, ours) in enumerate(zip(DIFFERENCES, ["muse", "low", "high"], strict=True), 8):
+        frame.insert(place, name, frame[ours] - frame["published"] if compared else np.nan)
+    frame.insert(11, "synthetic", str(block.synthetic).lower())
     return frame.drop(columns=["low", "high"])
 
 

@@ -1,6 +1,6 @@
 """Which runs may stand beside the rows of a table: their settings, and the members of fusions."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from muse.errors import MuseError
 from muse.tables.published import MODALITIES, Paper, Row, Table
@@ -19,17 +19,22 @@ class Same:
 class System:
     """A system of a paper; the keys of numbers/README.md.
 
-    ``modalities`` is task -> target -> modality -> feature set.
+    ``modalities`` is task -> target -> modality -> feature set; ``names`` is what stands for
+    several feature sets in the rows of the paper.
     """
 
     experiment: str | None = None
+    overrides: tuple[str, ...] = ()
     model: dict = field(default_factory=dict)
     run: dict = field(default_factory=dict)
+    run_of: dict[str, dict] = field(default_factory=dict)
+    tried: dict[str, list[str]] = field(default_factory=dict)
     reads: tuple[str, ...] = ("{}",)
     members: dict[str, list[str]] | None = None
     beside: tuple[str, ...] = ()
     modalities: dict[str, dict[str, dict[str, str]]] | None = None
     same_as: dict[str, Same] = field(default_factory=dict)
+    names: dict[str, list[str]] = field(default_factory=dict)
 
     @property
     def single(self) -> bool:
@@ -39,11 +44,12 @@ class System:
     def words(self, task: str) -> list[str]:
         """The words of a command line that say its settings."""
         experiment = self.experiment and f"+experiment={self.experiment.format(task=task)}"
-        return [*([experiment] if experiment else []), f"task={task}"]
+        return [*([experiment] if experiment else []), f"task={task}", *self.overrides]
 
     def read_of(self, features: str) -> list[str]:
         """The feature sets that it reads for those of a row."""
-        return [form.format(name) for form in self.reads for name in features.split("+")]
+        sets = [one for name in features.split("+") for one in self.names.get(name, [name])]
+        return [form.format(name) for form in self.reads for name in sets]
 
 
 def systems_of(paper: Paper, members: str = "paper") -> dict[str, System]:
@@ -59,7 +65,8 @@ def systems_of(paper: Paper, members: str = "paper") -> dict[str, System]:
         modalities = content.get("modalities")
         if modalities is not None and members == "devel":
             modalities = {}
-        found[name] = System(**content | {"same_as": same, "modalities": modalities})
+        more = {"same_as": same, "modalities": modalities, "names": paper.settings.get("names", {})}
+        found[name] = System(**content | more)
     return found
 
 
@@ -67,6 +74,13 @@ def resolved(row: Row, task: str, systems: dict[str, System]) -> tuple[Row, bool
     """The row whose runs fill a row, and whether they are retrained on train and devel."""
     same = systems[row.system].same_as.get(task)
     return (Row(same.system, same.features), same.retrained) if same else (row, False)
+
+
+def tried(row: Row, task: str, systems: dict[str, System]) -> list[Row]:
+    """The rows among whose runs that of a row is chosen: the row itself; or, where the paper names
+    no features, one for each feature set that its system was tried on."""
+    names = [] if row.features else systems[row.system].tried.get(task, [])
+    return [replace(row, features=name) for name in names] or [row]
 
 
 def feature_sets_of(row: Row, task: str, systems: dict[str, System]) -> list[str]:
