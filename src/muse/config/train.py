@@ -301,8 +301,8 @@ class FuseConfig(TrainConfig):
     method: str = setting("lstm (trained), mean, or weighted (mean by devel score).",
                           choices=("lstm", "mean", "weighted"))  # fmt: skip
     out_of_fold: bool = setting("Fit on out-of-fold predictions of train (runs with crossfit=5).")
-    seeds: Any = setting("Number of seeds (101, 102, ...), or a list of them: [101,107]; all: a mean "
-                         "of the seeds of the runs (trained with keep_seeds=true).")  # fmt: skip
+    seeds: Any = setting("Number of seeds (101, 102, ...), or a list of them: [101,107]; all: fuse "
+                         "the seeds of the runs (trained with keep_seeds=true).")  # fmt: skip
     fusion: ClassVar[bool] = True
 
     def __post_init__(self):

@@ -264,7 +264,9 @@ def summary_of_targets(config: TrainConfig, results: list[dict]) -> str:
     targets = {target: part for result in results for target, part in result["targets"].items()}
     averaged = [targets[target] for target in config.task.among("combined", list(targets))]
     whole = {"targets": targets, "combined": _combined(config, averaged)}
-    inputs = {target: config.describe(one["features"]) for one in results for target in one["targets"]}
+    inputs = {
+        target: config.describe(one["features"]) for one in results for target in one["targets"]
+    }
     same = len(set(inputs.values())) == 1
     what = " and ".join(f"{text} ({target})" for target, text in inputs.items())
     return _summary(config, results[0] | whole, None if same else what)
