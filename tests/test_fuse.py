@@ -404,6 +404,69 @@ def test_a_fusion_of_all_targets_is_continued_target_by_target(
         assert result_of(folder)["targets"] == expected["targets"]
 
 
+def test_each_target_has_members_of_its_own_in_one_command(train, fuse, caplog):
+    one, two = train("features=a", name="one"), train("features=b", name="two")
+    early = train("features=[a,b]", "target=arousal", name="early")
+    runs = f"{{valence:[{one},{two}],arousal:[{one},{two},{early}]}}"
+    with caplog.at_level("INFO"):
+        fuse(f"runs={runs}", "target=null", "method=mean")
+    scores = []
+    for target, members in (("valence", [one, two]), ("arousal", [one, two, early])):
+        folder = Path(f"outputs/fuse/f/{target}")
+        expected = np.mean([values(run, "test", target) for run in members], axis=0)
+        np.testing.assert_allclose(values(folder, "test", target), expected, rtol=1e-5, atol=1e-7)
+        result = result_of(folder)
+        assert list(result["members"].values()) == [str(run.absolute()) for run in members]
+        scores.append(result["targets"][target]["devel"]["ccc"])
+    table = [text for text in caplog.messages if "\ncombined" in text][-1]
+    assert ", mean of a + b (valence) and mean of a + b + a+b (arousal): CCC" in table
+    assert table.split("\ncombined")[1].split()[0] == f"{np.mean(scores):.4f}"
+    _, result = fuse(f"runs={runs}", "target=arousal", "method=mean")
+    assert list(result["members"]) == ["a", "b", "a+b"]
+    for given, message in (
+        (f"{{valence:[{one},{two}]}}", "runs: no members of arousal. Name them, or give one"),
+        (f"{{valence:[{one},{two}],joy:[{one},{two}]}}", "runs=joy: expected one of valence, ar"),
+        (f"{{valence:[{one}],arousal:[{one},{two}]}}", "a fusion needs two runs or more"),
+        (f"{{valence:[{one},{early}],arousal:[{one},{two}]}}", "early: lacks valence (it has ar"),
+    ):
+        with pytest.raises(MuseError) as caught:
+            fuse(f"runs={given}", "target=null", "method=mean")
+        assert message in str(caught.value)
+
+
+def test_the_seeds_of_a_run_are_fused(train, fuse, make_config):
+    words = ["features=a", "seeds=[7,3,5]"]
+    kept, plain = (train(*words, f"keep_seeds={kept}", name=kept) for kept in ("true", "false"))
+    first, second = result_of(kept), result_of(plain)
+    assert (first["run_id"], first["targets"]) == (second["run_id"], second["targets"])
+    assert {name for name in first["files"] if not name.startswith("seeds/")} == {*second["files"]}
+    alone = [train("features=a", f"seeds=[{seed}]", name=f"seed{seed}") for seed in (3, 5, 7)]
+    folder, result = fuse(f"runs=[{kept}]", "method=mean", "seeds=all")
+    assert result["features"] == ["a_seed_3", "a_seed_5", "a_seed_7"]
+    for partition in ("train", "devel", "test"):
+        own = [values(run, partition) for run in alone]
+        seeds = [values(kept / f"seeds/{seed}", partition) for seed in (3, 5, 7)]
+        assert np.array_equal(own, seeds)
+        np.testing.assert_allclose(values(folder, partition), np.mean(own, 0), rtol=1e-5, atol=1e-7)
+    muse.commands.evaluate.run(make_config("evaluate", f"run={folder}", "out=scores.json"))
+    again = json.loads(Path("scores.json").read_text())["targets"]["valence"]
+    assert again["devel"] == result["targets"]["valence"]["devel"]
+    _, weighted = fuse(f"runs=[{kept}]", "method=weighted", "seeds=all")
+    devel = {row["seed"]: row["devel"] for row in first["targets"]["valence"]["seeds"]}
+    expected = [max(0, devel[seed]) for seed in (3, 5, 7)]
+    assert weighted["model"]["weights"] == pytest.approx(expected, abs=1e-6)
+    with pytest.raises(MuseError) as caught:
+        fuse(f"runs=[{plain}]", "method=mean", "seeds=all")
+    assert "false has kept the predictions of its best seed alone. Train it so that" in str(
+        caught.value
+    )
+    with pytest.raises(MuseError, match="seeds=all with method=lstm"):
+        fuse(f"runs=[{kept}]", "seeds=all")
+    (kept / "seeds/5/predictions/valence/devel/4.csv").write_text("x")
+    with pytest.raises(MuseError, match=r"seeds/5/.*4\.csv: changed since the run was finished"):
+        fuse(f"runs=[{kept}]", "method=mean", "seeds=all")
+
+
 def test_each_run_needs_every_target_where_all_are_fused(train, fuse):
     both, one = train("features=a", name="both"), train("features=b", "target=arousal", name="one")
     for partition in ("train", "devel", "test"):  # a folder that says nothing of targets

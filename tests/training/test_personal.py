@@ -10,6 +10,7 @@ import torch
 
 from muse.commands import personalise
 from muse.commands.evaluate import run as evaluate
+from muse.commands.fuse import run as fuse
 from muse.commands.train import run as train
 from muse.config.train import SplitConfig
 from muse.data.recordings import load_package
@@ -166,6 +167,23 @@ def test_evaluate_gives_the_same_scores(general, personal, make_config, capsys):
     evaluate(make_config("evaluate", f"run={folder}"))
     text = capsys.readouterr().out
     assert text.count("equal") == 3 and "all others by the general one" in text
+
+
+def test_it_is_a_member_of_a_fusion(general, personal, make_config, tmp_path):
+    run = general()
+    folder = personal(run)
+    words = ["task=stress", "target=valence", "method=mean", f"data.root={tmp_path}/data"]
+    config = make_config("fuse", *words, f"runs=[{run},{folder}]", "bootstrap=0")
+    fuse(config)
+    fused = Path(config.job.folder)
+    for partition, id_ in (("train", "1"), ("devel", "4_devel"), ("test", "5_test")):
+        mean = (read(run, partition, id_) + read(folder, partition, id_)) / 2
+        assert read(fused, partition, id_) == pytest.approx(mean, abs=1e-6)
+    config = make_config("fuse", *words, f"runs=[{folder}]", "seeds=all")
+    with pytest.raises(MuseError, match="the best seed alone predicts a recording"):
+        fuse(config)
+    with pytest.raises(MuseError, match="folds=2 keep_seeds=true exclude each other"):
+        make_config("train", "task=stress", "features=a", "folds=2", "keep_seeds=true")
 
 
 @pytest.mark.parametrize("part", ["devel", "test"])

@@ -159,4 +159,5 @@ def _notes_of_fusions(config: TableConfig, table: Sources) -> list[str]:
 def _in_words(system: System) -> str:
     settings = {f"model.{name}": value for name, value in system.model.items()} | system.run
     settings["model._target_"] = settings["model._target_"].rpartition(".")[2]
-    return ", ".join(f"{name}={value}" for name, value in settings.items())
+    words = [f"{name}={value}" for name, value in settings.items()]
+    return ", ".join(words + ["personalised (muse personalise)"] * system.personalised)

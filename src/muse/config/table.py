@@ -39,8 +39,10 @@ class TableConfig(Settings):
 
     table: str = setting("The paper: muse2021 (Table 3 of the MuSe 2021 paper), cai2021 (Tables 2 "
                          "to 6 of Cai et al., 2021), hamieh2021 (Tables 1 to 9 of Hamieh et al., "
-                         "2021), or muse2020 (Tables 2 to 4 of the MuSe 2020 paper).",
-                         choices=("muse2021", "cai2021", "hamieh2021", "muse2020"))  # fmt: skip
+                         "2021), muse2020 (Tables 2 to 4 of the MuSe 2020 paper), or li2023 "
+                         "(Tables 2 to 6 of Li et al., 2023).",
+                         choices=("muse2021", "cai2021", "hamieh2021", "muse2020",
+                                  "li2023"))  # fmt: skip
     tables: Any = setting("Numbers of the paper's tables, [2,4]; null: all.",
                           names=True, null=True)  # fmt: skip
     tasks: Any = setting("Sub-challenges; null: all of the table.", names=True, null=True)
@@ -63,6 +65,8 @@ class TableConfig(Settings):
     settings: Any = setting("With train=missing: settings of the runs, {epochs:20,model.layers:1}; "
                             "those of a model for the systems whose model has them.")  # fmt: skip
     fusion_settings: Any = setting("The same for the fusions; null: the published ones.")
+    personal_settings: Any = setting("The same for muse personalise, where a paper has models of "
+                                     "single subjects; null: its defaults.")  # fmt: skip
     synthetic: bool | None = setting("Runs on synthetic data; null: where there are no others.")
     format: str = setting("Format of the table.", choices=("terminal", "markdown", "latex", "csv"))
     out: str | None = setting("File for the table; null: it is printed.")
@@ -72,7 +76,7 @@ class TableConfig(Settings):
 
     def __post_init__(self):
         super().__post_init__()
-        for name in ("settings", "fusion_settings"):
+        for name in ("settings", "fusion_settings", "personal_settings"):
             value = getattr(self, name)
             if value is not None and not isinstance(value, dict):
                 raise MuseError(f"{name}={value}: expected such as {{epochs:20,lr:0.002}}.")

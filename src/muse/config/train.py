@@ -19,6 +19,7 @@ from muse.config.shared import (
 from muse.errors import MuseError
 
 SUBJECTS = "subjects"  # value of folds: each subject is one, see muse.training.personal
+ALL_SEEDS = "all"  # value of seeds: what is fused are the seeds of the runs
 
 
 @dataclass
@@ -149,6 +150,8 @@ class TrainConfig(Settings):
     threads: int = setting("Threads of PyTorch on the CPU; one is fastest.", low=1, implied=1)
     crossfit: int = setting("Folds for out-of-fold predictions of train, for `muse fuse`; 0: none.",
                             low=0)  # fmt: skip
+    keep_seeds: bool = setting("Keep the predictions of every seed, for `muse fuse seeds=all`.",
+                               identity=False)  # fmt: skip
     folds: Any = setting("Cross-validation: number of folds, loso (leave one recording or group "
                          "out), or null: none.", implied=None)  # fmt: skip
     groups: str | None = setting("CSV file with the columns id,group: no group, such as a person, "
@@ -190,7 +193,7 @@ class TrainConfig(Settings):
             self.difficulty = None  # of no effect, so no part of the run id
         if self.split and self.split.method == "given":
             self.split = None
-        self.seeds = _seeds(self.seeds)
+        self.seeds = _seeds(self.seeds, self.fusion)
         if self.target is not None:
             one_of("target", self.target, self.task.targets)
         if LOSSES[self.loss] != self.task.head:
@@ -239,6 +242,11 @@ class TrainConfig(Settings):
             raise MuseError(
                 f"folds={self.folds} crossfit={self.crossfit} exclude each other: with folds all "
                 "predictions are out-of-fold. Give one of them."
+            )
+        if self.folds and self.keep_seeds:
+            raise MuseError(
+                f"folds={self.folds} keep_seeds=true exclude each other: with folds the best seed "
+                "of each fold predicts the recordings that it holds out. Give one of them."
             )
         if self.learning_curve is not None:
             shares = self.learning_curve
@@ -326,25 +334,29 @@ class FuseConfig(TrainConfig):
 
     features: Any = setting("Filled in by muse: the names of the members.", names=True, null=True)
     target: str | None = setting("The target whose predictions are fused; null fuses each in turn.")
-    runs: Any = setting("Run folders, or folders of predictions made elsewhere: [RUN,RUN].",
-                        names=True, null=True, identity="indirect")  # fmt: skip
+    runs: Any = setting("Run folders, or folders of predictions made elsewhere: [RUN,RUN]; or for "
+                        "each target its own: {valence:[RUN,RUN],arousal:[RUN,RUN]}.",
+                        identity="indirect")  # fmt: skip
     select: SelectConfig = setting("Choose the runs instead of naming them.", identity="indirect")
     beside: Any = setting("Feature sets of the package beside the predictions, such as "
                           "[difficulty_egemaps].", names=True, null=True, implied=None)  # fmt: skip
     method: str = setting("lstm (trained), mean, or weighted (mean by devel score).",
                           choices=("lstm", "mean", "weighted"))  # fmt: skip
     out_of_fold: bool = setting("Fit on out-of-fold predictions of train (runs with crossfit=5).")
+    seeds: Any = setting("Number of seeds (101, 102, ...), or a list of them: [101,107]; all: fuse "
+                         "the seeds of the runs (trained with keep_seeds=true).")  # fmt: skip
     fusion: ClassVar[bool] = True
 
     def __post_init__(self):
+        self._check_runs()
         if (self.runs is None) == (self.select.features is None):
             raise MuseError(
                 "expected either runs=[RUN,RUN], folders of finished runs, or "
                 "select.features=[egemaps,vggface], for each of which the best run is taken."
             )
-        members = self.runs or self.select.features
-        if _count(members) < 2:
-            raise MuseError(f"{members}: a fusion needs two runs or more.")
+        for members in self.members.values():
+            if _count(members) < 2 and self.seeds != ALL_SEEDS:
+                raise MuseError(f"{members}: a fusion needs two runs or more.")
         if self.features and (not self.runs or _count(self.features) != _count(self.runs)):
             raise MuseError("features: the feature sets to fuse are select.features.")
         super().__post_init__()
@@ -353,6 +365,11 @@ class FuseConfig(TrainConfig):
                 f"method={self.method} is a mean of predictions, in which beside={self.beside} has "
                 "no place: expected method=lstm."
             )
+        if self.seeds == ALL_SEEDS and self.method == "lstm":
+            raise MuseError(
+                "seeds=all with method=lstm: the seeds of the runs are averaged. Expected "
+                "method=mean or method=weighted."
+            )
         if self.learning_curve:
             raise MuseError("learning_curve is for muse train; expected null.")
         if self.folds and self.method == "weighted":
@@ -360,6 +377,31 @@ class FuseConfig(TrainConfig):
                 "folds with method=weighted: the weights are chosen on devel, which the folds "
                 "would score. Use method=mean or method=lstm."
             )
+
+    def _check_runs(self) -> None:
+        """Make the runs lists; of those of several targets, where one is asked for, its own."""
+        if not isinstance(self.runs, dict):
+            self.runs = self.runs if self.runs is None else names_of("runs", self.runs)
+            return
+        known = self.task.targets
+        for name in self.runs:
+            one_of("runs", name, known)
+        self.runs = {name: names_of(f"runs.{name}", own) for name, own in self.runs.items()}
+        lacking = [name for name in self.targets if name not in self.runs]
+        if lacking:
+            raise MuseError(
+                f"runs: no members of {', '.join(lacking)}. Name them, or give one target of "
+                f"{', '.join(self.runs)}: target=NAME"
+            )
+        if self.target is not None:
+            self.runs = self.runs[self.target]
+
+    @property
+    def members(self) -> dict[str, list[str]]:
+        """Target -> its runs, or the feature sets for which they are chosen."""
+        if isinstance(self.runs, dict):
+            return self.runs
+        return dict.fromkeys(self.targets, self.runs or self.select.features)
 
     @property
     def sets(self) -> list[str]:
@@ -382,8 +424,13 @@ def _count(names: Any) -> int:
     return len(names) if isinstance(names, list) else 1
 
 
-def _seeds(value: Any) -> list[int]:
-    """5 -> [101, ..., 105], as in the published baseline; a list stays what it is."""
+def _seeds(value: Any, fusion: bool) -> list[int] | str:
+    """5 -> [101, ..., 105], as in the published baseline; a list stays what it is.
+
+    So does `all` of a fusion.
+    """
+    if fusion and value == ALL_SEEDS:
+        return value
     whole = [value] if not isinstance(value, list) else value
     if any(isinstance(v, bool) or not isinstance(v, int) or v < 0 for v in whole) or not whole:
         raise MuseError(f"seeds={value}: expected a number of seeds, or a list such as [101,107].")

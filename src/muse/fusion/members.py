@@ -8,14 +8,16 @@ from shlex import quote
 
 import numpy as np
 
+from muse.config.compose import command_with
 from muse.config.fields import path_of
-from muse.config.train import FuseConfig
+from muse.config.train import ALL_SEEDS, FuseConfig
 from muse.data.heads import head_of
 from muse.data.recordings import Package, load_package
 from muse.errors import MuseError
 from muse.files import check_plain
 from muse.fusion.beside import add_beside
 from muse.fusion.predictions import Member, has_predictions, load_predictions
+from muse.runs.folder import SEEDS
 from muse.runs.read import finished_runs, read_run, read_settings
 from muse.scoring import metric_name, metric_title
 from muse.terminal import counted
@@ -35,6 +37,8 @@ def choose_members(config: FuseConfig) -> FuseConfig:
             predictions that do not match.
     """
     chosen = config.runs or [str(_best(config, name)) for name in config.select.features]
+    if config.seeds == ALL_SEEDS:
+        chosen = [str(folder) for run in chosen for folder in _seeds_of(config, Path(run))]
     members = members_of(config, chosen)
     seen = [m.folder for m in members if config.folds and m.result and "folds" not in m.result]
     if seen:
@@ -52,7 +56,7 @@ def choose_members(config: FuseConfig) -> FuseConfig:
         return config
     weights = [1.0] * len(members) if config.method == "mean" else _weights(config)
     model = {"_target_": "muse.models.ensemble.WeightedMean", "weights": weights}
-    return replace(config, model=model, seeds=config.seeds[:1])
+    return replace(config, model=model, seeds=1 if config.seeds == ALL_SEEDS else config.seeds[:1])
 
 
 def load_members(config: FuseConfig) -> Package:
@@ -68,46 +72,78 @@ def load_members(config: FuseConfig) -> Package:
 
 
 def check_targets(config: FuseConfig) -> None:
-    """Raise MuseError, with which run lacks what, unless each of `runs` has all targets."""
-    faults = []
-    for folder in map(Path, config.runs or []):
+    """Raise MuseError, with which run lacks what, unless each of `runs` has its targets."""
+    faults, wanted = [], {}
+    for target, runs in config.members.items() if config.runs else ():
+        for folder in map(Path, runs):
+            wanted.setdefault(folder, []).append(target)
+    for folder, targets in wanted.items():
         if (folder / "config.yaml").exists():
             there = list(read_run(folder).result["targets"])
         elif folder.is_dir():
             there = [t for t in config.targets if has_predictions(config.task, t, folder)]
         else:
             continue  # `choose_members` says so
-        lacking = [target for target in config.targets if target not in there]
+        lacking = [target for target in targets if target not in there]
         if lacking:
             faults.append(
                 f"{folder}: lacks {', '.join(lacking)} (it has {', '.join(there) or 'no target'})."
             )
     if faults:
         faults.append(f"Give other runs, or one target of {', '.join(config.targets)}: target=NAME")
-        raise MuseError("\n".join(["without target= each run needs all targets.", *faults]))
+        needed = "its own" if isinstance(config.runs, dict) else "all"
+        raise MuseError("\n".join([f"without target= each run needs {needed} targets.", *faults]))
 
 
 def members_of(config: FuseConfig, chosen: list[str]) -> list[Member]:
     """The runs of these folders, with the feature sets of each as its name."""
     members: list[Member] = []
+    names: list[str] = []
     for folder in map(Path, chosen):
         if not folder.is_dir():
             raise MuseError(f"runs: {folder} is no folder; expected a run folder or predictions.")
+        run = folder.absolute()
+        of_seed = run.parent.name == SEEDS and (run.parents[1] / "config.yaml").exists()
+        run = run.parents[1] if of_seed else run
         result, name = None, folder.name
-        if (folder / "config.yaml").exists():
-            result = _result(config, str(folder))
-            name = "+".join(result["features"])
-        taken = [member.name for member in members]
-        if name in taken:
-            name = f"{name}_{sum(t.split('_')[0] == name for t in taken) + 1}"
-        members.append(Member(name, folder.absolute(), result))
+        if (run / "config.yaml").exists():
+            result = _result(config, run, folder.name if of_seed else None)
+            name = "+".join(result["features"]) + f"_seed_{folder.name}" * of_seed
+        names.append(name)
+        count = names.count(name)
+        name += f"_{count}" * (count > 1)
+        members.append(Member(name, folder.absolute(), result, run))
     return members
 
 
-def _result(config: FuseConfig, folder: str) -> dict:
-    """result.json of a member that can be fused."""
-    check_plain(Path(folder))  # what is read of a member is its own
-    run = read_run(folder)
+def _seeds_of(config: FuseConfig, folder: Path) -> list[Path]:
+    """The folders with the predictions of each seed of a run.
+
+    Raises MuseError for a run without them, with how to get them.
+    """
+    if not (folder / "config.yaml").exists():
+        raise MuseError(f"seeds=all: {folder} is no run folder, which alone has seeds.")
+    result = _result(config, folder)
+    parts = [Path(name).parts for name in result["files"]]
+    seeds = {own[1] for own in parts if own[0] == SEEDS and config.target in own}
+    if seeds:
+        return [folder / SEEDS / seed for seed in sorted(seeds, key=int)]
+    if "folds" in result:
+        raise MuseError(
+            f"seeds=all: in {folder}, which is personalised or has folds, the best seed alone "
+            "predicts a recording. Fuse runs of muse train without folds, or leave seeds=all out."
+        )
+    line = command_with(result["command"], {"keep_seeds": "true"})
+    raise MuseError(
+        f"seeds=all: {folder} has kept the predictions of its best seed alone. Train it so that "
+        f"it keeps those of all: {line or 'keep_seeds=true'}"
+    )
+
+
+def _result(config: FuseConfig, folder: Path, seed: str | None = None) -> dict:
+    """result.json of a member that can be fused, or of the run of which it is a seed."""
+    check_plain(folder)  # what is read of a member is its own
+    run = read_run(str(folder))
     if run.result["task"] != config.task.name:
         raise MuseError(
             f"{folder}: a run of task={run.result['task']}; expected task={config.task.name}."
@@ -122,7 +158,8 @@ def _result(config: FuseConfig, folder: str) -> dict:
         )
     for name in run.result["files"]:
         parts = Path(name).parts
-        if parts[0] != "weights" and config.target in parts:
+        other = parts[0] == "weights" or (parts[0] == SEEDS and parts[1] != seed)
+        if config.target in parts and not other:
             run.file(name)
     return run.result
 

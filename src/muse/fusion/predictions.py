@@ -19,8 +19,9 @@ class Member:
     """What is fused: a finished run, or a folder of predictions made elsewhere."""
 
     name: str
-    folder: Path
+    folder: Path  # with the predictions
     result: dict | None  # of a run of muse
+    run: Path  # its folder; of a seed of a run that of the run
 
 
 def load_predictions(
@@ -62,7 +63,7 @@ def load_predictions(
     folder = Path(ours[0].result["data"]["folder"]) if ours else find_package(task, data.root)
     if not ours:
         _check_partitions(ids, read_partitions(folder), folder, members[0].folder)
-    kept = [_kept_labels(m.folder / "labels" / target, where, cache, readers) for m in ours]
+    kept = [_kept_labels(m.run / "labels" / target, where, cache, readers) for m in ours]
     labels = kept[0] if kept else load_labels(folder, target, where, cache, readers, STOP)
     for member, others in zip(ours[1:], kept[1:], strict=True):
         for _, id_ in where:

@@ -14,6 +14,7 @@ weights/pretrained/   config.json and tokenizer.json of a pretrained model, see 
 weights/TARGET/fold_1.safetensors, …  with folds: the model of each fold, with its own scaling;
                      predictions/ are then those of the model that has not seen the recording
 crossfit/…           predictions/ (logits/) of train by models that have not seen the recording
+seeds/SEED/…         with keep_seeds: predictions/ (logits/) of every seed
 labels/…             the gold standard in the shape of predictions/, where there is one
 plots/curves.png     devel score, training CCC and learning rate of every seed over epochs
 plots/TARGET.png     gold standard and prediction, or the confusion matrix
@@ -75,7 +76,8 @@ from muse.files import (
 )
 from muse.runs.identity import FORMAT
 
-OUTPUTS = ("weights", "predictions", "logits", "labels", "crossfit")
+SEEDS = "seeds"  # the folder with a folder for each seed
+OUTPUTS = ("weights", "predictions", "logits", "labels", "crossfit", SEEDS)
 READ_LATER = ("config.yaml", *OUTPUTS)
 
 

@@ -90,7 +90,17 @@ class FinishedRun:
 
         That of folds is of models that were not chosen on it, so it is lower than another's.
         """
-        return not (self.result["debug"] or {"folds", "train_share"} & set(self.result))
+        return self.whole and "folds" not in self.result
+
+    @property
+    def whole(self) -> bool:
+        """Whether it has learnt from all recordings and was chosen on devel."""
+        return not (self.result["debug"] or "train_share" in self.result)
+
+    @property
+    def personalised(self) -> bool:
+        """Whether each subject of test has a model of its own, chosen on the subject's devel."""
+        return self.result.get("folds") == SUBJECTS
 
 
 def finished_runs(root: Path) -> Iterator[FinishedRun]:

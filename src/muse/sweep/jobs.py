@@ -159,5 +159,5 @@ def _state_of_files(config: TrainConfig) -> tuple:
         now = path.stat()
         files.append((path, now.st_size, now.st_mtime_ns, now.st_ctime_ns, now.st_ino))
     settings = (config.missing, config.storage, config.recordings, str(config.task), *sets)
-    settings += (config.train_share, bool(config.folds))
+    settings += (config.train_share, bool(config.folds), config.align, str(config.split))
     return (*settings, str(config.data), *files)

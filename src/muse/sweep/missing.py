@@ -13,7 +13,7 @@ from muse.errors import MuseError, did_you_mean
 from muse.runs.identity import settings_key
 from muse.runs.read import FinishedRun, finished_run
 from muse.sweep.jobs import expand, run_job, run_sweep
-from muse.sweep.state import check_finished
+from muse.sweep.state import check_finished, run_of_job
 from muse.tables.candidates import Runs
 from muse.tables.cells import Sources
 from muse.tables.published import Row
@@ -32,7 +32,9 @@ def train_missing(config: TableConfig, tables: list[Sources], runs: list[Finishe
         for (system, targets), names in _missing(_now(table, config, runs)).items():
             words = [*table.systems[system].words(table.table.task)]
             words += [f"target={targets}"] if targets else []
-            runs += _train(config, "train", [*words, f"features={','.join(names)}"])
+            folders = _sweep(config, "train", [*words, f"features={','.join(names)}"])
+            alone = table.systems[system].personalised
+            runs += _finished(_personalise(config, folders) if alone else folders)
     for table in tables:
         for row in table.rows:
             for target in table.table.targets:
@@ -70,7 +72,8 @@ def _single_rows(table: Sources) -> list[Row]:
         if system.single:
             rows += tried(row, table.table.task, table.systems)
         elif system.modalities is None:  # else its members are rows of the table
-            rows += [one for ones in table.member_rows(row, table.table.targets[0]) for one in ones]
+            every = [table.member_rows(row, target) for target in table.table.targets]
+            rows += [one for members in every for ones in members for one in ones]
     return rows
 
 
@@ -89,10 +92,32 @@ def _fuse(config: TableConfig, table: Sources, row: Row, target: str) -> list[Fi
 
 def _train(config: TableConfig, command: str, words: list[str]) -> list[FinishedRun]:
     """Train the jobs of a command line below `root`; return the runs."""
+    return _finished(_sweep(config, command, words))
+
+
+def _sweep(config: TableConfig, command: str, words: list[str]) -> list[Path]:
+    """Train the jobs of a command line below `root`; return their folders."""
     where = [f"data.root={config.data.root}", f"data.cache={config.data.cache}"]
     words = [*words, *quote_texts(command, where)]
     words += _settings(config, command, words)
-    return _finished(run_sweep(command, words, Path(config.root) / "sweep" / name_of(words)))
+    return run_sweep(command, words, Path(config.root) / "sweep" / name_of(words))
+
+
+def _personalise(config: TableConfig, general: list[Path]) -> list[Path]:
+    """Personalise the runs of jobs, one after the other; return the new run folders."""
+    from muse.training.personal import settings_to_personalise  # with torch, see `_retrain`
+
+    check_finished(general, "train=missing")
+    root, folders = Path(config.root) / "sweep" / "personalised", []
+    for folder in terminal.bar(general, "muse personalise", unit="run"):
+        words = [f"run={run_of_job(folder)}", f"data.root={config.data.root}", "workers=-1"]
+        words = quote_texts("personalise", [*words, f"data.cache={config.data.cache}"])
+        words += [f"{k}={json.dumps(v)}" for k, v in (config.personal_settings or {}).items()]
+        for settings in settings_to_personalise(load_config("personalise", words)):
+            with terminal.quietly():
+                run_job(settings, root)
+            folders.append(root / settings_key(settings))
+    return folders
 
 
 def _retrain(config: TableConfig, table: Sources, row: Row, target: str) -> list[FinishedRun]:

@@ -34,7 +34,8 @@ class Runs:
     def __init__(
         self, runs: list[FinishedRun], table: Table, synthetic: bool | None, test: str = "best"
     ):
-        runs = [r for r in runs if r.result["task"] == table.task and r.comparable]
+        runs = [r for r in runs if r.result["task"] == table.task]
+        runs = [r for r in runs if r.comparable or (r.whole and r.personalised)]
         real = [r for r in runs if not r.result["synthetic"]]
         self.synthetic = bool(runs) and not real if synthetic is None else synthetic
         self.runs = [r for r in runs if r.result["synthetic"] == self.synthetic]
@@ -47,6 +48,7 @@ class Runs:
             target,
             lambda run: (
                 not run.fusion
+                and run.personalised == system.personalised
                 and sorted(run.result["features"]) == sorted(features)
                 and _has(run, system)
             ),

@@ -91,9 +91,10 @@ class Sources:
             return [[one for one in singles if self._is_of(one, letter, named.get(letter))]
                     for letter in row.modalities]  # fmt: skip
         members = system.members or {}
+        names = row.features.split("+") if row.features else system.fused.get(target, [])
         rows = [
             Row(name, features)
-            for features in row.features.split("+")
+            for features in names
             for name in members.get(features, members.get("*", []))
         ]
         shown = {one: one for one in singles}  # which know whether they are published

@@ -19,8 +19,8 @@ class Same:
 class System:
     """A system of a paper; the keys of numbers/README.md.
 
-    ``modalities`` is task -> target -> modality -> feature set; ``names`` is what stands for
-    several feature sets in the rows of the paper.
+    ``modalities`` is task -> target -> modality -> feature set; ``fused`` is target -> feature sets
+    of the members; ``names`` is what stands for several feature sets in the rows of the paper.
     """
 
     experiment: str | None = None
@@ -28,9 +28,11 @@ class System:
     model: dict = field(default_factory=dict)
     run: dict = field(default_factory=dict)
     run_of: dict[str, dict] = field(default_factory=dict)
+    personalised: bool = False
     tried: dict[str, list[str]] = field(default_factory=dict)
     reads: tuple[str, ...] = ("{}",)
     members: dict[str, list[str]] | None = None
+    fused: dict[str, list[str]] = field(default_factory=dict)
     beside: tuple[str, ...] = ()
     modalities: dict[str, dict[str, dict[str, str]]] | None = None
     same_as: dict[str, Same] = field(default_factory=dict)

@@ -79,6 +79,7 @@ def settings_to_personalise(config: PersonaliseConfig) -> list[TrainConfig]:
         "patience": config.patience,
         "workers": settings.workers if config.workers is None else config.workers,
         "crossfit": 0,
+        "keep_seeds": False,
         "folds": SUBJECTS,
         "personalised": general,
         "job": config.job,

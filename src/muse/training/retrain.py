@@ -71,6 +71,7 @@ def settings_to_retrain(config: RetrainConfig) -> TrainConfig:
             schedules_of(run),
         ),
         crossfit=0,
+        keep_seeds=False,
         workers=settings.workers if config.workers is None else config.workers,
         job=config.job,
     )

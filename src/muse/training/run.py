@@ -34,7 +34,7 @@ from muse.training.personal import general_models, save_subjects, subject_summar
 from muse.training.prepare import checkpoint_ids, id_of, plan_inputs, plan_models
 from muse.training.recorder import recording
 from muse.training.retrain import with_devel
-from muse.training.save import save_curves, save_job
+from muse.training.save import keep_seeds, save_curves, save_job
 from muse.training.seeds import best_of
 
 log = logging.getLogger(__name__)
@@ -168,7 +168,9 @@ def _train(config: TrainConfig, folder: Path, package: Package | None) -> dict:
         for number, job in enumerate(jobs):
             recorder.of(job)
             chosen = config.retrained and config.retrained.best_seed(job.name)
-            done = best_of(islice(outcomes, len(config.seeds)), recorder.on_seed, chosen)
+            seeds = islice(outcomes, len(config.seeds))
+            seeds = keep_seeds(config, folder, package, job, seeds)
+            done = best_of(seeds, recorder.on_seed, chosen)
             targets |= save_job(config, folder, package, job, done)
             watched = "train" if config.retrained else "devel"
             _warn_constant(config, job.targets, done.outputs[watched], watched)
@@ -276,13 +278,23 @@ def summary_of_targets(config: TrainConfig, results: list[dict]) -> str:
     targets = {target: part for result in results for target, part in result["targets"].items()}
     averaged = [targets[target] for target in config.task.among("combined", list(targets))]
     whole = {"targets": targets, "combined": _combined(config, averaged)}
-    return _summary(config, results[0] | whole)
+    inputs = {
+        target: config.describe(one["features"]) for one in results for target in one["targets"]
+    }
+    same = len(set(inputs.values())) == 1
+    what = " and ".join(f"{text} ({target})" for target, text in inputs.items())
+    return _summary(config, results[0] | whole, None if same else what)
 
 
-def _summary(config: TrainConfig, result: dict) -> str:
-    """The table at the end: a line per target, then their mean."""
+def _summary(config: TrainConfig, result: dict, what: str | None = None) -> str:
+    """The table at the end: a line per target, then their mean.
+
+    Args:
+        what: the models read, in words; None: the features of the result.
+    """
     metric, count = result["metric"], len(config.seeds)
-    title = heading(config.task.title, config.describe(result["features"]), result["synthetic"])
+    what = what or config.describe(result["features"])
+    title = heading(config.task.title, what, result["synthetic"])
     of_fit = any("C" in part for part in result["targets"].values())
     best = "C" if of_fit else f"of {count} seed{'s' * (count > 1)}"
     title += f": {metric_title(metric)}, best {best} on {config.best_on}"

@@ -1,7 +1,7 @@
 """What a trained model leaves in the run folder: weights, predictions, labels, pictures, scores."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,13 +14,14 @@ from muse.data.recordings import Package, Recording
 from muse.files import write_rows
 from muse.models import find_class
 from muse.plots import draw_choice, draw_confusion, draw_curves, draw_signals, save_figure
+from muse.runs.folder import SEEDS
 from muse.runs.weights import save_model_file
 from muse.scoring import metric_name, metric_title
 from muse.terminal import heading
 from muse.training.loop import SeedResult
 from muse.training.prepare import ModelPlan
 from muse.training.scores import not_finite, score_target, split_frames
-from muse.training.seeds import ModelResult
+from muse.training.seeds import ModelResult, SeedOutcome
 
 log = logging.getLogger(__name__)
 
@@ -75,6 +76,26 @@ def save_job(
             "over_seeds": {p: spread_of([row[p] for row in seeds]) for p in SCORED},
         }
     return result
+
+
+def keep_seeds(
+    config: TrainConfig,
+    folder: Path,
+    package: Package,
+    plan: ModelPlan,
+    outcomes: Iterable[SeedOutcome],
+) -> Iterator[SeedOutcome]:
+    """The seeds of a model as they come; with `keep_seeds` what each predicts is written."""
+    head = head_of(config.task, targets=plan.targets)
+    for outcome in outcomes:
+        seed = outcome.result.seed
+        for partition, output in outcome.outputs.items() if config.keep_seeds else ():
+            recordings = package.partitions[partition]
+            if all_finite(f"{plan.name}, seed {seed}, {partition}", recordings, output):
+                for k, target in enumerate(plan.targets):
+                    values, home = head.values(output, k), folder / SEEDS / str(seed)
+                    save_predictions(head, home, recordings, target, partition, values)
+        yield outcome
 
 
 def save_model(
