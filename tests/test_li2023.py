@@ -169,7 +169,10 @@ def test_what_the_paper_contradicts_is_shown(table, tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
-def test_every_published_row_is_trained_and_personalised(make_config, table, tmp_path, monkeypatch):
+@pytest.mark.parametrize("tables", ["[2]", "[3]", "[4,5]", "[6]"])
+def test_every_published_row_is_trained_and_personalised(
+    make_config, table, tables, tmp_path, monkeypatch
+):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(muse.sweep.jobs, "cores", lambda asked: 1)  # no processes to be begun
     monkeypatch.setattr(Figure, "savefig", lambda *_, **__: None)  # pictures take most of the time
@@ -181,7 +184,7 @@ def test_every_published_row_is_trained_and_personalised(make_config, table, tmp
     general = (
         "{epochs:1,seeds:1,bootstrap:0,tensorboard:false,split.method:derive,split.seconds:[10,10]}"
     )
-    words = ["train=missing", "format=csv", f"settings={general}",
+    words = [f"tables={tables}", "train=missing", "format=csv", f"settings={general}",
              "personal_settings={seeds:1,epochs:1,workers:1}",
              "fusion_settings={bootstrap:0,tensorboard:false}"]  # fmt: skip
     found = list(csv.DictReader(io.StringIO(table(*words))))
