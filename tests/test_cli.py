@@ -89,9 +89,10 @@ def test_options_of_hydra_are_no_settings():
 def test_help_of_a_command_tells_every_setting():
     text = help_text("train", [])
     for word in (
-        "physio, sent, stress, wilder",
-        "attention, attention_lstm, cai_attention, cai_attention_lstm, gated_cnn, gated_cnn_lstm, "
-        "gru, lstm, lstm_attention, multimodal_transformer, plain, svm",
+        "personalisation, physio, sent, stress, topic, trust, wild, wilder",
+        "albert, attention, attention_lstm, audio_crnn, cai_attention, cai_attention_lstm, "
+        "gated_cnn, gated_cnn_lstm, gru, lstm, lstm_attention, multimodal_transformer, plain, "
+        "projected_gru, svm",
         "data.root",
         "model.hidden",
     ):
@@ -131,7 +132,7 @@ def test_help_has_choices_and_the_configs_of_the_user(tmp_path):
     (tmp_path / "model/mine.yaml").write_text("_target_: mine.Model\nwidth: 3\n")
     text = help_text("train", ["--config-dir", str(tmp_path), "model=mine"])
     assert (
-        "multimodal_transformer, plain, svm, mine" in text
+        "multimodal_transformer, plain, projected_gru, svm, mine" in text
         and "settings of the model (model=mine)" in text
     )
     assert "model.width = 3" in text
@@ -242,7 +243,7 @@ def fails(monkeypatch, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["features=a"], "no value for task; give task=NAME, one of physio, sent, stress"),
+        (["features=a"], "no value for task; give task=NAME, one of personalisation, physio, sent"),
         (["features=a", "tsk=sent"], "give task=NAME instead of tsk, one of"),
         (
             ["task=stress", "features", "=", "a"],
@@ -267,11 +268,11 @@ def fails(monkeypatch, tmp_path, capsys):
         (["task=stress"], "no value for features. For example: muse train task=stress"),
         (
             ["task=stres", "features=a"],
-            "task=stres: expected one of physio, sent, stress, topic, trust, wild, wilder. D",
+            "task=stres: expected one of personalisation, physio, sent, stress, topic, trust",
         ),
         (
             ["task=stress", "features=a", "model=cnn"],
-            "model=cnn: expected one of attention, attention_lstm, cai_attention, ",
+            "model=cnn: expected one of albert, attention, attention_lstm, audio_crnn, ",
         ),
         (["task=stress", "features=a", "lr2=3"], "no setting 'lr2'. Did you mean 'lr'?\nThe setti"),
         (

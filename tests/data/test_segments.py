@@ -78,7 +78,7 @@ def test_limits_outside_the_recording(tmp_path, row, message):
         ([], "7.csv: the file is empty. Every recording needs its segments: start,end,segment_id"),
         (
             ["start;end;segment_id", "0;5;1"],
-            "row 1 has the columns start;end;.*expected one column s",
+            "the columns are separated by semicolons; expected commas",
         ),
         (["start,end", "0,1"], "expected one column segment_id"),
         (["start,end,segment_id"], "7.csv: no segments"),

@@ -7,7 +7,9 @@ from muse.config.shipped import config_folder
 from muse.models import build_model
 from tests.models.test_recurrent import LENGTHS, padded_batch
 
-MODELS = sorted(path.stem for path in (config_folder() / "model").glob("*.yaml"))
+# those with pretrained weights have tests of their own
+FILES = (config_folder() / "model").glob("*.yaml")
+MODELS = sorted(path.stem for path in FILES if "weights: ???" not in path.read_text())
 MORE = {"bidirectional": True, "layers": 2, "blocks": 2, "attention_layers": 2, "pad": True}
 
 

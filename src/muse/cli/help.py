@@ -20,6 +20,7 @@ NOT_SETTINGS = (
     "task",
     "to",
     "model",
+    "split",
     "recipes",
 )
 
@@ -28,12 +29,13 @@ SECTIONS = {
     "what is trained": ("features", "target", "joint", "runs", "select", "beside",
                         "method", "out_of_fold"),
     "training": ("lr", "epochs", "batch_size", "seeds", "patience", "weight_decay", "loss",
-                 "loss_over", "clip", "noise", "lr_on", "lr_patience", "lr_factor", "lr_floor"),
+                 "loss_over", "class_weights", "warmup", "clip", "noise", "lr_on", "lr_patience",
+                 "lr_factor", "lr_floor"),
     "data": ("data", "standardise", "standardise_over", "window", "hop", "missing", "align",
-             "split", "storage"),
+             "tokenizer", "storage"),
     "difficulty indicators": ("difficulty",),
     "cross-validation": ("folds", "groups", "inner_devel", "train_share", "learning_curve"),
-    "scores and output": ("ccc", "bootstrap", "crossfit", "tensorboard"),
+    "scores and output": ("ccc", "bootstrap", "crossfit", "keep_seeds", "tensorboard"),
     "sweeps": ("rerun", "show_test"),
     "machine": ("workers", "device", "precision", "threads"),
     "debugging": ("recordings", "best_on"),
@@ -74,6 +76,11 @@ def _choices(command: str, groups: list[str], folders: list[Path]) -> dict[str, 
     choices = {group: names(group) for group in groups if group in GROUPS}
     if "task@to" in groups:
         choices["task@to"] = "that of the new package: the same, with classes (sent, topic)"
+    if "split" in choices:
+        choices["split"] = (
+            "given, or derive (recordings N of test become N_train, N_devel and N_test; "
+            "split.seconds=[60,60])"
+        )
     if command == "train":
         choices["+debug"] = names("debug")
         for paper in dict.fromkeys(f.parent.name for f in group_files("experiment/*", folders)):
