@@ -12,7 +12,7 @@ from muse.commands import personalise
 from muse.commands.evaluate import run as evaluate
 from muse.commands.fuse import run as fuse
 from muse.commands.train import run as train
-from muse.config.train import SplitConfig
+from muse.config.origin import SplitConfig
 from muse.data.recordings import load_package
 from muse.data.split import split_test, subjects_of
 from muse.errors import MuseError

@@ -85,6 +85,11 @@ def within(key: str, value: float, **limits: float) -> None:
         raise MuseError(f"{key}={value}: expected {expected}.")
 
 
+def is_number(value: Any) -> bool:
+    """Whether a value is a number, which true and false are not."""
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
 def path_of(text: str) -> Path:
     """A path as the user wrote it; a `~` alone or before a separator is the home folder."""
     return Path(text).expanduser() if Path(text).parts[:1] == ("~",) else Path(text)

@@ -4,7 +4,8 @@ from dataclasses import asdict, dataclass
 from typing import Any, ClassVar
 
 from muse.config.difficulty import AutoencoderConfig
-from muse.config.fields import Settings, names_of, one_of, setting, within
+from muse.config.fields import Settings, is_number, names_of, one_of, setting, within
+from muse.config.origin import SUBJECTS, Personalised, Retrained, SplitConfig
 from muse.config.shared import (
     INDICATOR,
     LOSSES,
@@ -18,65 +19,7 @@ from muse.config.shared import (
 )
 from muse.errors import MuseError
 
-SUBJECTS = "subjects"  # value of folds: each subject is one, see muse.training.personal
 ALL_SEEDS = "all"  # value of seeds: what is fused are the seeds of the runs
-
-
-@dataclass
-class Schedule:
-    """How a seed of a model is trained again."""
-
-    model: str = setting("Its targets, joined by +.")
-    seed: int = setting("The seed.")
-    best: bool = setting("Whether it was the best on devel.")
-    epochs: int = setting("Epochs to train: as many as were best on devel.")
-    lr: dict[int, float] = setting("Learning rate, from this epoch on.")
-
-
-@dataclass
-class Retrained:
-    """What a retrained run has from the run that was chosen on devel, see muse.training.retrain."""
-
-    run: str = setting("The folder of that run.", identity=False)
-    run_id: str = setting("Its run id.")
-    digest: str = setting("Of its data.", identity="indirect")
-    schedules: list[Schedule] = setting("For each model and seed.", identity="indirect")
-
-    def of(self, model: str, seed: int) -> Schedule:
-        """The schedule of a seed of a model."""
-        return next(s for s in self.schedules if (s.model, s.seed) == (model, seed))
-
-    def best_seed(self, model: str) -> int:
-        """The seed of a model that was best on devel."""
-        return next(s.seed for s in self.schedules if s.model == model and s.best)
-
-
-@dataclass
-class SplitConfig(Settings):
-    """How much of a recording of test may be learnt from, with split=derive."""
-
-    KEY = "split."
-
-    method: str = setting("given (by partition.csv), or derive (recordings N of test become "
-                          "N_train, N_devel and N_test).", choices=("given", "derive"))  # fmt: skip
-    seconds: Any = setting("derive: seconds of a recording that are train, and devel.")
-
-    def __post_init__(self):
-        super().__post_init__()
-        two = isinstance(self.seconds, list) and len(self.seconds) == 2
-        if not two or not all(_is_number(s) and s > 0 for s in self.seconds):
-            raise MuseError(
-                f"split.seconds={self.seconds}: expected seconds of train and devel: [60,60]."
-            )
-
-
-@dataclass
-class Personalised:
-    """What a personalised run has from the general one, see muse.training.personal."""
-
-    run: str = setting("The folder of the general run.", identity=False)
-    run_id: str = setting("Its run id.")
-    digest: str = setting("Of its data.", identity="indirect")
 
 
 @dataclass
@@ -250,7 +193,7 @@ class TrainConfig(Settings):
             )
         if self.learning_curve is not None:
             shares = self.learning_curve
-            if not isinstance(shares, list) or not shares or not all(map(_is_number, shares)):
+            if not isinstance(shares, list) or not shares or not all(map(is_number, shares)):
                 raise MuseError(
                     f"learning_curve={shares}: expected a list of shares such as [0.25,0.5,1]."
                 )
@@ -413,11 +356,6 @@ class FuseConfig(TrainConfig):
 
     def published(self) -> Published | None:
         return self.task.fusion
-
-
-def _is_number(value: Any) -> bool:
-    """Whether a value is a number, which true and false are not."""
-    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _count(names: Any) -> int:

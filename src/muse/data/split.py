@@ -10,8 +10,8 @@ from dataclasses import replace
 
 import numpy as np
 
+from muse.config.origin import SplitConfig
 from muse.config.shared import PARTITIONS
-from muse.config.train import SplitConfig
 from muse.data.recordings import Package, Recording
 from muse.errors import MuseError
 

@@ -16,8 +16,9 @@ from pathlib import Path, PurePosixPath
 import yaml
 
 from muse.config.compose import from_data
+from muse.config.origin import SUBJECTS
 from muse.config.shared import PARTITIONS, JobInfo
-from muse.config.train import SUBJECTS, TrainConfig
+from muse.config.train import TrainConfig
 from muse.config.use import UseConfig
 from muse.data.layout import is_name
 from muse.errors import MuseError

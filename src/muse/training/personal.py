@@ -16,8 +16,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from muse.config.origin import SUBJECTS, Personalised
 from muse.config.shared import PARTITIONS
-from muse.config.train import SUBJECTS, Personalised, TrainConfig
+from muse.config.train import TrainConfig
 from muse.config.use import PersonaliseConfig
 from muse.data.heads import head_of
 from muse.data.recordings import Package

@@ -14,7 +14,8 @@ from dataclasses import replace
 
 import torch
 
-from muse.config.train import Retrained, Schedule, TrainConfig
+from muse.config.origin import Retrained, Schedule
+from muse.config.train import TrainConfig
 from muse.config.use import RetrainConfig
 from muse.data.recordings import Package
 from muse.data.windows import Frames, cut_windows
