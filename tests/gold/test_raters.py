@@ -181,7 +181,7 @@ GOOD = "timestamp,a,b\n0,1,2\n0.5,2,3\n1,3,4\n"
         (GOOD.replace("0.5,", "1.5,"), "row 4: timestamp 1 runs backwards from 1.5"),
         (GOOD.replace("0.5,", "0,"), "row 3: timestamp 0 repeats 0"),
         (GOOD.replace("timestamp", "time"), "no column timestamp; row 1 has the columns time, a"),
-        (GOOD.replace(",", ";"), "row 1 has the columns timestamp;a;b. Expected names, separated"),
+        (GOOD.replace(",", ";"), "the columns are separated by semicolons; expected commas"),
         (GOOD.replace("a,b", ",b"), "column 2 has no name. If it is the number of the row"),
         (GOOD.replace("a,b", "a,a"), "two columns are called 'a'"),
         (GOOD.replace("0.5,", ","), "row 3 has no timestamp"),

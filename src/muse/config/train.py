@@ -271,7 +271,9 @@ class FuseConfig(TrainConfig):
             )
         members = self.runs or self.select.features
         if _count(members) < 2:
-            raise MuseError(f"{members}: a fusion needs two runs or more.")
+            key = "runs" if self.runs else "select.features"
+            names = ",".join(map(str, members)) if isinstance(members, list) else members
+            raise MuseError(f"{key}=[{names}]: a fusion needs two runs or more.")
         if self.features and (not self.runs or _count(self.features) != _count(self.runs)):
             raise MuseError("features: the feature sets to fuse are select.features.")
         super().__post_init__()
