@@ -293,8 +293,12 @@ def test_epochs_that_are_trained_are_not_taken_back(make_config, resume, monkeyp
 
 
 def test_a_finished_run_gets_no_other_settings(whole, resume, tmp_path):
-    with pytest.raises(MuseError, match=r"Train anew: muse train .*task=stress .* epochs=9$"):
+    first = (whole / "config.yaml").read_text().partition("\n")
+    (whole / "config.yaml").write_text(f"{first[0]} hydra.run.dir=whole\n{first[2]}")
+    refused = r"Train anew: muse train .*task=stress .* epochs=9$"
+    with pytest.raises(MuseError, match=refused) as caught:
         resume(whole, "epochs=9")
+    assert "hydra.run.dir" not in str(caught.value)  # where a new run would be refused
     resume(whole, "epochs=4", "seeds=2")  # as they are
 
 

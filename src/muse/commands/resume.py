@@ -4,6 +4,7 @@ import logging
 from dataclasses import replace
 from pathlib import Path
 
+from muse.config.compose import command_with
 from muse.config.use import ResumeConfig
 from muse.errors import MuseError
 from muse.models import check_trusted
@@ -51,7 +52,8 @@ def _check_finished(folder: Path, config: ResumeConfig) -> None:
     read_result(folder)
     settings, given = read_settings(folder), config.changes()
     if given and replace(settings, **given) != settings:
+        line = command_with(changed_command(settings, given), {}, without=["hydra.run.dir"])
         raise MuseError(
             f"{folder}: the run is finished, and its checkpoints are gone: it cannot go on with "
-            f"other settings. Train anew: {changed_command(settings, given)}"
+            f"other settings. Train anew: {line}"
         )

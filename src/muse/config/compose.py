@@ -167,11 +167,12 @@ def command_line(command: str, overrides: list[str]) -> str:
     return f"muse {command} {shlex.join(overrides)}".rstrip()
 
 
-def command_with(line: str, settings: dict[str, str]) -> str:
+def command_with(line: str, settings: dict[str, str], without: Sequence[str] = ()) -> str:
     """A command line with other values of some settings; nothing if there is none."""
     if not line:
         return line
-    words = [word for word in shlex.split(line) if word.lstrip("+").split("=")[0] not in settings]
+    left_out = {*settings, *without}
+    words = [word for word in shlex.split(line) if word.lstrip("+").split("=")[0] not in left_out]
     return shlex.join([*words, *(f"{key}={value}" for key, value in settings.items())])
 
 

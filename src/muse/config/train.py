@@ -297,9 +297,11 @@ class FuseConfig(TrainConfig):
                 "expected either runs=[RUN,RUN], folders of finished runs, or "
                 "select.features=[egemaps,vggface], for each of which the best run is taken."
             )
+        key = "runs" if self.runs else "select.features"
         for members in self.members.values():
             if _count(members) < 2 and self.seeds != ALL_SEEDS:
-                raise MuseError(f"{members}: a fusion needs two runs or more.")
+                names = ",".join(map(str, members)) if isinstance(members, list) else members
+                raise MuseError(f"{key}=[{names}]: a fusion needs two runs or more.")
         if self.features and (not self.runs or _count(self.features) != _count(self.runs)):
             raise MuseError("features: the feature sets to fuse are select.features.")
         super().__post_init__()
