@@ -103,14 +103,15 @@ def test_it_learns_of_the_sound_and_not_of_that_of_others(tmp_path, make_config)
     words = ["task=wild", "scale=0.1", "features=audio", MINUTE, f"out={tmp_path}"]
     synth.run(make_config("synth", *words))
     words = ["+experiment=muse2020/end2you", "task=wild", "features=audio", "target=arousal",
-             f"data.root={tmp_path}", "epochs=8", "lr=0.002", "seeds=5", "workers=-1",
-             "model.channels=[12,24,24]", "model.hidden=32", *TINY[2:]]  # fmt: skip
+             f"data.root={tmp_path}", "epochs=6", "lr=0.005", "loss=mse", "batch_size=4",
+             "seeds=5", "workers=-1", "model.channels=[6,12,12]", "model.hidden=24",
+             "model.dropout=0", *TINY[2:]]  # fmt: skip
 
     def devel() -> list[float]:
         config = make_config("train", *words)
         train.run(config)
         rows = json.loads((tmp_path / config.job.folder / "result.json").read_text())
-        return [row["devel"]["arousal"] for row in rows["targets"]["arousal"]["seeds"]]
+        return [row["devel"] for row in rows["targets"]["arousal"]["seeds"]]
 
     own = devel()
     audio = tmp_path / "c1_muse_wild/audio"
@@ -120,4 +121,4 @@ def test_it_learns_of_the_sound_and_not_of_that_of_others(tmp_path, make_config)
         wavfile.write(path, 8000, np.resize(other, len(sound)))
     others = devel()
     print(own, others)
-    assert min(own) > 0.2 > np.mean(others)
+    assert min(own) > 0.2 and max(others) < 0.2

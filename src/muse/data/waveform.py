@@ -74,7 +74,7 @@ def load_waveforms(
     task: TaskConfig,
     home: Path,
     frames: dict[str, CachedTable | None],
-    cache: str,
+    cache: Path,
     faults: Faults,
     optional: bool,
 ) -> dict[str, CachedTable | None]:
@@ -103,7 +103,7 @@ def load_waveforms(
     rates = [rate for rate, _ in sounds.values()]
     usual = max(rates, key=rates.count, default=RATES[0])
     digests = file_digests(
-        path_of(cache) / FORMAT, [paths[id_] for id_ in sounds], home.name, faults
+        path_of(str(cache)) / FORMAT, [paths[id_] for id_ in sounds], home.name, faults
     )
     for (id_, (rate, sound)), digest in zip(sounds.items(), digests, strict=True):
         with faults.noted():
