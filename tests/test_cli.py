@@ -19,8 +19,8 @@ from muse.cli.arguments import (
     without_dashes,
 )
 from muse.cli.help import NOT_SETTINGS, help_text
-from muse.cli.main import main
-from muse.config.commands import SCHEMAS
+from muse.cli.main import main, usage
+from muse.config.commands import COMMANDS, SCHEMAS
 from muse.config.overrides import quote_texts
 from muse.terminal import PrintableStream
 from tests.conftest import stress_package, write
@@ -38,6 +38,15 @@ def test_help_lists_the_commands_and_imports_nothing_heavy():
     done = python("-c", code)
     assert done.returncode == 0, done.stderr
     assert "train" in done.stdout and "synth" in done.stdout
+
+
+def test_the_summaries_of_the_commands_stand_below_each_other():
+    lines = usage().partition("examples")[0].splitlines()[3:-1]
+    assert len(lines) == len(COMMANDS)
+    columns = {
+        line.index(command.summary) for line, command in zip(lines, COMMANDS.values(), strict=True)
+    }
+    assert len(columns) == 1
 
 
 def test_the_settings_are_read_without_torch():
@@ -316,6 +325,10 @@ def fails(monkeypatch, tmp_path, capsys):
             ["stress", "--features", "my set", "-m", "--seed=3", "--config-dir", "x"],
             "Type: muse train stress 'features=my set' -m seed=3 --config-dir x",
         ),
+        (
+            ["task=stress", "features=a", "target=[valence,arousal]"],
+            "expected one of valence, arousal. Without target= all are taken, one after another.",
+        ),
         (["task=stress", "features=a"], "no package of MuSe-Stress 2021: looked for"),
         (["task=stress", "features=a", "device=gpu"], "device=gpu: expected auto, cpu, cuda or"),
         (["task=stress", "features=a", "device=cuda:99"], "device=cuda:99: not available"),
@@ -339,7 +352,7 @@ def test_the_composed_settings_are_shown_with_their_values(monkeypatch, tmp_path
 
 def test_a_mistake_in_the_settings_leaves_no_folder(fails, tmp_path):
     fails("train", "task=stress", "features=a", "lr=-1")
-    assert not list((tmp_path / "outputs" / "train").iterdir())
+    assert not (tmp_path / "outputs").exists()
 
 
 def test_a_failed_run_keeps_its_reason_and_is_not_finished(fails, tmp_path):

@@ -514,7 +514,8 @@ def test_a_sweep_of_fusions_chooses_the_members_of_each_job(train, monkeypatch, 
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["runs=[x]"], "a fusion needs two runs or more"),
+        (["runs=[x]"], "runs=x: a fusion needs two runs or more, or with seeds=all the seeds of"),
+        (["select.features=a"], "select.features=a: a fusion needs two runs or more"),
         (["runs=[x,x]"], "x is named twice"),
         ([], "expected either runs="),
         (["runs=[x,y]", "select.features=[a,b]"], "expected either runs="),

@@ -3,6 +3,7 @@
 import json
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -10,7 +11,7 @@ import muse.commands.evaluate
 import muse.commands.table
 from muse.config.use import EvaluateConfig
 from muse.files import digest_of
-from muse.runs.read import finished_runs, read_run
+from muse.runs.read import finished_runs, read_run, standardised_members
 from muse.sweep.state import find_finished
 from muse.training.prepare import id_of
 from muse.training.run import begin_run, load_inputs, settle
@@ -47,7 +48,9 @@ def test_their_scores_and_run_ids_are_the_same_today(old, make_config, name, cap
     assert find_finished([Path("train")], run.result["run_id"]) == (old / "train" / name)
 
 
-def test_a_table_refuses_fusions_whose_members_were_standardised(old, make_config, caplog, capsys):
+def test_a_table_refuses_fusions_whose_members_were_standardised(
+    old, make_config, caplog, capsys, monkeypatch
+):
     path = old / "fuse/lstm/result.json"
     result = json.loads(path.read_text())
     result["targets"]["valence"]["standardised"] = ["one"]
@@ -56,6 +59,9 @@ def test_a_table_refuses_fusions_whose_members_were_standardised(old, make_confi
     muse.commands.table.run(make_config("table", "tasks=[stress]", "root=fuse"))
     assert "left out: fuse/lstm: an earlier version of muse standardised" in caplog.text
     assert "fuse/mean: " not in caplog.text
+    beside = SimpleNamespace(standardise=None, beside=["difficulty_a"])  # its set is standardised
+    monkeypatch.setattr(muse.runs.read, "read_settings", lambda folder: beside)
+    assert not any(map(standardised_members, finished_runs(Path("fuse"))))
 
 
 def test_they_can_be_fused_by_this_version(old, make_config):

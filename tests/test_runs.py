@@ -1,5 +1,6 @@
 """`muse runs`, and the word `latest`, on runs that are in the repository."""
 
+import errno
 import json
 import os
 import shutil
@@ -13,7 +14,7 @@ import muse.commands.runs
 from muse.errors import MuseError
 from muse.files import checksum
 from muse.runs.find import run_folder
-from muse.runs.read import read_result
+from muse.runs.read import finished_runs, read_result
 
 OLD = Path(__file__).parent / "runs_of_format_2"
 ORDER = ["fuse/mean", "train/one", "fuse/lstm", "train/two"]  # from the newest
@@ -81,6 +82,22 @@ def test_no_run_that_fits(home, make_config, capsys):
         listed(make_config, capsys, "root=nowhere")
     muse.commands.runs.run(make_config("runs", "count=1"))
     assert "3 older runs are not shown: count=null lists all." in capsys.readouterr().out
+
+
+def test_a_folder_that_cannot_be_read_is_reported(home, make_config, capsys, caplog, monkeypatch):
+    (home / "outputs" / "secret").mkdir(parents=True)
+    scandir = os.scandir
+
+    def refused(path):
+        if str(path).endswith("secret"):  # whoever runs the tests may read every folder
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refused)
+    listed(make_config, capsys)
+    list(finished_runs(Path("outputs")))
+    said = "left out: outputs/secret: cannot be read (Permission denied)."
+    assert [record.getMessage() for record in caplog.records] == [said, said]
 
 
 def test_the_latest_run_is_the_newest_that_can_be_used(home):

@@ -15,6 +15,7 @@ import yaml
 
 from muse.config.overrides import name_of
 from muse.cores import JOB_BYTES, cores
+from muse.errors import MuseError
 from muse.runs.identity import settings_key
 from muse.runs.read import run_folders
 from muse.sweep import jobs as sweep_jobs
@@ -182,6 +183,8 @@ def test_the_leaderboard(job, capsys):
     report(root, show_test=True)
     lines = (root / "leaderboard.csv").read_text().splitlines()
     assert all(row["test"] for row in csv.DictReader(lines))
+    with pytest.raises(MuseError, match=f"no jobs here.* The newest one there: {root}$"):
+        report(root.parent, show_test=False)
 
 
 def test_what_follows_from_other_settings_is_no_axis(job, make_config, tmp_path, capsys):

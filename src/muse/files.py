@@ -45,6 +45,11 @@ def read_bytes(path: Path, advice: str = "Copy it again from its source.") -> by
     check_regular(path, advice)
     try:
         return path.read_bytes()
+    except PermissionError as error:
+        raise MuseError(
+            f"{path}: cannot be read ({error.strerror}). The right to read it can be given by its "
+            "owner (chmod)."
+        ) from None
     except OSError as error:
         raise MuseError(f"{path}: cannot be read ({error.strerror}). {advice}") from None
 

@@ -39,6 +39,7 @@ def test_only_the_first_and_last_column_count(package):
         ("", "the file is empty"),
         ("Id,P\n1,train\n2,devel\n", "no recording is in test"),
         ("Id,P\n1,train\n2,dev\n3,test\n", "row 3: 'dev' is no partition"),
+        ("Id,P\n1,train\n2,Validation\n3,test\n", "The development partition is called devel"),
         (
             "Id,P\n1,train\n2,devel\n1,test\n",
             "row 4: recording 1 is in test, but row 2 has it in tra",

@@ -183,6 +183,27 @@ def test_unknown_settings_of_a_model_get_the_known_ones(train, module):
 
 
 @pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ("size, outputs", "argument: 'size'. The settings of Model are: size. Its constructor"),
+        (
+            "inputs",
+            "'outputs'. The settings of Model are: none. Its constructor must have the para",
+        ),
+        ("input_sets, outputs, size", "argument: 'size'. The settings of Model are: size."),
+    ],
+)
+def test_what_muse_passes_to_a_constructor_is_said_where_it_is_missing(module, parameters, message):
+    name = module(
+        LINEAR.replace("RESULT", "0").replace("inputs, outputs, width=4, scales=None", parameters)
+    )
+    with pytest.raises(MuseError) as error:
+        build_model({"_target_": f"{name}.Model"}, {"a": 2}, 1)
+    assert message in str(error.value)
+    assert ("muse passes" in str(error.value)) == (parameters != "input_sets, outputs, size")
+
+
+@pytest.mark.parametrize(
     ("source", "message"),
     [
         ("class Model(:\n", r"own_\d+\.py, line 1: SyntaxError"),

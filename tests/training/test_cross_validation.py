@@ -4,6 +4,7 @@ import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -28,6 +29,7 @@ from muse.runs.tensors import read_tensors
 from muse.runs.weights import load_model_file
 from muse.scoring import ccc
 from muse.sweep.leaderboard import report
+from muse.training import save
 from muse.training.prepare import id_of
 from muse.training.run import load_inputs
 from tests import conftest
@@ -398,3 +400,16 @@ def test_a_prediction_that_is_not_finite_is_told_with_its_fold(train, finished, 
 def test_features_that_stay_in_their_files_give_the_same(finished, train, monkeypatch):
     monkeypatch.setattr("muse.data.windows.MAPPED", 0)
     assert predictions(train("folds=3")) == predictions(finished)
+
+
+@pytest.mark.parametrize(("folds", "watched"), [(3, "inner devel CCC"), (0, "devel CCC")])
+def test_the_curves_of_folds_are_scores_on_the_inner_devel(
+    make_config, monkeypatch, tmp_path, folds, watched
+):
+    drawn = []
+    monkeypatch.setattr(save, "draw_curves", lambda title, metric, records: drawn.append(metric))
+    monkeypatch.setattr(save, "save_figure", lambda figure, path: None)
+    package = SimpleNamespace(features=["a"], synthetic=False)
+    config = make_config("train", *SMALL, f"folds={folds}")
+    save.save_curves(config, tmp_path, package, [{"seed": 101} | ({"fold": 1} if folds else {})])
+    assert drawn == [watched]

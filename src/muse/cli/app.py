@@ -173,6 +173,9 @@ def _folder() -> Path:
 
 
 def _remove_unused(folder: Path) -> None:
-    """Remove a run folder in which there is nothing."""
+    """Remove an empty run folder; below the working folder, parents that are then empty as well."""
     if folder != Path() and folder.is_dir() and not any(folder.iterdir()):
-        folder.rmdir()
+        if folder.is_absolute():
+            folder.rmdir()
+        else:
+            os.removedirs(folder)

@@ -68,7 +68,8 @@ def _run(word: str) -> None:
 def usage() -> str:
     """The text of `muse --help`."""
     lines = ["usage: muse COMMAND key=value ...", "", "commands"]
-    lines += [f"  {name:10} {command.summary}" for name, command in COMMANDS.items()]
+    width = max(map(len, COMMANDS))
+    lines += [f"  {name:{width}} {command.summary}" for name, command in COMMANDS.items()]
     lines += ["", "examples"]
     lines += [f"  {command.example}" for command in COMMANDS.values()]
     lines += ["", "`muse COMMAND --help` lists the settings of a command."]

@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from itertools import product
 from typing import Any
 
-from muse.config.fields import Settings, one_of, setting, within
+from muse.config.fields import Settings, setting, within
 from muse.config.shared import DataConfig, FeatureSet, JobInfo, TaskConfig
 from muse.errors import MuseError
 
@@ -74,8 +74,7 @@ class ClassesConfig(Settings):
                 f"task={self.task.name}, task@to={self.to.name}: expected a task with continuous "
                 "signals, such as stress, and for the new package one with classes, such as sent."
             )
-        if self.target is not None:
-            one_of("target", self.target, self.task.targets)
+        self.task.check_target(self.target)
         for target in self.targets:
             if target not in self.to.targets:
                 raise MuseError(

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from muse.config.fields import Settings, names_of, one_of, setting
+from muse.config.fields import Settings, names_of, setting
 from muse.config.shared import DataConfig, FeatureSet, JobInfo, TaskConfig
 
 
@@ -62,5 +62,4 @@ class DifficultyConfig(Settings):
         super().__post_init__()
         if self.standardise is not None and not isinstance(self.standardise, bool):
             self.standardise = names_of("standardise", self.standardise)
-        if self.target is not None:
-            one_of("target", self.target, self.task.targets)
+        self.task.check_target(self.target)

@@ -154,6 +154,17 @@ class TaskConfig(Settings):
         """What a model gives for a target: `regression` (a value per frame) or `classes`."""
         return "classes" if self.classes else "regression"
 
+    def check_target(self, target: str | None) -> None:
+        """Raise a MuseError if there is no such target; without one all are taken."""
+        if target is None or target in self.targets:
+            return
+        several = len(self.targets) > 1
+        hint = " Without target= all are taken, one after another." if several else ""
+        try:
+            one_of("target", target, self.targets)
+        except MuseError as error:
+            raise MuseError(f"{error}{hint}") from None
+
     def classes_of(self, target: str) -> int:
         """The number of classes of a target; 0 for regression."""
         return self.classes[target] if isinstance(self.classes, dict) else self.classes

@@ -137,8 +137,7 @@ class TrainConfig(Settings):
         if self.split and self.split.method == "given":
             self.split = None
         self.seeds = _seeds(self.seeds, self.fusion)
-        if self.target is not None:
-            one_of("target", self.target, self.task.targets)
+        self.task.check_target(self.target)
         if LOSSES[self.loss] != self.task.head:
             known = ", ".join(loss for loss, head in LOSSES.items() if head == self.task.head)
             raise MuseError(
@@ -297,17 +296,20 @@ class FuseConfig(TrainConfig):
                 "expected either runs=[RUN,RUN], folders of finished runs, or "
                 "select.features=[egemaps,vggface], for each of which the best run is taken."
             )
-        key = "runs" if self.runs else "select.features"
         for members in self.members.values():
             if _count(members) < 2 and self.seeds != ALL_SEEDS:
-                names = ",".join(map(str, members)) if isinstance(members, list) else members
-                raise MuseError(f"{key}=[{names}]: a fusion needs two runs or more.")
+                key = "select.features" if self.runs is None else "runs"
+                given = ", ".join(names_of(key, members))
+                raise MuseError(
+                    f"{key}={given}: a fusion needs two runs or more, or with seeds=all the seeds "
+                    "of one."
+                )
         if self.features and (not self.runs or _count(self.features) != _count(self.runs)):
             raise MuseError("features: the feature sets to fuse are select.features.")
         super().__post_init__()
         if self.beside and self.method != "lstm":
             raise MuseError(
-                f"method={self.method} is a mean of predictions, in which beside={self.beside} has "
+                f"method={self.method} is a mean of predictions, in which beside= has "
                 "no place: expected method=lstm."
             )
         if self.seeds == ALL_SEEDS and self.method == "lstm":

@@ -10,6 +10,7 @@ from muse.errors import STOP, Faults, MuseError, did_you_mean, raise_faults
 
 SOUND = "audio"  # the feature set that is the WAV files of this folder, if it has none of its own
 LABELS = "label_"  # a feature set label_X without a folder of its own is the labels of X
+DEVEL = "dev", "val", "valid", "validation", "development"  # names that devel has elsewhere
 SYNTHETIC_MARK = "SYNTHETIC.txt"  # a file that `muse synth` puts into its packages
 
 
@@ -86,8 +87,10 @@ def _checked_row(path: Path, number: int, row: list[str], seen: dict) -> tuple[s
             "without its ending and without a path separator."
         )
     if len(row) < 2 or partition not in PARTITIONS:
+        hint = " The development partition is called devel here." if partition in DEVEL else ""
         raise MuseError(
             f"{path}: row {number}: {row[-1]!r} is no partition; expected train, devel or test."
+            f"{hint}"
         )
     if name in seen:
         raise MuseError(

@@ -100,8 +100,7 @@ def members_of(config: FuseConfig, chosen: list[str]) -> list[Member]:
     members: list[Member] = []
     names: list[str] = []
     for folder in map(Path, chosen):
-        if not folder.is_dir():
-            raise MuseError(f"runs: {folder} is no folder; expected a run folder or predictions.")
+        _check_folder(folder)
         run = folder.absolute()
         of_seed = run.parent.name == SEEDS and (run.parents[1] / "config.yaml").exists()
         run = run.parents[1] if of_seed else run
@@ -116,11 +115,20 @@ def members_of(config: FuseConfig, chosen: list[str]) -> list[Member]:
     return members
 
 
+def _check_folder(folder: Path) -> None:
+    if not folder.is_dir():
+        raise MuseError(
+            f"runs: {folder} is no folder; expected a run folder or predictions. `muse runs` lists "
+            "the run folders."
+        )
+
+
 def _seeds_of(config: FuseConfig, folder: Path) -> list[Path]:
     """The folders with the predictions of each seed of a run.
 
     Raises MuseError for a run without them, with how to get them.
     """
+    _check_folder(folder)
     if not (folder / "config.yaml").exists():
         raise MuseError(f"seeds=all: {folder} is no run folder, which alone has seeds.")
     result = _result(config, folder)

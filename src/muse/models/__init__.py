@@ -59,9 +59,7 @@ def build_model(
     try:
         signature.bind(**given, **arguments)
     except TypeError as error:
-        known = ", ".join(name for name in signature.parameters if name not in given)
-        name = cls.__name__
-        raise MuseError(f"model: {error}; the settings of {name} are {known}.") from None
+        raise MuseError(f"model: {error}. {_parameters(cls, given)}") from None
     try:
         return cls(**given, **arguments)
     except (RuntimeError, MemoryError) as error:
@@ -69,6 +67,19 @@ def build_model(
             raise
         sizes = ", ".join(f"{key}={value}" for key, value in arguments.items())
         raise MuseError(f"model: {sizes}: does not fit into memory. Give smaller sizes.") from None
+
+
+def _parameters(cls: type[nn.Module], given: dict) -> str:
+    """What the constructor of a class takes, and what muse passes to it."""
+    names = list(inspect.signature(cls).parameters)
+    known = ", ".join(name for name in names if name not in given) or "none"
+    text = f"The settings of {cls.__name__} are: {known}."
+    if any(name not in names for name in given):
+        text += (
+            " Its constructor must have the parameters outputs, and inputs or input_sets: muse "
+            "passes the number of outputs, and the number of features (of each feature set)."
+        )
+    return text
 
 
 def pretrained_files(settings: dict) -> list[Path]:

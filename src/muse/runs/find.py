@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from muse.errors import MuseError
-from muse.runs.read import is_fusion, read_result, read_settings
+from muse.runs.read import is_fusion, log_unreadable, read_result, read_settings
 from muse.runs.status import can_continue, status_of
 
 LATEST = "latest"  # may stand wherever a run folder may
@@ -58,7 +58,7 @@ def run_folder(text: str, finished: bool = True) -> Path:
 def _newest_first(root: Path) -> Iterator[Path]:
     """The run folders below ``root``; nothing below such a folder is read."""
     found = []
-    for folder, folders, files in os.walk(root):
+    for folder, folders, files in os.walk(root, onerror=log_unreadable):
         marks = {"result.json", "status.json"} & set(files)
         if "config.yaml" in files and marks:
             found.append((_changed(Path(folder)), Path(folder)))

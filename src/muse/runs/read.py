@@ -123,21 +123,29 @@ def standardised_members(run: FinishedRun) -> bool:
     """Whether the predictions of a fusion's members were standardised without being asked to be.
 
     Before version 0.2 the rule for a feature set was taken for the member named after it, which
-    changed the scores of the fusion.
+    changed the scores of the fusion. What such a fusion had standardised were members: feature sets
+    beside them (``beside``) are later, and may well be standardised.
     """
     if not run.fusion or not any(part["standardised"] for part in run.result["targets"].values()):
         return False
-    return read_settings(run.folder).standardise is None
+    settings = read_settings(run.folder)
+    return settings.standardise is None and not settings.beside
 
 
 def run_folders(root: Path) -> Iterator[Path]:
     """The folders below ``root`` that have a result.json; nothing below such a folder is read."""
-    for folder, folders, files in os.walk(root):
+    for folder, folders, files in os.walk(root, onerror=log_unreadable):
         if "result.json" in files:
             yield Path(folder)
         if "result.json" in files or "config.yaml" in files:
             folders.clear()
         folders.sort()
+
+
+def log_unreadable(error: OSError) -> None:
+    """Report a folder below which no run is found, since it cannot be read."""
+    if not isinstance(error, FileNotFoundError):  # nothing has been trained yet
+        log.warning("left out: %s: cannot be read (%s).", error.filename, error.strerror)
 
 
 def is_fusion(content: object) -> bool:

@@ -26,7 +26,13 @@ def report(root: Path, show_test: bool) -> int:
     """
     folders = job_folders(root)
     if not folders:
-        raise MuseError(f"{root}: no jobs here; expected the folder of a sweep of `muse train -m`.")
+        below = root.iterdir() if root.is_dir() else ()
+        sweeps = [folder for folder in below if job_folders(folder)]
+        newest = max(sweeps, key=lambda folder: folder.stat().st_mtime, default=None)
+        hint = f" The newest one there: {newest}" if newest else ""
+        raise MuseError(
+            f"{root}: no jobs here; expected the folder of a sweep of `muse train -m`.{hint}"
+        )
     rows, failures, retrained = [], [], []
     for folder in folders:
         if state_of(folder) != "finished":

@@ -199,7 +199,9 @@ def _staging(home: Path, size: int) -> Iterator[Path]:
         home.parent.mkdir(parents=True, exist_ok=True)
         staging = Path(tempfile.mkdtemp(prefix=f".{home.name}.", dir=home.parent))
     except OSError as error:
-        raise MuseError(f"out={home.parent}: no package can be written there ({error}).") from error
+        raise MuseError(
+            f"out={home.parent}: no package can be written there ({error.strerror})."
+        ) from error
     try:
         free = shutil.disk_usage(staging).free
         if size * BYTES > free:

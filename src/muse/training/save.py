@@ -212,7 +212,8 @@ def save_curves(
         draw, metric = draw_curves, metric_name(config.task.metric)
         if "C" in records[0]:
             draw, metric = draw_choice, find_class(str(config.model["_target_"])).chosen_by
-        watched = f"{config.best_on} {metric_title(metric)}"
+        inner = "inner " if config.folds and config.best_on == "devel" else ""
+        watched = f"{inner}{config.best_on} {metric_title(metric)}"
         watched = "training loss" if config.retrained else watched
         save_figure(draw(title, watched, records), folder / "plots" / "curves.png")
 
