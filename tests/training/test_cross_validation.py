@@ -402,7 +402,7 @@ def test_features_that_stay_in_their_files_give_the_same(finished, train, monkey
     assert predictions(train("folds=3")) == predictions(finished)
 
 
-@pytest.mark.parametrize(("folds", "watched"), [(3, "inner devel CCC"), (0, "devel CCC")])
+@pytest.mark.parametrize(("folds", "watched"), [(3, "inner devel CCC"), ("null", "devel CCC")])
 def test_the_curves_of_folds_are_scores_on_the_inner_devel(
     make_config, monkeypatch, tmp_path, folds, watched
 ):
@@ -411,5 +411,7 @@ def test_the_curves_of_folds_are_scores_on_the_inner_devel(
     monkeypatch.setattr(save, "save_figure", lambda figure, path: None)
     package = SimpleNamespace(features=["a"], synthetic=False)
     config = make_config("train", *SMALL, f"folds={folds}")
-    save.save_curves(config, tmp_path, package, [{"seed": 101} | ({"fold": 1} if folds else {})])
+    save.save_curves(
+        config, tmp_path, package, [{"seed": 101} | ({"fold": 1} if config.folds else {})]
+    )
     assert drawn == [watched]
