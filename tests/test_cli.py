@@ -107,7 +107,8 @@ def test_help_of_a_command_tells_every_setting():
     ):
         assert word in text
     assert "(required)" in text and "(~/.cache/muse)" in text and "(that of the task)" in text
-    assert "weight_decay         L2 penalty of Adam. (0.0)" in text
+    assert "weight_decay             L2 penalty of Adam. (0.0)" in text
+    assert "difficulty.bidirectional Read each" in text  # the longest name of all
     assert "scale" in help_text("synth", [])
     assert "-m sweeps over values with commas" in text
     gold = help_text("gold", [])
@@ -136,6 +137,11 @@ def test_help_begins_with_what_must_be_given():
     assert rows[1].split()[0] == "unit"
 
 
+def test_what_an_extractor_says_itself_is_not_required():
+    required = [line for line in help_text("extract", []).splitlines() if "(required)" in line]
+    assert [line.split()[0] for line in required] == ["source", "out", "extractor"]
+
+
 def test_help_has_choices_and_the_configs_of_the_user(tmp_path):
     (tmp_path / "model").mkdir()
     (tmp_path / "model/mine.yaml").write_text("_target_: mine.Model\nwidth: 3\n")
@@ -146,7 +152,9 @@ def test_help_has_choices_and_the_configs_of_the_user(tmp_path):
     )
     assert "model.width = 3" in text
     assert "Training loss. One of ccc, mse, l1, cross_entropy. (that of the task)" in text
-    assert "lr                   Initial learning rate of Adam. (as published, else 0.002)" in text
+    assert (
+        "lr                       Initial learning rate of Adam. (as published, else 0.002)" in text
+    )
 
 
 @pytest.mark.parametrize(

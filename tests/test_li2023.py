@@ -72,7 +72,12 @@ def settings_of(experiment: str) -> list:
 
 @pytest.mark.parametrize(
     ("table", "experiment"),
-    [("2", "unimodal"), ("3", "early_fusion"), ("4", "layers_arousal"), ("5", "layers_valence")],
+    [
+        ("2", "unimodal"),
+        pytest.param("3", "early_fusion", marks=pytest.mark.slow),
+        pytest.param("4", "layers_arousal", marks=pytest.mark.slow),
+        pytest.param("5", "layers_valence", marks=pytest.mark.slow),
+    ],
 )
 def test_the_experiment_of_a_table_is_its_rows(make_config, table, experiment):
     known, rows = make_config("table").feature_sets, TABLES[table].rows

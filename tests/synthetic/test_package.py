@@ -256,9 +256,10 @@ def test_the_list_of_files_is_replaced_whole_or_not_at_all(write, monkeypatch):
 
 
 def test_too_little_space_is_said_before_writing(write, monkeypatch, tmp_path):
-    space = SimpleNamespace(free=1000)
+    space = SimpleNamespace(free=3e6)
     monkeypatch.setattr(synthetic.shutil, "disk_usage", lambda _: space)
-    with pytest.raises(MuseError, match=r"need about 0.0 GB, 0.0 GB are free.*scale="):
+    monkeypatch.setattr(synthetic, "BYTES", 10**6)
+    with pytest.raises(MuseError, match=r"need about [1-9]\d* MB, 3 MB are free.*scale="):
         write()
     assert not list((tmp_path / "data").iterdir())
 

@@ -412,6 +412,6 @@ def test_the_curves_of_folds_are_scores_on_the_inner_devel(
     package = SimpleNamespace(features=["a"], synthetic=False)
     config = make_config("train", *SMALL, f"folds={folds}")
     save.save_curves(
-        config, tmp_path, package, [{"seed": 101} | ({"fold": 1} if folds == 3 else {})]
+        config, tmp_path, package, [{"seed": 101} | ({"fold": 1} if config.folds else {})]
     )
     assert drawn == [watched]

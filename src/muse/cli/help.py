@@ -53,7 +53,7 @@ def help_text(command: str, words: list[str]) -> str:
         wide = max(14, *map(len, choices))
         lines += ["", "choices", *(f"  {group:{wide}} {names}" for group, names in choices.items())]
     rows = settings(SCHEMAS[command], defaults)
-    width = min(20, max(14, *(len(name) for name, _ in rows)))
+    width = max(14, *(len(name) for name, _ in rows))
     for title, part in _sections(command, rows).items():
         lines += ["", f"{title} (default)", *(f"  {name:{width}} {text}" for name, text in part)]
     if "model" in groups:

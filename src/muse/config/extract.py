@@ -40,7 +40,8 @@ class ExtractConfig(Settings):
     features: str = setting("Name of the feature set that is written.")
     step: float = setting("Seconds from frame to frame, where the package has no rows of the "
                           "recording yet.", above=0)  # fmt: skip
-    window: float | None = setting("Seconds that a frame is computed over.", above=0)
+    window: float | None = setting("Seconds that a frame is computed over; unless given, that of "
+                                   "the extractor.", above=0)  # fmt: skip
     workers: int = setting("Files side by side; -1: one per core, as far as memory goes.",
                            low=-1, identity=False)  # fmt: skip
     hrv: HrvConfig = setting("Heart-rate variability.")

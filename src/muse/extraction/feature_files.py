@@ -150,7 +150,8 @@ def _known_files(home: Path, about: dict) -> dict[str, str]:
         was, now = ({**x["tool"], **x["settings"]} for x in (there, about))
     except (ValueError, KeyError, TypeError, AttributeError):
         raise MuseError(f"{path}: damaged. Remove {home} and extract again.") from None
-    other = [f"{key} was {was.get(key)}, is {now.get(key)}" for key in sorted({*was, *now})
+    other = [f"{key} was {json.dumps(was.get(key))}, is {json.dumps(now.get(key))}"
+             for key in sorted({*was, *now})
              if was.get(key) != now.get(key)]  # fmt: skip
     if other:
         raise MuseError(

@@ -206,8 +206,8 @@ def _staging(home: Path, size: int) -> Iterator[Path]:
         free = shutil.disk_usage(staging).free
         if size * BYTES > free:
             raise MuseError(
-                f"out={home.parent}: the feature sets need about {size * BYTES / 1e9:.1f} GB, "
-                f"{free / 1e9:.1f} GB are free. Give a smaller scale= or fewer features=[...]."
+                f"out={home.parent}: the feature sets need about {size * BYTES / 1e6:.0f} MB, "
+                f"{free / 1e6:.0f} MB are free. Give a smaller scale= or fewer features=[...]."
             )
         yield staging
     finally:
