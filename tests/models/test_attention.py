@@ -119,7 +119,7 @@ def test_features_that_the_heads_do_not_divide_are_projected(inputs, dim, heads,
         ({"feedforward": -1}, "model.feedforward=-1: expected a whole number of 0 or more"),
         ({"positions": "learned"}, "model.positions=learned: expected one of sinusoidal, none"),
         ({"dropout": 1}, "model.dropout=1: expected a probability"),
-        ({"hidden": 3}, "the settings of Attention are dim, layers, heads"),
+        ({"hidden": 3}, "The settings of Attention are: dim, layers, heads"),
     ],
 )
 def test_wrong_settings_are_named(settings, message):

@@ -102,7 +102,7 @@ def test_memory_does_not_grow_with_the_square_of_the_frames():
         (6, {"heads": 8}, "Give one of 1, 2, 3, 6, or model.pad=true"),
         (8, {"heads": 0}, "model.heads=0: expected a whole number of 1 or more"),
         (8, {"attention_layers": 0}, "model.attention_layers=0"),
-        (8, {"dim": 64}, "the settings of CaiAttention are attention_layers, heads, pad"),
+        (8, {"dim": 64}, "The settings of CaiAttention are: attention_layers, heads, pad"),
     ],
 )
 def test_wrong_settings_are_named(inputs, settings, message):

@@ -72,7 +72,7 @@ def test_parameters_by_hand():
         ({"width": 0}, "model.width=0: expected a whole number of 1 or more"),
         ({"channels": 0}, "model.channels=0"),
         ({"blocks": 0.5}, "model.blocks=0.5"),
-        ({"hidden": 3}, "the settings of GatedCNN are channels, blocks, width"),
+        ({"hidden": 3}, "The settings of GatedCNN are: channels, blocks, width"),
     ],
 )
 def test_wrong_settings_are_named(settings, message):

@@ -80,7 +80,7 @@ def test_the_output_is_pooled_where_the_task_has_classes(make_config):
     [
         ({"hidden": 0}, "model.hidden=0: expected a whole number of 1 or more"),
         ({"pool": 3}, "model.pool=3: expected true or false"),
-        ({"layers": 2}, "the settings of LSTMAttention are hidden, pool"),
+        ({"layers": 2}, "The settings of LSTMAttention are: hidden, pool"),
     ],
 )
 def test_wrong_settings_are_named(settings, message):

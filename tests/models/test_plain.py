@@ -75,7 +75,7 @@ def test_dropout_is_between_the_layers(both):
         ({"cell": "rnn"}, "model.cell=rnn: expected one of lstm, gru"),
         ({"layers": 0}, "model.layers=0: expected a whole number of 1 or more"),
         ({"dropout": 2}, "model.dropout=2: expected a probability"),
-        ({"head": 3}, "the settings of PlainRecurrent are cell, hidden, layers"),
+        ({"head": 3}, "The settings of PlainRecurrent are: cell, hidden, layers"),
     ],
 )
 def test_wrong_settings_are_named(settings, message):

@@ -87,7 +87,7 @@ def test_architecture_of_the_published_baseline():
         ({"dropout": 1.0}, "model.dropout=1.0: expected a probability"),
         ({"bidirectional": "maybe"}, "model.bidirectional=maybe: expected true or false"),
         ({"dropout": "x"}, "model.dropout=x: expected a probability"),
-        ({"hiden": 3}, "unexpected keyword argument 'hiden'; the settings of Recurrent are cell"),
+        ({"hiden": 3}, "unexpected keyword argument 'hiden'. The settings of Recurrent are: cell"),
         ({"_target_": "muse.models.nothing.Model"}, "cannot be imported"),
         ({"_target_": "muse.models.recurrent.Nothing"}, "cannot be imported"),
         ({"_target_": "Model"}, "cannot be imported"),
