@@ -86,6 +86,16 @@ def test_only_what_has_changed_is_made_again(extract, recordings, monkeypatch, c
     assert "2 recordings written, 1 were there already" in capsys.readouterr().out
 
 
+def test_rows_that_come_later_are_followed(extract, tmp_path, capsys):
+    """Labels imported after the features: the same command brings them to the same rows."""
+    home = extract()
+    rows = [(1000 + 250 * k, 1, 0) for k in range(16)]
+    write(tmp_path / "package/label_segments/valence/2.csv", "timestamp,segment_id,value\n", rows)
+    extract()
+    assert "1 recording written, 2 were there already" in capsys.readouterr().out
+    assert pd.read_csv(home / "2.csv").timestamp.tolist() == [row[0] for row in rows]
+
+
 def test_one_broken_file_stops_no_other(extract, recordings):
     (recordings / "3.csv").write_text("timestamp,ECG,RESP\n0,x,0\n")
     (recordings / "4.csv").write_bytes(b"")

@@ -1,7 +1,8 @@
 """A feature set out of recordings, files side by side: what every `muse extract` has in common.
 
-Beside the CSV files is their provenance: tool, version, settings, and the checksum of each input.
-The same command goes on where it was stopped: a file is read again only if it has changed.
+Beside the CSV files is their provenance: tool, version, settings, and a checksum of each input and
+of the rows that the package has of it. The same command goes on where it was stopped: features are
+made again only if one of these has changed.
 """
 
 import json
@@ -24,7 +25,7 @@ from muse.cores import PROCESS_BYTES, cores, end_with, within_memory
 from muse.data.layout import is_name
 from muse.errors import MuseError, raise_faults
 from muse.extraction.table import rows_in_package
-from muse.files import checksum, read_bytes, write_json, write_rows
+from muse.files import checksum, read_bytes, remove_drafts, write_json, write_rows
 
 PROVENANCE = "extraction.json"
 Times = Callable[[float], np.ndarray]  # seconds of a recording -> its frames (frames,) in ms
@@ -71,6 +72,7 @@ def extract_files(extractor: Extractor, config: ExtractConfig) -> Extraction:
     settings = {"extractor": config.extractor, "step": config.step, **extractor.settings}
     about = {"muse": muse.__version__, "tool": extractor.tool, "settings": settings}
     known = _known_files(home, about)
+    remove_drafts(home)
     _write_provenance(home, about, known)  # before any file, of which each must have one
     largest = max(path.stat().st_size for path in paths.values())
     count = min(cores(config.workers), len(paths))
@@ -169,12 +171,13 @@ def _extract(
         end_with(os.getppid())
         terminal.quiet = True
     try:
-        digest = checksum(read_bytes(path, "Give the file of a recording."))
+        content = read_bytes(path, "Give the file of a recording.")
+        there = rows_in_package(home.parents[1], id_, but=home)
+        frames, segments = (there[1].times, there[1].segments) if there else (None, None)
+        rows = [part.tobytes() for part in (frames, segments) if part is not None]
+        digest = checksum(b"".join([content, *rows]))
         if digest == known:
             return id_, digest, []
-        there = rows_in_package(home.parents[1], id_, but=home)
-        frames = there[1].times if there else None
-        segments = there[1].segments if there else None
 
         def times_of(seconds: float) -> np.ndarray:
             count = max(1, int(seconds / step + 1e-6))  # whole frames

@@ -68,10 +68,7 @@ def save_folds(
             for outcome in told:
                 of_seed[outcome.result.seed] |= held_out_outputs(folds, [outcome])
             best = max(told, key=lambda outcome: outcome.result.devel)
-            held_out = fold.package.partitions["test"]
-            wrong = not_finite(held_out, best.outputs["test"])
-            if wrong:
-                raise MuseError(f"{best.plan.name}, fold {number}, {wrong}.")
+            check_held_out(fold, best, f"fold {number}")
             save_model(config, folder, best.plan, best.result, fold_weights(best))
             save_autoencoders(
                 folder / "weights", best.plan.autoencoders, f"{{}}/fold_{number}.safetensors"
@@ -82,6 +79,13 @@ def save_folds(
         results |= _save_job(config, folder, package, folds, kept, of_seed)
     _plot(config, folder, package, results)
     return results
+
+
+def check_held_out(fold: Fold, outcome: SeedOutcome, name: str) -> None:
+    """Raise MuseError for a recording held out whose prediction is not finite."""
+    wrong = not_finite(fold.package.partitions["test"], outcome.outputs["test"])
+    if wrong:
+        raise MuseError(f"{outcome.plan.name}, {name}, {wrong}.")
 
 
 def fold_weights(outcome: SeedOutcome) -> Path:
@@ -112,19 +116,7 @@ def _save_job(
     results = {}
     for k, target in enumerate(plan.targets):
         values = {id_: head.values(own, k) for id_, own in output.items()}
-        parts: dict[str, dict | None] = {}
-        for partition in PARTITIONS:
-            recordings = package.partitions[partition]
-            whole = np.concatenate([values[r.id] for r in recordings])
-            if all_finite(f"{plan.name}, {partition}", recordings, whole):
-                save_predictions(head, folder, recordings, target, partition, whole)
-            save_labels(head, folder, recordings, target, partition)
-            with_labels = all(r.id in scored for r in recordings)
-            parts[partition] = (
-                score_values(config, recordings, target, values, groups) if with_labels else None
-            )
-            if partition == "devel" and parts[partition]:
-                plot_target(config, folder, package, target, whole, parts[partition])
+        parts = save_parts(config, folder, package, target, values, scored, groups)
         everything = [r for p in PARTITIONS for r in package.partitions[p] if r.id in scored]
         rows = [_row(config, fold, outcome, target, values)
                 for fold, outcome in zip(folds, outcomes, strict=True)]  # fmt: skip
@@ -142,6 +134,40 @@ def _save_job(
             "folds": rows,
         }
     return results
+
+
+def save_parts(
+    config: TrainConfig,
+    folder: Path,
+    package: Package,
+    target: str,
+    values: Values,
+    scored: set[str],
+    groups: dict[str, str] | None = None,
+) -> dict[str, dict | None]:
+    """Predictions, labels and picture of a target by several models; partition -> scores.
+
+    Args:
+        values: recording id -> values of the target, see muse.data.heads.
+        scored: recordings that count; a partition with another one has no score, nor has one with a
+            prediction that is not finite.
+        groups: see `score_values`.
+    """
+    head = head_of(config.task, targets=[target])
+    parts: dict[str, dict | None] = dict.fromkeys(PARTITIONS)
+    for partition in PARTITIONS:
+        recordings = package.partitions[partition]
+        whole = np.concatenate([values[r.id] for r in recordings])
+        save_labels(head, folder, recordings, target, partition)
+        if not all_finite(f"{target}, {partition}", recordings, whole):
+            continue
+        save_predictions(head, folder, recordings, target, partition, whole)
+        if all(r.id in scored for r in recordings):
+            parts[partition] = score_values(config, recordings, target, values, groups)
+    if parts["devel"]:
+        devel = np.concatenate([values[r.id] for r in package.partitions["devel"]])
+        plot_target(config, folder, package, target, devel, parts["devel"])
+    return parts
 
 
 def held_out_outputs(folds: list[Fold], outcomes: Iterable[SeedOutcome]) -> Values:

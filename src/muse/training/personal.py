@@ -13,7 +13,6 @@ from dataclasses import replace
 from itertools import islice, product
 from pathlib import Path
 
-import numpy as np
 import torch
 
 from muse.config.origin import SUBJECTS, Personalised
@@ -33,17 +32,16 @@ from muse.scoring import metric_name, metric_title
 from muse.terminal import counted, format_interval, format_spread, heading, in_columns
 from muse.training.folds import Fold
 from muse.training.loop import predict
-from muse.training.out_of_fold import Values, fold_weights, score_values
+from muse.training.out_of_fold import (
+    Values,
+    check_held_out,
+    fold_weights,
+    save_parts,
+    score_values,
+)
 from muse.training.prepare import groups_of
 from muse.training.recorder import Recorder
-from muse.training.save import (
-    all_finite,
-    plot_target,
-    save_labels,
-    save_model,
-    save_predictions,
-    spread_of,
-)
+from muse.training.save import save_model, spread_of
 from muse.training.scores import split_frames
 from muse.training.seeds import SeedOutcome
 
@@ -133,13 +131,16 @@ def save_subjects(
     Args:
         outcomes: of the units of `muse.training.out_of_fold.seed_units`, in their order.
         general: the model of each group of targets.
+
+    Raises MuseError for a subject whose prediction on test is not finite.
     """
     chosen: list[list[SeedOutcome]] = [[] for _ in groups_of(config)]
-    for _ in folds:
+    for fold in folds:
         for kept in chosen:
             seeds = islice(outcomes, len(config.seeds))
             told = [recorder.on_fold(outcome, len(folds)) for outcome in seeds]
             best = max(told, key=lambda outcome: outcome.result.devel)
+            check_held_out(fold, best, f"subject {fold.groups[0]}")
             save_model(config, folder, best.plan, best.result, fold_weights(best))
             kept.append(replace(best, result=replace(best.result, weights={})))
     results: dict[str, dict] = {}
@@ -170,20 +171,12 @@ def _save_group(
     for k, target in enumerate(plan.targets):
         old, new = ({id_: head.values(own, k) for id_, own in output.items()}
                     for output in (before, after))  # fmt: skip
-        parts: dict[str, dict | None] = {}
-        for partition in PARTITIONS:
-            recordings = package.partitions[partition]
-            whole = np.concatenate([new[r.id] for r in recordings])
-            if all_finite(f"{plan.name}, {partition}", recordings, whole):
-                save_predictions(head, folder, recordings, target, partition, whole)
-            save_labels(head, folder, recordings, target, partition)
-            labelled = package.labelled(partition, target)
-            parts[partition] = score_values(config, recordings, target, new) if labelled else None
-            if partition == "devel" and parts[partition]:
-                plot_target(config, folder, package, target, whole, parts[partition])
-        rows = [_row(config, fold, outcome, target, old, new)
-                for fold, outcome in zip(folds, outcomes, strict=True)]  # fmt: skip
+        everything = [r for p in PARTITIONS for r in package.partitions[p]]
+        labelled = {r.id for r in everything if r.labels[target] is not None}
+        parts = save_parts(config, folder, package, target, new, labelled)
         scored = "test" if parts["test"] else "devel"
+        rows = [_row(config, fold, outcome, target, scored, old, new)
+                for fold, outcome in zip(folds, outcomes, strict=True)]  # fmt: skip
         subjects = [fold.package.partitions[scored][0] for fold in folds]
         results[target] = {
             **{"best_seed": None, "best_epoch": None, "weights": str(weights)},
@@ -223,12 +216,22 @@ def _of_subjects(folds: list[Fold], outcomes: list[SeedOutcome]) -> Values:
 
 
 def _row(
-    config: TrainConfig, fold: Fold, outcome: SeedOutcome, target: str, old: Values, new: Values
+    config: TrainConfig,
+    fold: Fold,
+    outcome: SeedOutcome,
+    target: str,
+    scored: str,
+    old: Values,
+    new: Values,
 ) -> dict:
-    """A subject in result.json."""
+    """A subject in result.json.
+
+    Args:
+        scored: partition, the same for all subjects.
+        old, new: values by the general model, and by that of the subject.
+    """
     alone, metric = replace(config, bootstrap=0), metric_name(config.task.metric)
     own = {p: fold.package.partitions[p] for p in PARTITIONS}
-    scored = "devel" if own["test"][0].labels[target] is None else "test"
     score, general = (score_values(alone, own[scored], target, v)[metric] for v in (new, old))
     return {
         "fold": outcome.row["fold"],
