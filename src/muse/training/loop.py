@@ -94,32 +94,8 @@ def train_seed(
         for record in history:
             on_epoch(record)
         while not _ended(config, history):
-            started, epoch = time.perf_counter(), len(history) + 1
-            lr = progress.optimiser.param_groups[0]["lr"]
             order = torch.randperm(len(windows), generator=shuffle).numpy()
-            losses = train_epoch(
-                progress.model, progress.optimiser, train, windows[order], config, epoch
-            )
-            check_finite("the loss", losses, seed, epoch, lr)
-            output = predict(progress.model, devel)
-            check_finite("a devel prediction", torch.from_numpy(output), seed, epoch, lr)
-            value = score(output)
-            best = history[-1]["best"] if history else -math.inf
-            if value > best:
-                state = progress.model.state_dict()
-                progress.best = {k: v.detach().cpu().clone() for k, v in state.items()}
-            progress.plateau.step(1 - value if config.lr_on == "devel" else losses.mean().item())
-            history.append(
-                {
-                    "seed": seed,
-                    "epoch": epoch,
-                    "loss": float(losses.mean()),
-                    "devel": value,
-                    "best": max(value, best),
-                    "lr": lr,
-                    "seconds": round(time.perf_counter() - started, 4),
-                }
-            )
+            history.append(_one_epoch(config, progress, train, windows[order], devel, score, seed))
             if checkpoint:
                 checkpoint.save(progress, device)
             on_epoch(history[-1])
@@ -129,6 +105,39 @@ def train_seed(
     return SeedResult(
         seed, history[-1]["best"], _best_epoch(history), len(history), progress.best, last
     )
+
+
+def _one_epoch(
+    config: TrainConfig,
+    progress: TrainState,
+    train: Frames,
+    windows: np.ndarray,
+    devel: Frames,
+    score: Callable[[np.ndarray], float],
+    seed: int,
+) -> dict:
+    """Train on ``windows`` in their order, look at devel, keep the best weights; the record."""
+    started, epoch = time.perf_counter(), len(progress.history) + 1
+    lr = progress.optimiser.param_groups[0]["lr"]
+    losses = train_epoch(progress.model, progress.optimiser, train, windows, config, epoch)
+    check_finite("the loss", losses, seed, epoch, lr)
+    output = predict(progress.model, devel)
+    check_finite("a devel prediction", torch.from_numpy(output), seed, epoch, lr)
+    value = score(output)
+    best = progress.history[-1]["best"] if progress.history else -math.inf
+    if value > best:
+        state = progress.model.state_dict()
+        progress.best = {k: v.detach().cpu().clone() for k, v in state.items()}
+    progress.plateau.step(1 - value if config.lr_on == "devel" else losses.mean().item())
+    return {
+        "seed": seed,
+        "epoch": epoch,
+        "loss": float(losses.mean()),
+        "devel": value,
+        "best": max(value, best),
+        "lr": lr,
+        "seconds": round(time.perf_counter() - started, 4),
+    }
 
 
 def start_state(
