@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from muse.commands import table
 from muse.config.compose import load_config
 
 torch.set_num_threads(1)
@@ -52,6 +53,18 @@ def make_config(tmp_path):
         return load_config(command, [*alone, *overrides], str(folder))
 
     return make
+
+
+@pytest.fixture
+def print_table(make_config, capsys):
+    """print_table("table=muse2021", ...) -> what `muse table` prints."""
+
+    def call(*words: str) -> str:
+        capsys.readouterr()
+        table.run(make_config("table", *words))
+        return capsys.readouterr().out
+
+    return call
 
 
 def kept_for_backward(model, *inputs: torch.Tensor) -> tuple[int, torch.Tensor]:

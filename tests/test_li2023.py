@@ -3,6 +3,7 @@
 import csv
 import io
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -31,15 +32,9 @@ MEMBERS = {AROUSAL: ["deepspectrum+affectnet", "wav2vec2+affectnet"],
 
 
 @pytest.fixture
-def table(make_config, capsys):
+def table(print_table):
     """table(...) -> what is printed."""
-
-    def table(*words: str) -> str:
-        capsys.readouterr()
-        muse.commands.table.run(make_config("table", "table=li2023", *words))
-        return capsys.readouterr().out
-
-    return table
+    return partial(print_table, "table=li2023")
 
 
 def test_published_numbers_are_those_of_the_paper():

@@ -3,6 +3,7 @@
 import csv
 import io
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -37,15 +38,9 @@ def has_experiment(system: str) -> bool:
 
 
 @pytest.fixture
-def table(make_config, capsys):
+def table(print_table):
     """table(...) -> what is printed."""
-
-    def table(*words: str) -> str:
-        capsys.readouterr()
-        muse.commands.table.run(make_config("table", "table=muse2020", *words))
-        return capsys.readouterr().out
-
-    return table
+    return partial(print_table, "table=muse2020")
 
 
 def cells(text: str) -> dict:

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import shutil
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -56,16 +57,9 @@ def train(make_config, home):
 
 
 @pytest.fixture
-def table(make_config, capsys):
+def table(print_table):
     """table(...) -> what is printed."""
-
-    def table(*words: str) -> str:
-        capsys.readouterr()
-        config = make_config("table", "table=muse2021", "tasks=[stress]", *words)
-        muse.commands.table.run(config)
-        return capsys.readouterr().out
-
-    return table
+    return partial(print_table, "table=muse2021", "tasks=[stress]")
 
 
 def cells(text: str) -> dict:

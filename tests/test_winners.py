@@ -128,15 +128,9 @@ def package(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def table(make_config, capsys):
+def table(print_table):
     """table(...) -> what is printed."""
-
-    def table(*words: str) -> str:
-        capsys.readouterr()
-        muse.commands.table.run(make_config("table", *words))
-        return capsys.readouterr().out
-
-    return table
+    return print_table
 
 
 TINY = "epochs:1,seeds:1,lr:0.001,bootstrap:10,tensorboard:false,model.hidden:2,model.dropout:0.1"

@@ -152,9 +152,8 @@ def find_peaks(ecg: np.ndarray, rate: float) -> tuple[np.ndarray, np.ndarray]:
     """
     neurokit = import_neurokit()
     missing = np.isnan(ecg)
-    whole = np.array([0])
     if missing.all() or np.ptp(ecg[~missing]) == 0:
-        return np.zeros(len(ecg)), whole[:0]
+        return np.zeros(len(ecg)), np.empty(0, dtype=np.int64)
     rows = np.arange(len(ecg))
     filled = np.interp(rows, rows[~missing], ecg[~missing])
     with warnings.catch_warnings():
