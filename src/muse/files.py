@@ -14,6 +14,7 @@ import stat
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import IO
 
@@ -30,6 +31,21 @@ NO_WAIT = getattr(os, "O_NONBLOCK", 0)  # for the other end of a FIFO
 def checksum(data: bytes) -> str:
     """The checksum by which a changed file is found."""
     return hashlib.blake2b(data, digest_size=8).hexdigest()
+
+
+def checksum_of(path: Path, *more: bytes) -> str:
+    """The checksum of a file's content, of any size, with ``more`` behind it.
+
+    Raises MuseError if the file cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, partial(hashlib.blake2b, digest_size=8))
+    except OSError as error:
+        raise MuseError(f"{path}: cannot be read ({error.strerror}).") from None
+    for part in more:
+        digest.update(part)
+    return digest.hexdigest()
 
 
 def digest_of(content: dict) -> str:

@@ -1,14 +1,12 @@
 """`muse extract`: a feature set out of recordings."""
 
 import logging
-from dataclasses import asdict
-from functools import partial
-from importlib.metadata import version
 
 from muse import terminal
 from muse.config.extract import ExtractConfig
 from muse.errors import MuseError
-from muse.extraction.feature_files import Extractor, extract_files
+from muse.extraction.extractors import extractor_of
+from muse.extraction.feature_files import extract_files
 from muse.terminal import counted
 
 log = logging.getLogger(__name__)
@@ -23,7 +21,7 @@ def run(config: ExtractConfig) -> None:
         MuseError: no files, or features of another origin; or the files that have failed, after all
             others were done.
     """
-    found = extract_files({"hrv": _hrv}[config.extractor](config), config)
+    found = extract_files(extractor_of(config), config)
     if found.notes:
         log.warning("%s", terminal.first_of(found.notes))
     kept = f", {len(found.kept)} were there already" if found.kept else ""
@@ -33,13 +31,3 @@ def run(config: ExtractConfig) -> None:
         count = len(found.made) + len(found.kept) + len(found.failed)
         head = f"{len(found.failed)} of {counted(count, 'file')} failed; the others are done"
         raise MuseError("\n".join([head, *shown]), found.failed)
-
-
-def _hrv(config: ExtractConfig) -> Extractor:
-    from muse.extraction.hrv import extract_hrv, import_neurokit
-
-    import_neurokit()
-    tool = {"name": "neurokit2", "version": version("neurokit2")}
-    settings = {"window": config.window, **asdict(config.hrv)}
-    extract = partial(extract_hrv, config=config.hrv, window=config.window)
-    return Extractor((".csv",), tool, settings, 60, extract)

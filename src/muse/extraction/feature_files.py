@@ -25,7 +25,7 @@ from muse.cores import PROCESS_BYTES, cores, end_with, within_memory
 from muse.data.layout import is_name
 from muse.errors import MuseError, raise_faults
 from muse.extraction.table import rows_in_package
-from muse.files import checksum, read_bytes, remove_drafts, write_json, write_rows
+from muse.files import check_regular, checksum_of, read_bytes, remove_drafts, write_json, write_rows
 
 PROVENANCE = "extraction.json"
 Times = Callable[[float], np.ndarray]  # seconds of a recording -> its frames (frames,) in ms
@@ -41,7 +41,7 @@ class Extractor:
     endings: tuple[str, ...]  # of the files, in small letters
     tool: dict[str, str]  # name, version
     settings: dict  # all that changes the features
-    memory: int  # bytes that one byte of a file takes on its way
+    memory: Callable[[Path], int]  # bytes that a file takes on its way
     extract: Extract
 
 
@@ -74,10 +74,9 @@ def extract_files(extractor: Extractor, config: ExtractConfig) -> Extraction:
     known = _known_files(home, about)
     remove_drafts(home)
     _write_provenance(home, about, known)  # before any file, of which each must have one
-    largest = max(path.stat().st_size for path in paths.values())
     count = min(cores(config.workers), len(paths))
     if config.workers < 1:
-        count = within_memory(count, PROCESS_BYTES + extractor.memory * largest)
+        count = within_memory(count, PROCESS_BYTES + max(map(extractor.memory, paths.values())))
     one = delayed(partial(_extract, extractor.extract, home, config.step))
     jobs = (one(id_, path, known.get(id_)) for id_, path in paths.items())
     done = Parallel(count, return_as="generator_unordered")(jobs)
@@ -171,11 +170,11 @@ def _extract(
         end_with(os.getppid())
         terminal.quiet = True
     try:
-        content = read_bytes(path, "Give the file of a recording.")
+        check_regular(path, "Give the file of a recording.")
         there = rows_in_package(home.parents[1], id_, but=home)
         frames, segments = (there[1].times, there[1].segments) if there else (None, None)
         rows = [part.tobytes() for part in (frames, segments) if part is not None]
-        digest = checksum(b"".join([content, *rows]))
+        digest = checksum_of(path, *rows)
         if digest == known:
             return id_, digest, []
 

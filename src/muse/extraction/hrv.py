@@ -16,14 +16,17 @@ them.
 """
 
 import warnings
+from dataclasses import asdict
+from functools import partial
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
 
-from muse.config.extract import HrvConfig
+from muse.config.extract import ExtractConfig, HrvConfig
 from muse.data.csv_table import Table, parse_table
 from muse.errors import MuseError, did_you_mean
-from muse.extraction.feature_files import Times
+from muse.extraction.feature_files import Extractor, Times
 from muse.extraction.resample import averaged
 from muse.files import read_bytes
 from muse.gold.smoothing import savgol
@@ -38,6 +41,18 @@ LONGEST = 3.0  # seconds between two beats
 UNEQUAL = 2.2  # longest interval over shortest
 ALIKE = 0.66  # mean correlation of the beats with their average
 SLOW = 250  # rows per second below which R peaks are coarse: 4 ms and more
+
+
+def extractor(config: ExtractConfig) -> Extractor:
+    """What `muse extract hrv` does; MuseError if NeuroKit2 is not installed."""
+    import_neurokit()
+    return Extractor(
+        (".csv",),
+        {"name": "neurokit2", "version": version("neurokit2")},
+        {"window": config.window, **asdict(config.hrv)},
+        lambda path: 60 * path.stat().st_size,
+        partial(extract_hrv, config=config.hrv, window=config.window),
+    )
 
 
 def extract_hrv(
