@@ -46,10 +46,26 @@ class DeepSpectrumConfig(Settings):
 
 
 @dataclass
+class FacesConfig(Settings):
+    """Which face of a picture `muse extract vggface`, `facenet` and `vit` take."""
+
+    KEY = "faces."
+
+    weights: str | None = setting("faces: weights of MTCNN, a .safetensors file.")
+    smallest: int = setting("faces: pixels that a face is wide or high at least.", low=12)
+    choose: str = setting("faces: largest or probable, of several.",
+                          choices=("largest", "probable"))  # fmt: skip
+    margin: float = setting("faces: part of its width and height that is added on each side.",
+                            low=0)  # fmt: skip
+
+
+@dataclass
 class ExtractConfig(Settings):
     """Settings of `muse extract`."""
 
-    extractor: str = setting("What is extracted.", choices=("hrv", "deepspectrum"))
+    extractor: str = setting("What is extracted.", choices=(
+        "hrv", "deepspectrum", "vggface", "facenet", "xception", "vit", "fau",
+    ))  # fmt: skip
     source: Any = setting("Files, or folders of them, one file per recording; in= is the same.",
                           names=True)  # fmt: skip
     out: str = setting("Folder of the package; gets feature_segments/FEATURES.")
@@ -68,4 +84,5 @@ class ExtractConfig(Settings):
                               identity=False)  # fmt: skip
     hrv: HrvConfig = setting("Heart-rate variability.")
     deepspectrum: DeepSpectrumConfig = setting("Pictures of spectrograms.")
+    faces: FacesConfig = setting("Faces in pictures.")
     job: JobInfo | None = None

@@ -9,6 +9,11 @@ from muse.extraction.feature_files import Extractor
 EXTRACTORS = {
     "hrv": "muse.extraction.hrv:extractor",
     "deepspectrum": "muse.extraction.deepspectrum:extractor",
+    "vggface": "muse.extraction.visual:extractor",
+    "facenet": "muse.extraction.visual:extractor",
+    "xception": "muse.extraction.visual:extractor",
+    "vit": "muse.extraction.visual:extractor",
+    "fau": "muse.extraction.openface:extractor",
 }
 
 
