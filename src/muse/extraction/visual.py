@@ -37,7 +37,7 @@ from muse.extraction.weights import (
 )
 from muse.files import read_bytes
 
-PICTURE_BYTES = 2**29  # what a picture of 1920 x 1080 pixels takes on its way through MTCNN
+PICTURE_BYTES = 2**29  # what a picture of 3840 x 2160 pixels takes on its way through MTCNN
 INPUT_BYTES = 40 * 2**20  # what a crop takes on its way through a network
 Load = Callable[[str | None], tuple[nn.Module, str]]  # weights -> network, digest
 # what a network takes of each picture, (size, size, 3) uint8, or None
@@ -136,7 +136,7 @@ def load_vit(weights: str | None) -> tuple[nn.Module, str]:
         from transformers import ViTModel
     except ImportError as error:
         raise MuseError(
-            f"muse extract vit needs transformers ({error}): pip install 'muse[text]'"
+            f"muse extract vit needs transformers ({error}): pip install 'muse[networks]'"
         ) from None
     return load_transformer(ViTModel, weights, VIT, add_pooling_layer=False)
 
