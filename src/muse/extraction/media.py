@@ -37,11 +37,19 @@ def ffmpeg_version() -> str:
     return said.stdout.removeprefix("ffmpeg version ").split(" ")[0] or "unknown"
 
 
-def decode(path: Path, options: Sequence[str], stream: str) -> tuple[bytearray, str]:
-    """What ffmpeg makes of a file, and its log.
+def reading(path: Path) -> list[str]:
+    """The beginning of a command of ffmpeg that reads a file and stops at its first error.
 
     The file is read by the protocol `file` only: no name and no playlist makes ffmpeg open
-    anything on a network.
+    anything on a network. MuseError if ffmpeg is not installed.
+    """
+    options = ["-nostdin", "-hide_banner", "-nostats", "-loglevel", "level+info", "-xerror"]
+    whitelist = ["-protocol_whitelist", "file,pipe"]
+    return [find_ffmpeg(), *options, *whitelist, "-i", f"file:{path}"]
+
+
+def decode(path: Path, options: Sequence[str], stream: str) -> tuple[bytearray, str]:
+    """What ffmpeg makes of a file, and its log.
 
     Args:
         options: what comes between the input and the output; names the format of the output.
@@ -52,13 +60,11 @@ def decode(path: Path, options: Sequence[str], stream: str) -> tuple[bytearray, 
             would be shorter than the recording, and the features would not be those of its frames.
     """
     check_regular(path, "Give the file of a recording.")
-    command = [find_ffmpeg(), "-nostdin", "-hide_banner", "-nostats", "-loglevel", "level+info"]
-    command += ["-xerror", "-protocol_whitelist", "file,pipe", "-i", f"file:{path}"]
     data = bytearray()
     with (
         tempfile.TemporaryFile() as log,
         subprocess.Popen(
-            [*command, *options, "pipe:1"],
+            [*reading(path), *options, "pipe:1"],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=log,

@@ -9,7 +9,7 @@ from typing import IO
 import numpy as np
 
 from muse.errors import MuseError
-from muse.extraction.media import FAULT, decode, find_ffmpeg
+from muse.extraction.media import FAULT, decode, reading
 
 # what is counted as the same time: containers round to 1 ms, and where sound and pictures are cut
 # to whole frames, they do not begin and end together
@@ -80,18 +80,17 @@ def read_frames(path: Path, times: np.ndarray) -> Iterator[np.ndarray]:
         yield from _shown(path, slots(seconds[begin:end], shifted), end - begin)
 
 
-def evenly_spaced(seconds: np.ndarray) -> list[tuple[int, int]]:
-    """First and last index of each stretch of times with one distance between them."""
-    runs, first = [], 0
-    for k in range(1, len(seconds) + 1):
-        alike = k < len(seconds) and (
-            k == first + 1
-            or abs(seconds[k] - 2 * seconds[k - 1] + seconds[k - 2]) < ROUNDING / len(seconds)
-        )
-        if not alike:
-            runs.append((first, k - 1))
-            first = k
-    return runs
+def evenly_spaced(seconds: np.ndarray, first: int = 0) -> list[tuple[int, int]]:
+    """First and last index of stretches of times with one distance between them, found by halves.
+
+    Args:
+        first: index of the first of the times.
+    """
+    count = len(seconds)
+    if np.abs(seconds - np.linspace(seconds[0], seconds[-1], count)).max() < ROUNDING:
+        return [(first, first + count - 1)]
+    half = count // 2
+    return evenly_spaced(seconds[:half], first) + evenly_spaced(seconds[half:], first + half)
 
 
 def slots(seconds: np.ndarray, runs: list[tuple[int, int]]) -> str:
@@ -123,9 +122,7 @@ def _shown(path: Path, slot: str, count: int) -> Iterator[np.ndarray]:
         f"settb=AVTB,setpts='({slot}+0.4)/1000/TB',"
         "fps=fps=1000:start_time=0:round=near:eof_action=pass"
     )
-    command = [find_ffmpeg(), "-nostdin", "-hide_banner", "-nostats", "-loglevel", "level+error"]
-    command += ["-xerror", "-protocol_whitelist", "file,pipe", "-i", f"file:{path}"]
-    command += ["-map", "0:V:0", "-vf", filters, "-frames:v", str(count)]
+    command = [*reading(path), "-map", "0:V:0", "-vf", filters, "-frames:v", str(count)]
     command += ["-f", "image2pipe", "-c:v", "ppm", "-pix_fmt", "rgb24", "pipe:1"]
     given, picture = 0, None
     with tempfile.TemporaryFile() as log:
