@@ -30,10 +30,42 @@ class HrvConfig(Settings):
 
 
 @dataclass
+class DeepSpectrumConfig(Settings):
+    """How `muse extract deepspectrum` draws the sound, and which network looks at it."""
+
+    KEY = "deepspectrum."
+
+    network: str = setting("deepspectrum: vgg19 (fc2, 4096 columns) or densenet121 (last pooling, "
+                           "1024 columns).", choices=("vgg19", "densenet121"))  # fmt: skip
+    mode: str = setting("deepspectrum: mel, or spectrogram (a linear axis, no bands).",
+                        choices=("mel", "spectrogram"))  # fmt: skip
+    mels: int = setting("deepspectrum: bands of the mel spectrogram.", low=1)
+    pixels: str = setting("deepspectrum: what the weights take: imagenet (RGB, standardised) or "
+                          "bgr (0 to 255; VGG-19 of Keras).",
+                          choices=("imagenet", "bgr"))  # fmt: skip
+
+
+@dataclass
+class FacesConfig(Settings):
+    """Which face of a picture `muse extract vggface`, `facenet` and `vit` take."""
+
+    KEY = "faces."
+
+    weights: str | None = setting("faces: weights of MTCNN, a .safetensors file.")
+    smallest: int = setting("faces: pixels that a face is wide or high at least.", low=12)
+    choose: str = setting("faces: largest or probable, of several.",
+                          choices=("largest", "probable"))  # fmt: skip
+    margin: float = setting("faces: part of its width and height that is added on each side.",
+                            low=0)  # fmt: skip
+
+
+@dataclass
 class ExtractConfig(Settings):
     """Settings of `muse extract`."""
 
-    extractor: str = setting("What is extracted.", choices=("hrv",))
+    extractor: str = setting("What is extracted.", choices=(
+        "hrv", "deepspectrum", "vggface", "facenet", "xception", "vit", "fau",
+    ))  # fmt: skip
     source: Any = setting("Files, or folders of them, one file per recording; in= is the same.",
                           names=True)  # fmt: skip
     out: str = setting("Folder of the package; gets feature_segments/FEATURES.")
@@ -44,5 +76,13 @@ class ExtractConfig(Settings):
                                    "the extractor.", above=0)  # fmt: skip
     workers: int = setting("Files side by side; -1: one per core, as far as memory goes.",
                            low=-1, identity=False)  # fmt: skip
+    weights: str | None = setting("Weights of a network: a .safetensors file, or the folder of a "
+                                  "model of the Hugging Face hub.")  # fmt: skip
+    device: str = setting("auto (a GPU where there is one), cpu, cuda or cuda:1; of a network.",
+                          identity=False)  # fmt: skip
+    batch_size: int = setting("Windows or images that go through a network at once.", low=1,
+                              identity=False)  # fmt: skip
     hrv: HrvConfig = setting("Heart-rate variability.")
+    deepspectrum: DeepSpectrumConfig = setting("Pictures of spectrograms.")
+    faces: FacesConfig = setting("Faces in pictures.")
     job: JobInfo | None = None

@@ -6,7 +6,15 @@ from muse.config.extract import ExtractConfig
 from muse.extraction.feature_files import Extractor
 
 # name -> module and function, imported only where it is used: most need packages of an extra
-EXTRACTORS = {"hrv": "muse.extraction.hrv:extractor"}
+EXTRACTORS = {
+    "hrv": "muse.extraction.hrv:extractor",
+    "deepspectrum": "muse.extraction.deepspectrum:extractor",
+    "vggface": "muse.extraction.visual:extractor",
+    "facenet": "muse.extraction.visual:extractor",
+    "xception": "muse.extraction.visual:extractor",
+    "vit": "muse.extraction.visual:extractor",
+    "fau": "muse.extraction.openface:extractor",
+}
 
 
 def extractor_of(config: ExtractConfig) -> Extractor:
