@@ -1,4 +1,4 @@
-"""What this process may use of the machine, cores and memory, and for how long."""
+"""What this process may use of the machine, cores, memory and device, and for how long."""
 
 import logging
 import os
@@ -6,6 +6,8 @@ import sys
 import threading
 import time
 from pathlib import Path
+
+from muse.errors import MuseError
 
 log = logging.getLogger(__name__)
 
@@ -21,6 +23,24 @@ def cores(jobs: int) -> int:
     """``jobs`` processes, but never more than the cores that this process may use; -1: these."""
     count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return count if jobs < 1 else min(jobs, count)
+
+
+def find_device(name: str):
+    """auto, cpu, cuda or cuda:N -> a torch.device that exists, or MuseError."""
+    import torch  # which not every command needs
+
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    kind, _, number = name.partition(":")
+    if kind not in ("cpu", "cuda") or (number and not number.isdigit()):
+        raise MuseError(f"device={name}: expected auto, cpu, cuda or cuda:N.")
+    if kind == "cuda":
+        count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+        if int(number or 0) >= count:
+            there = ", ".join(["cpu", *(f"cuda:{k}" for k in range(count))])
+            raise MuseError(f"device={name}: not available; this machine has {there}.")
+        return torch.device("cuda", int(number or 0))
+    return torch.device("cpu")
 
 
 def start_method() -> str:

@@ -44,5 +44,11 @@ class ExtractConfig(Settings):
                                    "the extractor.", above=0)  # fmt: skip
     workers: int = setting("Files side by side; -1: one per core, as far as memory goes.",
                            low=-1, identity=False)  # fmt: skip
+    weights: str | None = setting("Weights of a network: a .safetensors file, or the folder of a "
+                                  "model of the Hugging Face hub.")  # fmt: skip
+    device: str = setting("auto (a GPU where there is one), cpu, cuda or cuda:1; of a network.",
+                          identity=False)  # fmt: skip
+    batch_size: int = setting("Windows or images that go through a network at once.", low=1,
+                              identity=False)  # fmt: skip
     hrv: HrvConfig = setting("Heart-rate variability.")
     job: JobInfo | None = None

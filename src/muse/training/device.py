@@ -6,7 +6,7 @@ import platform
 
 import torch
 
-from muse.errors import MuseError
+from muse.cores import find_device
 
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # of glibc's malloc.h
 
@@ -24,22 +24,6 @@ def prepare(device: str, threads: int) -> torch.device:
     if chosen.type == "cpu":
         keep_memory()
     return chosen
-
-
-def find_device(name: str) -> torch.device:
-    """auto, cpu, cuda or cuda:N -> a device that exists, or MuseError."""
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    kind, _, number = name.partition(":")
-    if kind not in ("cpu", "cuda") or (number and not number.isdigit()):
-        raise MuseError(f"device={name}: expected auto, cpu, cuda or cuda:N.")
-    if kind == "cuda":
-        count = torch.cuda.device_count() if torch.cuda.is_available() else 0
-        if int(number or 0) >= count:
-            there = ", ".join(["cpu", *(f"cuda:{k}" for k in range(count))])
-            raise MuseError(f"device={name}: not available; this machine has {there}.")
-        return torch.device("cuda", int(number or 0))
-    return torch.device("cpu")
 
 
 def keep_memory() -> bool:
