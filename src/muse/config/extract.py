@@ -30,10 +30,26 @@ class HrvConfig(Settings):
 
 
 @dataclass
+class DeepSpectrumConfig(Settings):
+    """How `muse extract deepspectrum` draws the sound, and which network looks at it."""
+
+    KEY = "deepspectrum."
+
+    network: str = setting("deepspectrum: vgg19 (fc2, 4096 columns) or densenet121 (last pooling, "
+                           "1024 columns).", choices=("vgg19", "densenet121"))  # fmt: skip
+    mode: str = setting("deepspectrum: mel, or spectrogram (a linear axis, no bands).",
+                        choices=("mel", "spectrogram"))  # fmt: skip
+    mels: int = setting("deepspectrum: bands of the mel spectrogram.", low=1)
+    pixels: str = setting("deepspectrum: what the weights take: imagenet (RGB, standardised) or "
+                          "bgr (0 to 255; VGG-19 of Keras).",
+                          choices=("imagenet", "bgr"))  # fmt: skip
+
+
+@dataclass
 class ExtractConfig(Settings):
     """Settings of `muse extract`."""
 
-    extractor: str = setting("What is extracted.", choices=("hrv",))
+    extractor: str = setting("What is extracted.", choices=("hrv", "deepspectrum"))
     source: Any = setting("Files, or folders of them, one file per recording; in= is the same.",
                           names=True)  # fmt: skip
     out: str = setting("Folder of the package; gets feature_segments/FEATURES.")
@@ -51,4 +67,5 @@ class ExtractConfig(Settings):
     batch_size: int = setting("Windows or images that go through a network at once.", low=1,
                               identity=False)  # fmt: skip
     hrv: HrvConfig = setting("Heart-rate variability.")
+    deepspectrum: DeepSpectrumConfig = setting("Pictures of spectrograms.")
     job: JobInfo | None = None

@@ -101,6 +101,16 @@ def weight_files(path: str | Path | None, what: str) -> list[Path]:
     return [path / name for name in names]
 
 
+def weight_bytes(path: str | Path | None, what: str) -> int:
+    """Bytes that the weights take in memory, as in the file or as float32."""
+    return 2 * sum(file.stat().st_size for file in weight_files(path, what))
+
+
+def torch_version() -> dict[str, str]:
+    """PyTorch as the tool of an `Extractor`, whatever device its build is for."""
+    return {"name": "torch", "version": torch.__version__.partition("+")[0]}
+
+
 def how_to_get(what: str) -> str:
     """One line: what `weights=` is, and the command that fetches it."""
     folder = what.rpartition("/")[2]
@@ -225,6 +235,18 @@ def load_transformer(
     other = [f"{k} {tuple(a)} instead of {tuple(b)}" for k, a, b in sorted(info["mismatched_keys"])]
     check_names(path, what, missing, [], other)
     return network.eval().requires_grad_(False), digest
+
+
+def import_transformers(extractor: str):
+    """The library transformers, or MuseError with how to get it."""
+    try:
+        import transformers
+    except ImportError:
+        raise MuseError(
+            f"muse extract {extractor} needs the package transformers: pip install "
+            "'muse[networks]', in a checkout pip install -c constraints.txt -e '.[networks]'."
+        ) from None
+    return transformers
 
 
 @contextmanager

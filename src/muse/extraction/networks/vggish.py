@@ -1,0 +1,37 @@
+"""VGGish up to its embedding."""
+
+from torch import Tensor, nn
+
+BLOCKS = ((64, 1), (128, 1), (256, 2), (512, 2))  # channels, convolutions
+
+
+class Vggish(nn.Module):
+    """VGGish of Hershey et al., CNN Architectures for Large-Scale Audio Classification, 2017, up to
+    the values of its embedding layer before any activation.
+
+    Weights have the names of the port to PyTorch harritaylor/torchvggish. As in the original, the
+    channels come last where the pictures become vectors.
+    """
+
+    def __init__(self):
+        super().__init__()
+        layers: list[nn.Module] = []
+        before = 1
+        for channels, count in BLOCKS:
+            for _ in range(count):
+                layers += [nn.Conv2d(before, channels, 3, padding=1), nn.ReLU(inplace=True)]
+                before = channels
+            layers.append(nn.MaxPool2d(2))
+        self.features = nn.Sequential(*layers)
+        self.embeddings = nn.Sequential(
+            nn.Linear(512 * 6 * 4, 4096),
+            nn.ReLU(inplace=True),
+            nn.Linear(4096, 4096),
+            nn.ReLU(inplace=True),
+            nn.Linear(4096, 128),
+        )
+
+    def forward(self, patches: Tensor) -> Tensor:
+        """patches (B, 96, 64), log-mel spectrograms, time first -> (B, 128)."""
+        maps = self.features(patches[:, None])  # (B, 512, 6, 4)
+        return self.embeddings(maps.permute(0, 2, 3, 1).flatten(1))
