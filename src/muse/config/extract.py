@@ -46,10 +46,25 @@ class DeepSpectrumConfig(Settings):
 
 
 @dataclass
+class TextConfig(Settings):
+    """How `muse extract bert` and `fasttext` read transcripts."""
+
+    KEY = "text."
+
+    unit: str = setting("bert, fasttext: unit of start and end in CSV files, ms or s.",
+                        choices=("ms", "s"))  # fmt: skip
+    tier: str = setting("bert, fasttext: the tier of a TextGrid that has the words.")
+    at: str = setting("bert, fasttext: a frame has the word at its middle or its start.",
+                      choices=("middle", "start"))  # fmt: skip
+    subwords: str = setting("bert: the vector of a word is the mean of its tokens or that of the "
+                            "first.", choices=("mean", "first"))  # fmt: skip
+
+
+@dataclass
 class ExtractConfig(Settings):
     """Settings of `muse extract`."""
 
-    extractor: str = setting("What is extracted.", choices=("hrv", "deepspectrum"))
+    extractor: str = setting("What is extracted.", choices=("hrv", "deepspectrum", "bert"))
     source: Any = setting("Files, or folders of them, one file per recording; in= is the same.",
                           names=True)  # fmt: skip
     out: str = setting("Folder of the package; gets feature_segments/FEATURES.")
@@ -68,4 +83,5 @@ class ExtractConfig(Settings):
                               identity=False)  # fmt: skip
     hrv: HrvConfig = setting("Heart-rate variability.")
     deepspectrum: DeepSpectrumConfig = setting("Pictures of spectrograms.")
+    text: TextConfig = setting("Transcripts.")
     job: JobInfo | None = None

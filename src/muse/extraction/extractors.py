@@ -9,6 +9,7 @@ from muse.extraction.feature_files import Extractor
 EXTRACTORS = {
     "hrv": "muse.extraction.hrv:extractor",
     "deepspectrum": "muse.extraction.deepspectrum:extractor",
+    "bert": "muse.extraction.bert:extractor",
 }
 
 

@@ -1,0 +1,158 @@
+"""Words and when they were spoken, from transcripts; and the words of frames.
+
+A transcript is a CSV file with the columns word (or text), start and end, or a TextGrid of a forced
+aligner such as the Montreal Forced Aligner.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from muse.config.extract import ExtractConfig, TextConfig
+from muse.data.csv_table import read_rows
+from muse.errors import MuseError, raise_faults
+from muse.extraction.feature_files import Times
+from muse.extraction.spans import frame_middles
+
+ENDINGS = (".csv", ".textgrid")
+EXPECTED = "Expected a transcript: the columns start, end, and word or text."
+MILLISECONDS = {"ms": 1.0, "s": 1000.0}
+# what aligners write where no word is, or none that they know
+NO_WORDS = frozenset(("<eps>", "<unk>", "<sil>", "sil", "sp", "spn", "[noise]", "[laughter]"))
+
+
+@dataclass(frozen=True)
+class Words:
+    """The words of a recording in the order of time, punctuation among them."""
+
+    texts: list[str]
+    starts: np.ndarray  # (words,) ms
+    ends: np.ndarray  # (words,) ms, where the word is over
+
+
+def extract_words(
+    path: Path, times_of: Times, config: ExtractConfig, name: str, vectors: Callable
+) -> tuple[np.ndarray, dict[str, np.ndarray], list[str]]:
+    """Vectors of words at frames: repeated for the time of the word, zeros elsewhere.
+
+    As Stappen et al., The MuSe 2021 Multimodal Sentiment Analysis Challenge, section 3.5.
+
+    Args:
+        path: a transcript. times_of: gets the seconds up to the end of its last word.
+        name: of the columns, name_0 and so on.
+        vectors: texts -> (words, columns) float32, and warnings.
+
+    Returns:
+        Times of the frames (frames,) ms, column -> values (frames,) float32, and warnings.
+    """
+    words = read_words(path, config.text)
+    times = times_of(float(words.ends.max()) / 1000)
+    found, notes = vectors(words.texts)
+    at = words_of_frames(words, times, config.text.at, config.step)
+    values = np.where((at >= 0)[:, None], found[at], np.float32(0))
+    columns = {f"{name}_{k}": column for k, column in enumerate(values.T)}
+    return times, columns, [f"{path}: {note}" for note in notes]
+
+
+def words_of_frames(words: Words, times: np.ndarray, at: str, step: float) -> np.ndarray:
+    """The word at each frame: (frames,) int64, -1 where there is none.
+
+    Args:
+        times: (frames,) ms. at: "middle" or "start" of the frame. step: seconds of a frame that is
+            the only one.
+    """
+    moments = times if at == "start" else 1000 * frame_middles(times, step)[0]
+    spoken = np.flatnonzero([is_word(text) for text in words.texts])
+    last = np.searchsorted(words.starts[spoken], moments, side="right") - 1
+    if not len(spoken):
+        return np.full(len(times), -1)
+    found = spoken[np.maximum(last, 0)]
+    return np.where((last >= 0) & (moments < words.ends[found]), found, -1)
+
+
+def is_word(text: str) -> bool:
+    """Whether a text is more than punctuation."""
+    return any(character.isalnum() for character in text)
+
+
+def read_words(path: Path, config: TextConfig) -> Words:
+    """The words of a transcript.
+
+    Raises MuseError, with all faults of the file, for what is no transcript, times that are no
+    numbers or run backwards, and a file without words.
+    """
+    rows = _of_textgrid(path, config) if path.suffix.lower() == ".textgrid" else _of_csv(path)
+    factor = 1000.0 if path.suffix.lower() == ".textgrid" else MILLISECONDS[config.unit]
+    faults: list[str] = []
+    before = -math.inf
+    for number, text, start, end in rows:
+        if not 0 <= start <= end < math.inf:
+            faults.append(
+                f"{path}: {number}: {text!r} from {start:g} to {end:g}; expected times of 0 or "
+                "more, the end behind the start."
+            )
+        elif start < before:
+            faults.append(f"{path}: {number}: starts before the one above.")
+        before = max(before, start)
+    raise_faults(faults)
+    if not any(is_word(text) for _, text, _, _ in rows):
+        raise MuseError(f"{path}: there are no words in it. {EXPECTED}")
+    _, texts, starts, ends = zip(*rows, strict=True)
+    return Words(list(texts), factor * np.array(starts), factor * np.array(ends))
+
+
+def _of_csv(path: Path) -> list[tuple[str, str, float, float]]:
+    """Row, text, start and end of each word; MuseError with all faults."""
+    (first, header), *rows = read_rows(path, EXPECTED)
+    text = [name for name in ("word", "text") if name in header]
+    if len(text) != 1 or not {"start", "end"} <= set(header):
+        raise MuseError(f"{path}: row {first} has the columns {', '.join(header)}. {EXPECTED}")
+    faults: list[str] = []
+    found = []
+    for number, row in rows:
+        fields = dict.fromkeys(header, "") | dict(zip(header, row, strict=False))
+        if not fields[text[0]] or fields[text[0]].lower() in NO_WORDS:
+            continue
+        try:
+            times = float(fields["start"]), float(fields["end"])
+        except ValueError:
+            said = f"start {fields['start']!r} and end {fields['end']!r}"
+            faults.append(f"{path}: row {number}: {said}; expected numbers.")
+            continue
+        found.append((f"row {number}", fields[text[0]], *times))
+    raise_faults(faults)
+    return found
+
+
+def _of_textgrid(path: Path, config: TextConfig) -> list[tuple[str, str, float, float]]:
+    """Number of the interval, text, start and end in seconds of each word of a tier."""
+    try:
+        from praatio import textgrid
+    except ImportError:
+        raise MuseError(
+            f"{path}: TextGrids need the package praatio: pip install 'muse[networks]', in a "
+            "checkout pip install -c constraints.txt -e '.[networks]'."
+        ) from None
+    try:
+        grid = textgrid.openTextgrid(str(path), False, "silence", "rename")
+    except Exception as error:  # it raises what it likes for a file that is none
+        raise MuseError(f"{path}: no TextGrid ({type(error).__name__}: {error}).") from None
+    tiers = [tier for tier in grid.tiers if isinstance(tier, textgrid.IntervalTier)]
+    tiers = [t for t in tiers if t.name == config.tier] or [
+        t
+        for t in tiers
+        if t.name.endswith(f" - {config.tier}")  # speaker - words
+    ]
+    if len(tiers) != 1:
+        raise MuseError(
+            f"{path}: {len(tiers)} tiers of intervals have the name {config.tier}; it has "
+            f"{', '.join(grid.tierNames) or 'none'}. Give text.tier=NAME."
+        )
+    return [
+        (f"interval {number}", label, start, end)
+        for number, (start, end, label) in enumerate(tiers[0].entries, start=1)
+        if label and label.lower() not in NO_WORDS
+    ]
