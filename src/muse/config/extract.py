@@ -46,6 +46,17 @@ class DeepSpectrumConfig(Settings):
 
 
 @dataclass
+class VggishConfig(Settings):
+    """What `muse extract vggish` takes of the network."""
+
+    KEY = "vggish."
+
+    output: str = setting("vggish: embedding (before its activation), relu (behind it), or pca "
+                          "(whitened, 0 to 255, as AudioSet was released).",
+                          choices=("embedding", "relu", "pca"))  # fmt: skip
+
+
+@dataclass
 class TextConfig(Settings):
     """How `muse extract bert` and `fasttext` read transcripts."""
 
@@ -64,7 +75,9 @@ class TextConfig(Settings):
 class ExtractConfig(Settings):
     """Settings of `muse extract`."""
 
-    extractor: str = setting("What is extracted.", choices=("hrv", "deepspectrum", "bert"))
+    extractor: str = setting(
+        "What is extracted.", choices=("hrv", "deepspectrum", "vggish", "wav2vec2", "bert")
+    )
     source: Any = setting("Files, or folders of them, one file per recording; in= is the same.",
                           names=True)  # fmt: skip
     out: str = setting("Folder of the package; gets feature_segments/FEATURES.")
@@ -83,5 +96,6 @@ class ExtractConfig(Settings):
                               identity=False)  # fmt: skip
     hrv: HrvConfig = setting("Heart-rate variability.")
     deepspectrum: DeepSpectrumConfig = setting("Pictures of spectrograms.")
+    vggish: VggishConfig = setting("VGGish.")
     text: TextConfig = setting("Transcripts.")
     job: JobInfo | None = None

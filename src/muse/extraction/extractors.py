@@ -9,6 +9,8 @@ from muse.extraction.feature_files import Extractor
 EXTRACTORS = {
     "hrv": "muse.extraction.hrv:extractor",
     "deepspectrum": "muse.extraction.deepspectrum:extractor",
+    "vggish": "muse.extraction.vggish:extractor",
+    "wav2vec2": "muse.extraction.wav2vec2:extractor",
     "bert": "muse.extraction.bert:extractor",
 }
 
