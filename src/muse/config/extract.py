@@ -76,7 +76,8 @@ class ExtractConfig(Settings):
     """Settings of `muse extract`."""
 
     extractor: str = setting(
-        "What is extracted.", choices=("hrv", "deepspectrum", "vggish", "wav2vec2", "bert")
+        "What is extracted.",
+        choices=("hrv", "deepspectrum", "vggish", "wav2vec2", "bert", "fasttext"),
     )
     source: Any = setting("Files, or folders of them, one file per recording; in= is the same.",
                           names=True)  # fmt: skip
@@ -88,8 +89,10 @@ class ExtractConfig(Settings):
                                    "the extractor.", above=0)  # fmt: skip
     workers: int = setting("Files side by side; -1: one per core, as far as memory goes.",
                            low=-1, identity=False)  # fmt: skip
-    weights: str | None = setting("Weights of a network: a .safetensors file, or the folder of a "
-                                  "model of the Hugging Face hub.")  # fmt: skip
+    weights: str | None = setting(
+        "Weights of a network: a .safetensors file, or the folder of a model of the Hugging Face "
+        "hub; of fasttext a .vec file."
+    )
     device: str = setting("auto (a GPU where there is one), cpu, cuda or cuda:1; of a network.",
                           identity=False)  # fmt: skip
     batch_size: int = setting("Windows or images that go through a network at once.", low=1,

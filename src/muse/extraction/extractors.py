@@ -12,6 +12,7 @@ EXTRACTORS = {
     "vggish": "muse.extraction.vggish:extractor",
     "wav2vec2": "muse.extraction.wav2vec2:extractor",
     "bert": "muse.extraction.bert:extractor",
+    "fasttext": "muse.extraction.fasttext:extractor",
 }
 
 
