@@ -36,7 +36,11 @@ from muse.extraction.weights import (
     weight_bytes,
 )
 
-WHAT = "https://github.com/harritaylor/torchvggish/releases/download/v0.1/vggish-10086976.pth"
+WHAT = (
+    "Expected weights=vggish.safetensors, converted from "
+    "https://github.com/harritaylor/torchvggish/releases/download/v0.1/vggish-10086976.pth (give "
+    "that file as weights= to see how)."
+)
 WINDOW, HOP, FFT = 400, 160, 512  # samples: 25 ms, 10 ms
 BANDS, LOWEST, HIGHEST = 64, 125, 7500  # Hz
 OFFSET = 0.01  # before the logarithm

@@ -38,7 +38,7 @@ def load_weights(path: str | Path | None, what: str) -> tuple[dict[str, Tensor],
         path: the file or folder. A folder has model.safetensors, or model.safetensors.index.json
             and the files that it names.
         what: a model on the hub that has such weights, for the line that says how to get them; or
-            the address of a file to convert.
+            that line.
 
     Returns:
         Name -> tensor, floating-point numbers as float32; and the digest of all files that were
@@ -113,12 +113,9 @@ def torch_version() -> dict[str, str]:
 
 
 def how_to_get(what: str) -> str:
-    """One line: what `weights=` is, and the command that fetches it; or the address of a pickle."""
-    if what.startswith("https:"):
-        return (
-            f"Expected a .safetensors file: download {what} and convert it, if you trust it: "
-            f"{CONVERT}"
-        )
+    """One line: what `weights=` is, and the command that fetches it; a sentence stays as it is."""
+    if " " in what:
+        return what
     folder = what.rpartition("/")[2]
     return (
         "Expected a .safetensors file or the folder of a model of the Hugging Face hub: "
