@@ -42,6 +42,16 @@ def test_words_are_repeated_for_their_duration(extract, caplog):
     assert len(about["weights"]) == 16 and about["at"] == "middle"
 
 
+def test_segments_are_those_of_the_transcript_unless_the_package_has_rows(extract, tmp_path):
+    """The first segment ends at 701 ms, before the middle of the second frame."""
+    table = pd.read_csv(extract("text.pause=0.2") / "7.csv")
+    assert table.segment_id.fillna(0).tolist() == [1, 0, 2, 2, 2] and table.shape == (5, 5)
+    rows = [(250 * k, 4, 0) for k in range(3)]
+    write(tmp_path / "package/label_segments/valence/7.csv", "timestamp,segment_id,value\n", rows)
+    table = pd.read_csv(extract("text.pause=0.2") / "7.csv")
+    assert table.segment_id.tolist() == [4, 4, 4]
+
+
 def test_a_broken_transcript_stops_no_other(extract, tmp_path):
     write(tmp_path / "in/9.csv", "start,end,word\n", [(5, 4, "day")])
     with pytest.raises(MuseError, match=r"1 of 3 files failed.*\n.*9\.csv: row 2"):

@@ -7,14 +7,16 @@ import pytest
 
 from muse.config.extract import TextConfig
 from muse.errors import MuseError
-from muse.extraction.words import read_words, words_of_frames
+from muse.extraction.words import read_words, segments_of_frames, words_of_frames
 from tests.conftest import write
 
 INTERVALS = [(0.0, 0.5, ""), (0.5, 1.1, 'say ""hi""'), (1.1, 1.4, "sp"), (1.4, 2.25, "für")]
 
 
 def settings(**own) -> TextConfig:
-    return TextConfig(**{"unit": "ms", "tier": "words", "at": "middle", "subwords": "mean"} | own)
+    return TextConfig(
+        **{"unit": "ms", "tier": "words", "at": "middle", "pause": None, "subwords": "mean"} | own
+    )
 
 
 def test_csv_with_times_in_ms_and_s(tmp_path):
@@ -100,3 +102,20 @@ def test_the_words_of_frames(tmp_path):
     times = np.arange(5) * 250.0
     assert words_of_frames(words, times, "middle", 0.5).tolist() == [0, 2, 2, -1, -1]
     assert words_of_frames(words, times, "start", 0.5).tolist() == [-1, -1, 2, 3, 4]
+
+
+def test_sentences_of_one_topic_without_a_long_pause_are_a_segment(tmp_path, make_config):
+    """Frames of 1 s: their middles are at 0.5, 1.5, ... s."""
+    rows = [(0, 1000, "Hi.", "a"), (2900, 4000, "The", "a"), (6100, 6200, "car.", "a"),
+            (8200, 9000, "Yes.", "a"), (9000, 10000, "No.", "b")]  # fmt: skip
+    config = make_config("extract", "extractor=bert", "source=x", "out=x", "text.pause=2")
+    times = np.arange(11) * 1000.0
+    write(tmp_path / "1.csv", "start,end,word,topic\n", rows)
+    found = segments_of_frames(read_words(tmp_path / "1.csv", config.text), times, config)
+    nan = np.nan  # 1.9 s go on, 2.1 s inside a sentence too, 2 s behind it do not; nor does topic b
+    expected = [1, 1, 1, 1, 1, 1, nan, nan, 2, 3, nan]
+    assert np.array_equal(found, expected, equal_nan=True)
+    write(tmp_path / "1.csv", "start,end,word\n", [(a, b, c[:2]) for a, b, c, _ in rows])
+    found = segments_of_frames(read_words(tmp_path / "1.csv", config.text), times, config)
+    expected = [1, 1, 1, 1, nan, nan, nan, nan, 3, 3, nan]
+    assert np.array_equal(found, expected, equal_nan=True)

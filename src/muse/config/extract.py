@@ -67,6 +67,11 @@ class TextConfig(Settings):
     tier: str = setting("bert, fasttext: the tier of a TextGrid that has the words.")
     at: str = setting("bert, fasttext: a frame has the word at its middle or its start.",
                       choices=("middle", "start"))  # fmt: skip
+    pause: float | None = setting(
+        "bert, fasttext: sentences about one topic with less than so many seconds between them are "
+        "a segment; null: no segments. The rows of a package keep theirs.",
+        low=0,
+    )
     subwords: str = setting("bert: the vector of a word is the mean of its tokens or that of the "
                             "first.", choices=("mean", "first"))  # fmt: skip
 

@@ -31,12 +31,11 @@ from muse.extraction.weights import (
     network_on,
     weight_bytes,
 )
-from muse.extraction.words import ENDINGS, extract_words
+from muse.extraction.words import ENDINGS, STOPS, extract_words, settings_of_text
 from muse.files import checksum_of, read_bytes
 
 WHAT = "google-bert/bert-base-uncased"  # or google-bert/bert-base-german-cased
 LAYERS = 4  # the last, which are summed
-STOPS = (".", "!", "?")
 TOKEN_BYTES = 2**17  # what a token takes on its way
 Pieces = list[list[int]]  # for each word the ids of its tokens
 
@@ -51,8 +50,8 @@ def extractor(config: ExtractConfig) -> Extractor:
     return Extractor(
         ENDINGS,
         {"name": "transformers", "version": version("transformers")},
-        {"weights": digest, "tokenizer": checksum_of(tokenizer), "tier": text.tier,
-         "unit": text.unit, "at": text.at, "subwords": text.subwords},
+        {"weights": digest, "tokenizer": checksum_of(tokenizer), "subwords": text.subwords,
+         **settings_of_text(text)},
         lambda path: memory + 4 * 2**20,
         partial(extract_bert, config=config),
     )  # fmt: skip

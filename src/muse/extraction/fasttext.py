@@ -15,7 +15,7 @@ from muse.config.extract import ExtractConfig
 from muse.config.fields import path_of
 from muse.errors import MuseError
 from muse.extraction.feature_files import Extractor, Times, find_files
-from muse.extraction.words import ENDINGS, extract_words, is_word, read_words
+from muse.extraction.words import ENDINGS, extract_words, is_word, read_words, settings_of_text
 from muse.files import check_regular, checksum_of
 from muse.terminal import counted
 
@@ -37,12 +37,12 @@ def extractor(config: ExtractConfig) -> Extractor:
         except MuseError:  # said when its turn comes; the others go on
             continue
     file = _vector_file(config.weights)
-    text, wanted = config.text, frozenset(words)
+    wanted = frozenset(words)
     columns = len(next(iter(read_vectors(file, wanted).values()))) if wanted else 0
     return Extractor(
         ENDINGS,
         {"name": "muse.extraction.fasttext", "version": RULE},
-        {"weights": checksum_of(file), "tier": text.tier, "unit": text.unit, "at": text.at},
+        {"weights": checksum_of(file), **settings_of_text(config.text)},
         lambda path: 2 * 2**20 + len(wanted) * (200 + 4 * columns),
         partial(extract_fasttext, config=config, wanted=wanted),
     )
