@@ -71,14 +71,13 @@ def words_of_frames(words: Words, times: np.ndarray, at: str, step: float) -> np
     """The word at each frame: (frames,) int64, -1 where there is none.
 
     Args:
+        words: at least one of them more than punctuation, as `read_words` sees to.
         times: (frames,) ms. at: "middle" or "start" of the frame. step: seconds of a frame that is
             the only one.
     """
     moments = _moments(times, at, step)
     spoken = np.flatnonzero([is_word(text) for text in words.texts])
     last = np.searchsorted(words.starts[spoken], moments, side="right") - 1
-    if not len(spoken):
-        return np.full(len(times), -1)
     found = spoken[np.maximum(last, 0)]
     return np.where((last >= 0) & (moments < words.ends[found]), found, -1)
 
@@ -92,15 +91,16 @@ def segments_of_frames(words: Words, times: np.ndarray, config: ExtractConfig) -
     """
     sentences = any(text.endswith(STOPS) for text in words.texts)
     moments = _moments(times, config.text.at, config.step)
+    ends = np.maximum.accumulate(words.ends)  # of a word and all before it
     found = np.full(len(times), np.nan)
     number, begin = 1, 0
     for k in range(1, len(words.texts) + 1):
         if k < len(words.texts):
             ended = not sentences or words.texts[k - 1].endswith(STOPS)
-            paused = words.starts[k] - words.ends[begin:k].max() >= 1000 * config.text.pause
+            paused = words.starts[k] - ends[k - 1] >= 1000 * config.text.pause
             if words.topics[k] == words.topics[k - 1] and not (ended and paused):
                 continue
-        inside = (moments >= words.starts[begin]) & (moments < words.ends[begin:k].max())
+        inside = (moments >= words.starts[begin]) & (moments < ends[k - 1])
         found[inside] = number
         number, begin = number + 1, k
     return found
