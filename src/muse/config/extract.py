@@ -60,11 +60,43 @@ class FacesConfig(Settings):
 
 
 @dataclass
+class VggishConfig(Settings):
+    """What `muse extract vggish` takes of the network."""
+
+    KEY = "vggish."
+
+    output: str = setting("vggish: embedding (before its activation), relu (behind it), or pca "
+                          "(whitened, 0 to 255, as AudioSet was released).",
+                          choices=("embedding", "relu", "pca"))  # fmt: skip
+
+
+@dataclass
+class TextConfig(Settings):
+    """How `muse extract bert` and `fasttext` read transcripts."""
+
+    KEY = "text."
+
+    unit: str = setting("bert, fasttext: unit of start and end in CSV files, ms or s.",
+                        choices=("ms", "s"))  # fmt: skip
+    tier: str = setting("bert, fasttext: the tier of a TextGrid that has the words.")
+    at: str = setting("bert, fasttext: a frame has the word at its middle or its start.",
+                      choices=("middle", "start"))  # fmt: skip
+    pause: float | None = setting(
+        "bert, fasttext: sentences about one topic with less than so many seconds between them are "
+        "a segment; null: no segments. The rows of a package keep theirs.",
+        low=0,
+    )
+    subwords: str = setting("bert: the vector of a word is the mean of its tokens or that of the "
+                            "first.", choices=("mean", "first"))  # fmt: skip
+
+
+@dataclass
 class ExtractConfig(Settings):
     """Settings of `muse extract`."""
 
     extractor: str = setting("What is extracted.", choices=(
-        "hrv", "deepspectrum", "vggface", "facenet", "xception", "vit", "fau",
+        "hrv", "deepspectrum", "vggish", "wav2vec2", "bert", "fasttext",
+        "vggface", "facenet", "xception", "vit", "fau",
     ))  # fmt: skip
     source: Any = setting("Files, or folders of them, one file per recording; in= is the same.",
                           names=True)  # fmt: skip
@@ -76,8 +108,10 @@ class ExtractConfig(Settings):
                                    "the extractor.", above=0)  # fmt: skip
     workers: int = setting("Files side by side; -1: one per core, as far as memory goes.",
                            low=-1, identity=False)  # fmt: skip
-    weights: str | None = setting("Weights of a network: a .safetensors file, or the folder of a "
-                                  "model of the Hugging Face hub.")  # fmt: skip
+    weights: str | None = setting(
+        "Weights of a network: a .safetensors file, or the folder of a model of the Hugging Face "
+        "hub; of fasttext a .vec file."
+    )
     device: str = setting("auto (a GPU where there is one), cpu, cuda or cuda:1; of a network.",
                           identity=False)  # fmt: skip
     batch_size: int = setting("Windows or images that go through a network at once.", low=1,
@@ -85,4 +119,6 @@ class ExtractConfig(Settings):
     hrv: HrvConfig = setting("Heart-rate variability.")
     deepspectrum: DeepSpectrumConfig = setting("Pictures of spectrograms.")
     faces: FacesConfig = setting("Faces in pictures.")
+    vggish: VggishConfig = setting("VGGish.")
+    text: TextConfig = setting("Transcripts.")
     job: JobInfo | None = None

@@ -32,7 +32,7 @@ from PIL import Image
 
 from muse.config.extract import DeepSpectrumConfig, ExtractConfig
 from muse.extraction.feature_files import Extractor, Times
-from muse.extraction.media import MEDIA
+from muse.extraction.media import MEDIA, ffmpeg_version
 from muse.extraction.networks.densenet121 import DenseNet121
 from muse.extraction.networks.vgg19 import Vgg19
 from muse.extraction.sound import RATE
@@ -65,7 +65,12 @@ def extractor(config: ExtractConfig) -> Extractor:
     return Extractor(
         MEDIA,
         torch_version(),
-        {"window": config.window, "weights": digest, **asdict(config.deepspectrum)},
+        {
+            "window": config.window,
+            "weights": digest,
+            "ffmpeg": ffmpeg_version(),
+            **asdict(config.deepspectrum),
+        },
         lambda path: memory + sound_bytes(path),
         partial(extract_deepspectrum, config=config),
     )

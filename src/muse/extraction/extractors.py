@@ -14,6 +14,10 @@ EXTRACTORS = {
     "xception": "muse.extraction.visual:extractor",
     "vit": "muse.extraction.visual:extractor",
     "fau": "muse.extraction.openface:extractor",
+    "vggish": "muse.extraction.vggish:extractor",
+    "wav2vec2": "muse.extraction.wav2vec2:extractor",
+    "bert": "muse.extraction.bert:extractor",
+    "fasttext": "muse.extraction.fasttext:extractor",
 }
 
 

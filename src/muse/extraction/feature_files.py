@@ -30,7 +30,8 @@ from muse.files import check_regular, checksum_of, read_bytes, remove_drafts, wr
 PROVENANCE = "extraction.json"
 Times = Callable[[float], np.ndarray]  # seconds of a recording -> its frames (frames,) in ms
 # a file and its frames -> times (frames,) ms, column -> values (frames,) with NaN where there is
-# none, and warnings; MuseError for a file that cannot be used
+# none, and warnings; MuseError for a file that cannot be used. A column segment_id has the segments
+# of a recording that has no rows yet
 Extract = Callable[[Path, Times], tuple[np.ndarray, dict[str, np.ndarray], list[str]]]
 
 
@@ -183,6 +184,8 @@ def _extract(
             return np.arange(count) * 1000 * step if frames is None else frames
 
         times, columns, notes = extract(path, times_of)
+        own = columns.pop("segment_id", None)
+        segments = own if frames is None else segments
         values = {name: column.astype(np.float32) for name, column in columns.items()}
         write_rows(home / f"{id_}.csv", times, segments, values)
         return id_, digest, notes

@@ -273,5 +273,5 @@ def _quiet() -> Iterator[None]:
 def check_finite(values: Tensor, path: Path) -> Tensor:
     """Features of a batch; MuseError if one is not finite, as with weights of another network."""
     if not torch.isfinite(values).all():
-        raise MuseError(f"{path}: the network gives features that are not finite.")
+        raise MuseError(f"{path}: the network gives features that are not finite; see weights=.")
     return values
