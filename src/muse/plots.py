@@ -294,6 +294,7 @@ def draw_annotation(
             behind = panel.twinx()
             behind.fill_between(sound[0], *sound[1].T, color="0.8", lw=0)
             behind.set(ylim=(-1, 1), yticks=[])
+            behind.margins(x=0)
             panel.set_zorder(behind.get_zorder() + 1)
             panel.patch.set_visible(False)
     panels[-1].set_xlabel("time (s)")

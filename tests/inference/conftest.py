@@ -8,6 +8,7 @@ import pytest
 
 import muse.commands.extract
 import muse.commands.train
+from muse.config.compose import load_config
 from muse.extraction import extractors
 from tests.conftest import write
 
@@ -33,32 +34,32 @@ def write_wav(path: Path, sound: np.ndarray) -> Path:
     return path
 
 
-@pytest.fixture
+@pytest.fixture(autouse=True)
 def loudness(monkeypatch):
     """The extractor of tests.inference.loudness in the place of that of `extract hrv`."""
     monkeypatch.setitem(extractors.EXTRACTORS, "hrv", "tests.inference.loudness:extractor")
 
 
-@pytest.fixture
-def trained(loudness, tmp_path, make_config):
-    """trained("key=value", ...) -> the folder of a run on loudness, of windows of 1 s."""
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory) -> Path:
+    """The folder of a run, valence and arousal from loudness over windows of 1 s; not to be changed."""
+    home = tmp_path_factory.mktemp("trained")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(extractors.EXTRACTORS, "hrv", "tests.inference.loudness:extractor")
+        return train_on_loudness(home)
 
-    def train(*words: str) -> Path:
-        package = tmp_path / "data/c3_muse_stress"
-        if not package.exists():
-            for seed, id_ in enumerate(PARTITIONS):
-                write_wav(tmp_path / f"sound/{id_}.wav", tone(seed, 8))
-                rows = [(500 * k, round(np.sin(k / 3 + seed), 4)) for k in range(16)]
-                for target in ("valence", "arousal"):
-                    path = package / f"label_segments/{target}/{id_}.csv"
-                    write(path, "timestamp,value\n", rows)
-            write(package / "metadata/partition.csv", "Id,Partition\n", PARTITIONS.items())
-            own = f"source=[{tmp_path}/sound]", f"out={package}", "features=loud"
-            words_of_extract = ["extractor=hrv", *own, "window=1", "workers=1"]
-            muse.commands.extract.run(make_config("extract", *words_of_extract))
-        own = "task=stress", "features=loud", "standardise=true", f"data.root={tmp_path}/data"
-        config = make_config("train", *own, *SMALL, *words)
-        muse.commands.train.run(config)
-        return Path(config.job.folder)
 
-    return train
+def train_on_loudness(home: Path) -> Path:
+    package = home / "data/c3_muse_stress"
+    for seed, id_ in enumerate(PARTITIONS):
+        write_wav(home / f"sound/{id_}.wav", tone(seed, 8))
+        rows = [(500 * k, round(np.sin(k / 3 + seed), 4)) for k in range(16)]
+        for target in ("valence", "arousal"):
+            write(package / f"label_segments/{target}/{id_}.csv", "timestamp,value\n", rows)
+    write(package / "metadata/partition.csv", "Id,Partition\n", PARTITIONS.items())
+    words = ["extractor=hrv", f"source=[{home}/sound]", f"out={package}", "features=loud"]
+    muse.commands.extract.run(load_config("extract", [*words, "window=1", "workers=1"]))
+    words = ["task=stress", "features=loud", "standardise=true", "joint=true", "workers=1"]
+    data = [f"data.root={home}/data", f"data.cache={home}/cache"]
+    muse.commands.train.run(load_config("train", [*words, *data, *SMALL], str(home / "run")))
+    return home / "run"

@@ -5,8 +5,7 @@
   const chart = document.getElementById('chart');
   const values = [...document.querySelectorAll('#legend output')];
   const clock = document.getElementById('clock');
-  const DASHES = ['', '7 3', '2 3', '9 3 2 3', '12 4', '4 4'];
-  const [left, right, top, bottom] = [44, 12, 8, 24]; // margins in pixels
+  const [left, right, top, bottom] = [44, 24, 8, 24]; // margins in pixels
   const last = data.times.length - 1;
   let now = 0; // seconds
   let cursor = null;
@@ -76,10 +75,8 @@
         const middle = data.times[i] + data.step / 2;
         return `${x(middle).toFixed(1)},${y(value).toFixed(1)}`;
       });
-      const look = { class: 'curve', 'stroke-dasharray': DASHES[k % DASHES.length] };
       if (points.length === 1) points.push(`${x(end())},${points[0].split(',')[1]}`);
-      const line = element('polyline', { ...look, points: points.join(' ') }, svg);
-      line.style.stroke = `var(--c${k % 6})`;
+      element('polyline', { class: `curve k${k % 6}`, points: points.join(' ') }, svg);
     });
     cursor = element('line', { id: 'cursor', y1: top, y2: height - bottom }, svg);
     update();

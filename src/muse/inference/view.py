@@ -33,7 +33,7 @@ def write_page(curves: Curves, path: Path) -> None:
 def _body(curves: Curves, path: Path) -> str:
     legend = "".join(
         f'<li><svg viewBox="0 0 32 12" aria-hidden="true"><line x1="0" x2="32" y1="6" y2="6" '
-        f'style="stroke: var(--c{k % 6})" stroke-width="3"/></svg>{escape(target)} '
+        f'class="k{k % 6}" stroke-width="2.5"/></svg>{escape(target)} '
         f"<output></output></li>\n"
         for k, target in enumerate(curves.values)
     )
