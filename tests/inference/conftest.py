@@ -42,7 +42,7 @@ def loudness(monkeypatch):
 
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory) -> Path:
-    """The folder of a run, valence and arousal from loudness over windows of 1 s; not to be changed."""
+    """A run, valence and arousal from loudness over windows of 1 s; not to be changed."""
     home = tmp_path_factory.mktemp("trained")
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(extractors.EXTRACTORS, "hrv", "tests.inference.loudness:extractor")

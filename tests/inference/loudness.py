@@ -14,14 +14,14 @@ from muse.errors import MuseError
 from muse.extraction.feature_files import Extractor, SoundWindow, Times
 from muse.extraction.spans import sample_spans
 
-VERSION = {"version": "1"}  # a test may change it
+VERSION, SETTINGS = {"version": "1"}, {"weights": "12ab"}  # a test may change them
 
 
 def extractor(config: ExtractConfig) -> Extractor:
     return Extractor(
         (".wav", ".mp4"),
         {"name": "loudness", **VERSION},
-        {"window": config.window},
+        {"window": config.window, **SETTINGS},
         lambda path: path.stat().st_size,
         partial(extract, window=config.window),
         SoundWindow(config.window, features),
@@ -45,6 +45,6 @@ def read(path: Path) -> np.ndarray:
     try:
         with wave.open(str(path)) as file:
             data = file.readframes(file.getnframes())
-    except (wave.Error, EOFError) as error:
-        raise MuseError(f"{path}: {error}.") from None
+    except (wave.Error, EOFError):
+        raise MuseError(f"{path}: no WAV file.") from None
     return np.frombuffer(data, "<i2").astype(np.float32) / 2**15

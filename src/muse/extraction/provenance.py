@@ -97,7 +97,7 @@ def settings_again(name: str, made: Provenance, where: Path, given: dict) -> Ext
     for key, value in made["settings"].items():
         if key in ELSEWHERE:
             continue
-        if key in data and key not in groups:
+        if key in data:
             data[key] = value
         for group in own:
             if key in data[group]:

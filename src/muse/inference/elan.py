@@ -68,5 +68,6 @@ def _mime(curves: Curves) -> str:
     """The type of the recording as ELAN knows it."""
     if curves.media.suffix.lower() == ".wav":
         return "audio/x-wav"
+    kind = "video" if curves.is_video else "audio"
     guessed, _ = mimetypes.guess_type(curves.media.name)
-    return guessed or ("video/*" if curves.is_video else "audio/*")
+    return guessed if guessed and guessed.startswith(kind) else f"{kind}/*"

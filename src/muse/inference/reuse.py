@@ -79,6 +79,8 @@ def extractors_of(
         }
         if name in config.weights:
             given["weights"] = config.weights[name]
+        if config.device:
+            given["device"] = config.device
         settings = settings_again(name, made[name], where, given)
         found[name] = extractor_again(name, made[name], settings, where), settings
     return found

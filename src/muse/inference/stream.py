@@ -136,20 +136,20 @@ def _samples(source: BinaryIO, gain: float) -> Iterator[np.ndarray]:
 
     Waits for no more than there is.
     """
-    left, factor = b"", 10 ** (gain / 20)
-    begin = True
-    while data := source.read1(CHUNK):
-        data = left + data
-        if begin and len(data) >= 4:
-            begin = False
-            if data[:4] in (b"RIFF", b"fLaC", b"OggS"):
-                raise MuseError(
-                    "standard input begins with the header of a file; expected samples alone, 16 "
-                    f"kHz, 16 bit, one channel. For example: {RAW}"
-                )
-        whole = len(data) // 2 * 2
-        left = data[whole:]
-        sound = np.frombuffer(data[:whole], "<i2").astype(np.float32)
+    left, factor, begin, more = b"", 10 ** (gain / 20), True, True
+    while more:
+        more = source.read1(CHUNK)
+        left += more
+        if begin and more and len(left) < 4:
+            continue
+        if begin and left[:4] in (b"RIFF", b"fLaC", b"OggS"):
+            raise MuseError(
+                "standard input begins with the header of a file; expected samples alone, 16 kHz, "
+                f"16 bit, one channel. For example: {RAW}"
+            )
+        begin, whole = False, len(left) // 2 * 2
+        sound = np.frombuffer(left[:whole], "<i2").astype(np.float32)
+        left = left[whole:]
         if gain:
             sound = np.clip(np.rint(sound * np.float32(factor)), -STEPS, STEPS - 1)
         yield sound / np.float32(STEPS)
