@@ -9,28 +9,23 @@ import subprocess
 from contextlib import contextmanager
 from pathlib import Path
 
-import pytest
-
 PROGRAM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
-needs_chromium = pytest.mark.skipif(PROGRAM is None, reason="needs Chromium")
 KEYS = {"ArrowRight": 39, "ArrowLeft": 37, "Home": 36, "End": 35, "Tab": 9, " ": 32}
 
 
-class Page:
-    """A page that is open. ``errors`` has what its console says."""
+class Chromium:
+    """A browser, and the answers that it has given so far."""
 
     def __init__(self, commands: int, answers: int):
         self.commands, self.answers = commands, answers
         self.numbers, self.left = itertools.count(1), b""
-        self.session: str | None = None
-        self.errors: list[str] = []
+        self.tabs: dict[str, Tab] = {}
 
-    def call(self, method: str, **parameters) -> dict:
+    def call(self, method: str, session: str | None = None, **parameters) -> dict:
         """The answer to a command of the protocol."""
         number = next(self.numbers)
         message = {"id": number, "method": method, "params": parameters}
-        if self.session:
-            message["sessionId"] = self.session
+        message |= {"sessionId": session} if session else {}
         os.write(self.commands, json.dumps(message).encode() + b"\0")
         while True:
             answer = self._next()
@@ -45,11 +40,38 @@ class Page:
             self.left += data
         message, _, self.left = self.left.partition(b"\0")
         found = json.loads(message)
-        if found.get("method") in ("Runtime.exceptionThrown", "Runtime.consoleAPICalled"):
-            self.errors.append(json.dumps(found["params"]))
-        elif found.get("method") == "Log.entryAdded":
-            self.errors.append(found["params"]["entry"]["text"])
+        if found.get("sessionId") in self.tabs:
+            self.tabs[found["sessionId"]].note(found)
         return found
+
+    def open(self, path: Path) -> "Tab":
+        """The page of a file, loaded."""
+        target = self.call("Target.createTarget", url="about:blank")["targetId"]
+        attached = self.call("Target.attachToTarget", targetId=target, flatten=True)
+        tab = self.tabs[attached["sessionId"]] = Tab(self, attached["sessionId"])
+        for domain in ("Page", "Runtime", "Log"):
+            tab.call(f"{domain}.enable")
+        tab.call("Page.navigate", url=path.absolute().as_uri())
+        tab.wait_for("document.readyState === 'complete' && location.protocol === 'file:'")
+        return tab
+
+
+class Tab:
+    """A page that is open. ``errors`` has what its console says."""
+
+    def __init__(self, browser: Chromium, session: str):
+        self.browser, self.session = browser, session
+        self.errors: list[str] = []
+
+    def call(self, method: str, **parameters) -> dict:
+        return self.browser.call(method, self.session, **parameters)
+
+    def note(self, message: dict) -> None:
+        """Keep a message of the console."""
+        if message.get("method") in ("Runtime.exceptionThrown", "Runtime.consoleAPICalled"):
+            self.errors.append(json.dumps(message["params"]))
+        elif message.get("method") == "Log.entryAdded":
+            self.errors.append(message["params"]["entry"]["text"])
 
     def run(self, script: str):
         """The value of an expression, or of the promise that it is, in the page."""
@@ -58,6 +80,11 @@ class Page:
         )
         assert "exceptionDetails" not in found, found
         return found["result"].get("value")
+
+    def wait_for(self, condition: str) -> None:
+        """Wait until a condition holds in the page."""
+        self.run(f"new Promise((done) => {{ const look = () => ({condition}) ? done()"
+                 " : setTimeout(look, 20); look(); })")  # fmt: skip
 
     def look(self, width: int, dark: bool = False) -> None:
         """Make the window so wide, in light or dark mode."""
@@ -73,11 +100,9 @@ class Page:
             self.call("Input.dispatchKeyEvent", type=kind, **about)
 
     def click(self, x: float, y: float) -> None:
+        about = {"x": x, "y": y, "button": "left", "buttons": 1, "clickCount": 1}
         for kind in ("mousePressed", "mouseReleased"):
-            self.call(
-                "Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", buttons=1,
-                clickCount=1,
-            )  # fmt: skip
+            self.call("Input.dispatchMouseEvent", type=kind, **about)
 
     def picture(self, path: Path) -> None:
         data = self.call("Page.captureScreenshot", format="png")["data"]
@@ -85,8 +110,8 @@ class Page:
 
 
 @contextmanager
-def opened(path: Path, profile: Path):
-    """A page of a file, loaded."""
+def started(profile: Path):
+    """A browser with a profile of its own, and its end."""
     commands, write_end = os.pipe()
     read_end, answers = os.pipe()
     # the protocol is on the descriptors 3 and 4
@@ -102,21 +127,10 @@ def opened(path: Path, profile: Path):
     )
     os.close(commands)
     os.close(answers)
-    page = Page(write_end, read_end)
     try:
-        target = page.call("Target.createTarget", url="about:blank")["targetId"]
-        attached = page.call("Target.attachToTarget", targetId=target, flatten=True)
-        page.session = attached["sessionId"]
-        for domain in ("Page", "Runtime", "Log"):
-            page.call(f"{domain}.enable")
-        page.call("Page.navigate", url=path.absolute().as_uri())
-        page.run(
-            "new Promise((done) => { const look = () => document.readyState === 'complete'"
-            " && location.protocol === 'file:' ? done() : setTimeout(look, 20); look(); })"
-        )
-        yield page
-        page.session = None
-        page.call("Browser.close")
+        browser = Chromium(write_end, read_end)
+        yield browser
+        browser.call("Browser.close")
         process.wait(timeout=20)
     finally:
         process.kill()

@@ -1,6 +1,7 @@
 """A hand-made package, small enough to know every number of it, and configs as Hydra makes them."""
 
 import logging
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ import torch
 
 from muse.commands import table
 from muse.config.compose import load_config
+from tests.chromium import PROGRAM, Chromium, started
 
 torch.set_num_threads(1)
 
@@ -40,6 +42,15 @@ def own_cache(tmp_path_factory, monkeypatch):
     """No test touches the user's cache or packages."""
     monkeypatch.setenv("MUSE_CACHE", str(tmp_path_factory.mktemp("cache")))
     monkeypatch.delenv("MUSE_DATA", raising=False)
+
+
+@pytest.fixture(scope="session")
+def chromium(tmp_path_factory) -> Iterator[Chromium]:
+    """A headless browser; pages that are opened in it stay open."""
+    if PROGRAM is None:
+        pytest.skip("needs Chromium")
+    with started(tmp_path_factory.mktemp("chromium")) as browser:
+        yield browser
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ import pytest
 
 import muse.commands.extract
 import muse.commands.train
+from muse.config.annotate import AnnotateConfig
 from muse.config.compose import load_config
 from muse.extraction import extractors
 from tests.conftest import write
@@ -38,6 +39,12 @@ def write_wav(path: Path, sound: np.ndarray) -> Path:
 def loudness(monkeypatch):
     """The extractor of tests.inference.loudness in the place of that of `extract hrv`."""
     monkeypatch.setitem(extractors.EXTRACTORS, "hrv", "tests.inference.loudness:extractor")
+
+
+@pytest.fixture(scope="session")
+def usual() -> AnnotateConfig:
+    """The settings of `muse annotate` unless they are given."""
+    return load_config("annotate", ["source=[x]", "run=x", "workers=1"])
 
 
 @pytest.fixture(scope="session")

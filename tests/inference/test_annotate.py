@@ -8,14 +8,16 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.figure import Figure
 
 import muse.commands.annotate
 from muse.cli.arguments import for_hydra
 from muse.config.compose import load_config
 from muse.data.layout import feature_folder
 from muse.errors import MuseError
-from muse.extraction.provenance import read_provenance
+from muse.extraction.provenance import read_provenance, settings_again
 from muse.files import digest_of
+from muse.inference import annotate as annotate_module
 from muse.inference import reuse
 from muse.runs.read import read_result, read_run
 from tests.inference import loudness
@@ -23,14 +25,14 @@ from tests.inference.conftest import tone, write_wav
 
 
 @pytest.fixture
-def annotate(tmp_path, make_config):
-    """annotate(run, "key=value", ...) annotates tmp_path/new into the folder that is returned."""
+def annotate(tmp_path, monkeypatch, usual):
+    """annotate(run, key=value, ...) annotates tmp_path/new into the folder that is returned."""
+    monkeypatch.setattr(annotate_module, "draw_annotation", lambda *_: Figure((1, 1)))
 
-    def call(run: Path, *words: str) -> Path:
-        out = tmp_path / "out"
-        given = [f"source=[{tmp_path}/new]", f"run={run}", f"out={out}", "workers=1", *words]
-        muse.commands.annotate.run(make_config("annotate", *given))
-        return out
+    def call(run: Path, **settings: object) -> Path:
+        here = {"source": [f"{tmp_path}/new"], "out": f"{tmp_path}/out"}
+        muse.commands.annotate.run(replace(usual, run=str(run), **here, **settings))
+        return tmp_path / "out"
 
     return call
 
@@ -108,12 +110,12 @@ def test_annotations_are_replaced_only_when_asked_to(trained, annotate, new, mon
     assert (out / "known.eaf").read_text() == "corrected by hand"
     (new / "short.wav").unlink()
     monkeypatch.setattr(loudness, "read", None)  # features that are there are not made again
-    annotate(trained, "overwrite=true", "view=true")
+    annotate(trained, overwrite=True, view=True)
     assert (out / "known.eaf").read_text().startswith("<?xml")
     assert (out / "known.html").exists() and not list(out.glob("short.*"))
     (out / "mine.txt").write_text("mine")
     with pytest.raises(MuseError, match=r"has files that .* has not written, such as mine\.txt"):
-        annotate(trained, "overwrite=true")
+        annotate(trained, overwrite=True)
 
 
 def test_features_that_would_be_made_in_another_way_are_refused(
@@ -142,14 +144,13 @@ def test_the_window_is_that_of_the_training(trained, changed, annotate, new):
     [
         ({"extractor": "smell"}, "made by the extractor 'smell'; this muse has"),
         ({"window": "${oc.env:HOME}"}, "expected plain values"),
-        ({"window": -1}, "window=-1.*expected more than 0"),
+        ({"window": -1}, r"window=-1.*expected more than 0"),
     ],
 )
-def test_settings_of_a_strange_run(trained, changed, annotate, new, settings, message):
-    made = read_result(trained)["extracted"]["loud"]
-    other = {"loud": made | {"settings": made["settings"] | settings}}
-    with pytest.raises(MuseError, match=message):
-        annotate(changed(extracted=other))
+def test_settings_of_a_strange_run(settings, message):
+    made = {"tool": {}, "settings": {"extractor": "hrv", **settings}}
+    with pytest.raises(MuseError, match=f"result.json: .*{message}"):
+        settings_again("loud", made, Path("result.json"), {})
 
 
 def test_a_run_without_provenance(changed, annotate, new):
@@ -184,14 +185,14 @@ def test_weights_are_given_by_the_name_of_the_feature_set(trained, annotate, new
     config = load_config("annotate", ["source=[a]", "run=x", "weights.deep=/w"])
     assert config.weights == {"deep": "/w"}
     with pytest.raises(MuseError, match=r"weights\.lout: .*reads loud\. Did you mean 'loud'\?"):
-        annotate(trained, "weights.lout=/w")
+        annotate(trained, weights={"lout": "/w"})
 
 
-def test_without_recordings(trained, annotate, make_config):
+def test_without_recordings(trained, annotate, usual):
     with pytest.raises(MuseError, match="no recordings"):
-        make_config("annotate", f"run={trained}")
-    with pytest.raises(MuseError, match=r"leave a\.wav out"):
-        make_config("annotate", "source=[a.wav]", "stream=true", f"run={trained}")
+        replace(usual, source=None)
+    with pytest.raises(MuseError, match="leave x out"):
+        replace(usual, stream=True)
     with pytest.raises(MuseError, match="there is no such file or folder"):
         annotate(trained)
 
@@ -203,7 +204,7 @@ def test_a_name_that_is_no_text(trained, annotate, new):
         (new / "known.wav").rename(path)
     except OSError:
         pytest.skip("this file system has no such names")
-    out = annotate(trained, "view=true")
+    out = annotate(trained, view=True)
     assert "caf?" in (out / "caf\udce9.html").read_text()
     assert "caf%E9.wav" in (out / "caf\udce9.eaf").read_text()
     values = pd.read_csv(out / "curves/valence/caf\udce9.csv").value

@@ -10,8 +10,10 @@ import pytest
 import torch
 
 import muse.commands.annotate
+from muse.config.use import DataOfUse, UseConfig
 from muse.errors import MuseError
 from muse.extraction.feature_files import SoundWindow
+from muse.inference.apply import load_run
 from muse.inference.stream import check_stream, delay, follow
 from muse.models import build_model
 from muse.models.recurrent import check_causal
@@ -35,13 +37,13 @@ class Pipe(io.RawIOBase):
 
 
 @pytest.fixture
-def stream(trained, make_config, monkeypatch, capsys):
-    """stream(bytes, piece, "key=value", ...) -> the printed rows, and what is said of them."""
+def stream(trained, usual, monkeypatch, capsys):
+    """stream(bytes, piece) -> the printed rows, and what is said of them."""
 
-    def call(data: bytes, piece: int = 1000, *words: str) -> tuple[pd.DataFrame, str]:
+    def call(data: bytes, piece: int = 1000) -> tuple[pd.DataFrame, str]:
         pipe = Pipe(data, piece)
         monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=pipe, isatty=pipe.isatty))
-        config = make_config("annotate", "stream=true", f"run={trained}", *words)
+        config = replace(usual, source=None, stream=True, run=str(trained))
         capsys.readouterr()
         muse.commands.annotate.run(config)
         printed = capsys.readouterr()
@@ -50,14 +52,12 @@ def stream(trained, make_config, monkeypatch, capsys):
     return call
 
 
-def test_the_values_are_those_of_the_whole_recording(
-    stream, trained, make_config, tmp_path, capsys
-):
+def test_the_values_are_those_of_the_whole_recording(stream, trained, usual, tmp_path):
     """A recording of 9.3 s, of which the last windows are moved inwards; an odd last byte."""
     sound = tone(4, 9.3)
     write_wav(tmp_path / "new.wav", sound)
-    words = [f"source=[{tmp_path}/new.wav]", f"out={tmp_path}/out", "workers=1"]
-    muse.commands.annotate.run(make_config("annotate", f"run={trained}", *words))
+    here = {"source": [f"{tmp_path}/new.wav"], "out": f"{tmp_path}/out"}
+    muse.commands.annotate.run(replace(usual, run=str(trained), **here))
     table, said = stream(sound.tobytes() + b"\1", 1001)
     assert table.timestamp.tolist() == [500 * k for k in range(18)]
     for target in ("valence", "arousal"):
@@ -88,38 +88,38 @@ def test_only_what_windows_need_is_kept(trained, monkeypatch):
             kept.append(len(self.sound)), self.sound[start - self.first :][:length]
         )[1],
     )  # fmt: skip
-    for _ in follow(used, windows, Pipe(tone(4, 20).tobytes(), 3200)):
+    for _ in follow(used, windows, Pipe(tone(4, 6).tobytes(), 3200)):
         pass
     assert max(kept) <= 16000 * 1.6
 
 
 def run_of(folder):
     """The run of `trained` as a stream uses it, and its windows."""
-    from muse.config.use import DataOfUse, UseConfig
-    from muse.inference.apply import load_run
-
     use = UseConfig(None, None, [], DataOfUse(None, "", 1))
     return load_run(use, str(folder)), {"loud": SoundWindow(1.0, loudness.features)}
 
 
-def test_gain(stream):
+def test_gain(trained):
     """Half as loud with 6.0206 dB more is the same; what is then too loud is clipped."""
+    used, windows = run_of(trained)
     sound = tone(4, 4) // 4 * 2
-    table, _ = stream((sound // 2).astype("<i2").tobytes(), 1000, "gain=6.020599913")
-    whole, _ = stream(sound.tobytes())
-    assert table.valence.to_numpy() == pytest.approx(whole.valence.to_numpy(), abs=1e-6)
-    clipped, _ = stream(sound.tobytes(), 1000, "gain=100")
-    assert np.isfinite(clipped.valence).all()
+
+    def valence(data: np.ndarray, gain: float) -> list[float]:
+        pipe = Pipe(data.astype("<i2").tobytes(), 1000)
+        return [step.values["valence"] for step in follow(used, windows, pipe, gain)]  # noqa: PD011
+
+    assert valence(sound // 2, 6.020599913) == pytest.approx(valence(sound, 0), abs=1e-6)
+    assert np.isfinite(valence(sound, 100)).all()
 
 
-def test_what_is_no_stream(stream, monkeypatch, trained, make_config):
+def test_what_is_no_stream(stream, monkeypatch, usual):
     with pytest.raises(MuseError, match="begins with the header of a file"):
         stream(b"RIFF....WAVE", 2)
     with pytest.raises(MuseError, match="ended without any sound"):
         stream(b"")
     monkeypatch.setattr("sys.stdin", SimpleNamespace(isatty=lambda: True))
     with pytest.raises(MuseError, match="reads sound from standard input"):
-        muse.commands.annotate.run(make_config("annotate", "stream=true", f"run={trained}"))
+        muse.commands.annotate.run(replace(usual, source=None, stream=True))
 
 
 def test_runs_that_cannot_follow_a_stream(trained):

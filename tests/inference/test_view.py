@@ -8,7 +8,6 @@ import pytest
 from muse.inference.curves import Curves, write_subtitles
 from muse.inference.view import write_page
 from muse.page import data_block, document, escape
-from tests.chromium import needs_chromium, opened
 from tests.inference.conftest import tone, write_wav
 
 NAMES = "<script>alert(1)<", "script> #1%.wav"  # a folder and a file in it
@@ -41,68 +40,67 @@ def test_texts_of_any_kind():
     assert "<title>&lt;b&gt;</title>" in document("<b>", "")
 
 
-@needs_chromium
-def test_it_plays_and_seeks(page, tmp_path):
-    with opened(page, tmp_path / "profile") as tab:
-        for width in (400, 1000):
-            tab.look(width, dark=width == 400)
-            assert tab.run("document.documentElement.scrollWidth") == width
-        assert tab.run("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
-        tab.run(
-            "new Promise((done) => media.readyState > 3 ? done() :"
-            " media.addEventListener('canplaythrough', done))"
-        )
-        assert tab.run("media.duration") == 10
-        assert tab.run("[...document.querySelectorAll('.curve')].length") == 2
-        assert tab.run("document.querySelectorAll('img, b').length") == 0
-        left, top, width = tab.run("(({x, y, width}) => [x, y, width])"
-                                   "(chart.getBoundingClientRect())")  # fmt: skip
-        inner = width - 44 - 24  # without the margins of the curves
-        at = "new Promise((done) => requestAnimationFrame(() => done([media.currentTime,"
-        at += " +cursor.getAttribute('x1'), document.querySelector('#legend output').value])))"
-        tab.click(left + 44 + inner / 4, top + 50)
-        assert tab.run(at) == pytest.approx([2.5, 44 + inner / 4, "0.50"], abs=0.06)
-        assert tab.run("document.activeElement.id") == "chart"
-        tab.press("ArrowRight")
-        assert tab.run(at) == pytest.approx([3, 44 + 0.3 * inner, "0.60"], abs=0.06)
-        tab.press("End")
-        assert tab.run(at) == pytest.approx([10, 44 + inner, "1.90"], abs=0.06)
-        tab.press("Home")
-        assert "valence 0.00" in tab.run("chart.getAttribute('aria-valuetext')")
-        tab.press(" ")
-        moved = "new Promise((done) => { const look = () => +cursor.getAttribute('x1') > 45"
-        tab.run(moved + " ? done() : setTimeout(look, 20); look(); })")
-        tab.press(" ")
-        assert tab.run("media.paused && unplayable.hidden")
-        assert tab.errors == []
+def test_it_plays_and_seeks(page, chromium):
+    tab = chromium.open(page)
+    for width in (400, 1000):
+        tab.look(width, dark=width == 400)
+        assert tab.run("document.documentElement.scrollWidth") == width
+        paper = tab.run("getComputedStyle(document.body).backgroundColor")
+        assert paper == {400: "rgb(22, 24, 27)", 1000: "rgb(255, 255, 255)"}[width]
+    tab.wait_for("media.readyState > 3")
+    assert tab.run("media.duration") == 10
+    assert tab.run("document.querySelectorAll('.curve').length") == 2
+    assert tab.run("document.querySelectorAll('img, b').length") == 0
+    left, top, width = tab.run("(({x, y, width}) => [x, y, width])(chart.getBoundingClientRect())")
+    inner = width - 44 - 24  # without the margins of the curves
+    at = (
+        "new Promise((done) => requestAnimationFrame(() => done([media.currentTime,"
+        " +cursor.getAttribute('x1'), +document.querySelector('#legend output').value])))"
+    )
+    tab.click(left + 44 + inner / 4, top + 50)
+    assert tab.run(at) == pytest.approx([2.5, 44 + inner / 4, 0.5], abs=0.06)
+    assert tab.run("document.activeElement.id") == "chart"
+    tab.press("ArrowRight")
+    assert tab.run(at) == pytest.approx([3, 44 + 0.3 * inner, 0.6], abs=0.06)
+    tab.press("End")
+    assert tab.run(at) == pytest.approx([10, 44 + inner, 1.9], abs=0.06)
+    tab.press("Home")
+    assert "valence 0.00" in tab.run("chart.getAttribute('aria-valuetext')")
+    tab.press(" ")
+    tab.wait_for("+cursor.getAttribute('x1') > 45")
+    tab.press(" ")
+    assert tab.run("media.paused && unplayable.hidden")
+    assert tab.errors == []
 
 
-@needs_chromium
-def test_a_recording_that_cannot_be_played_has_curves_all_the_same(page, tmp_path):
+def test_a_recording_that_cannot_be_played_has_curves_all_the_same(page, tmp_path, chromium):
     (tmp_path / NAMES[0] / NAMES[1]).write_bytes(b"no sound")
-    with opened(page, tmp_path / "profile") as tab:
-        tab.run("new Promise((done) => { const look = () => unplayable.hidden"
-                " ? setTimeout(look, 20) : done(); look(); })")  # fmt: skip
-        tab.run("chart.focus()")
-        tab.press("ArrowRight")
-        assert "valence 0.10" in tab.run("chart.getAttribute('aria-valuetext')")
+    tab = chromium.open(page)
+    tab.wait_for("!unplayable.hidden")
+    tab.run("chart.focus()")
+    tab.press("ArrowRight")
+    assert "valence 0.10" in tab.run("chart.getAttribute('aria-valuetext')")
 
 
-@needs_chromium
-def test_chromium_reads_the_subtitles(tmp_path):
+def test_one_frame_and_no_recording(tmp_path, chromium):
+    curves = Curves("x", "Stress", None, np.zeros(1), 500.0, {"valence": np.float32([0.25])})
+    write_page(curves, tmp_path / "x.html")
+    tab = chromium.open(tmp_path / "x.html")
+    assert "valence 0.25" in tab.run("chart.getAttribute('aria-valuetext')")
+    assert tab.run("document.querySelectorAll('audio, video').length") == 0 and tab.errors == []
+
+
+def test_chromium_reads_the_subtitles(tmp_path, chromium):
     values = {"a<b> & -->": np.float32([0.5, 0.5, -1])}
     curves = Curves("x", "", None, np.array([0.0, 500, 1000]), 500.0, values)
     write_subtitles(curves, tmp_path / "x.vtt")
     data = base64.b64encode((tmp_path / "x.vtt").read_bytes()).decode()
     track = f'<track id="track" default src="data:text/vtt;base64,{data}">'
     (tmp_path / "x.html").write_text(f"<!doctype html><video>{track}</video>")
-    with opened(tmp_path / "x.html", tmp_path / "profile") as tab:
-        tab.run(
-            "new Promise((done) => track.readyState > 1 ? done() :"
-            " ['load', 'error'].forEach((name) => track.addEventListener(name, done)))"
-        )
-        cues = tab.run(
-            "[...track.track.cues].map((cue) => [cue.startTime, cue.endTime,"
-            " cue.getCueAsHTML().textContent])"
-        )
+    tab = chromium.open(tmp_path / "x.html")
+    tab.wait_for("track.readyState > 1")  # loaded, or an error
+    cues = tab.run(
+        "[...track.track.cues].map((cue) => [cue.startTime, cue.endTime,"
+        " cue.getCueAsHTML().textContent])"
+    )
     assert cues == [[0, 1, "a<b> & --> 0.50"], [1, 1.5, "a<b> & --> -1.00"]]
