@@ -53,8 +53,8 @@ def stream(trained, usual, monkeypatch, capsys):
 
 
 def test_the_values_are_those_of_the_whole_recording(stream, trained, usual, tmp_path):
-    """A recording of 9.3 s, of which the last windows are moved inwards; an odd last byte."""
-    sound = tone(4, 9.3)
+    """A recording of 9.1 s, of which the last window is moved inwards; an odd last byte."""
+    sound = tone(4, 9.1)
     write_wav(tmp_path / "new.wav", sound)
     here = {"source": [f"{tmp_path}/new.wav"], "out": f"{tmp_path}/out"}
     muse.commands.annotate.run(replace(usual, run=str(trained), **here))

@@ -81,8 +81,11 @@ def follow(
         values = model(_features(used, windows, heard, spans))
         return Step(1000 * step * frame, values, time.perf_counter() - began)
 
+    longest = round(RATE * max(window.seconds for window in windows.values()))
     for samples in _samples(source, gain):
-        heard.add(samples, min(start for start, _ in _spans(windows, k, step).values()))
+        starts = [start for start, _ in _spans(windows, k, step).values()]
+        # the windows of the last frames are moved inwards: each may be the last that is heard
+        heard.add(samples, min(*starts, heard.end + len(samples) - longest))
         while True:
             spans = _spans(windows, k, step)
             if max(start + length for start, length in spans.values()) > heard.end:
