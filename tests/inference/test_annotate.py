@@ -15,6 +15,7 @@ from muse.cli.arguments import for_hydra
 from muse.config.compose import load_config
 from muse.data.layout import feature_folder
 from muse.errors import MuseError
+from muse.extraction.feature_files import find_files
 from muse.extraction.provenance import read_provenance, settings_again
 from muse.files import digest_of
 from muse.inference import annotate as annotate_module
@@ -195,6 +196,26 @@ def test_without_recordings(trained, annotate, usual):
         replace(usual, stream=True)
     with pytest.raises(MuseError, match="there is no such file or folder"):
         annotate(trained)
+
+
+def test_files_of_several_feature_sets(tmp_path):
+    """A film and its transcript, together and apart; a file of unknown ending is not lost."""
+    films, words = tmp_path / "films", tmp_path / "words"
+    for path in (films / "1.mp4", films / "2.mp4", words / "1.csv", tmp_path / "3.bin"):
+        path.parent.mkdir(exist_ok=True)
+        path.touch()
+    endings = {"face": (".mp4",), "bert": (".csv", ".TextGrid")}
+    source = [str(films), str(words), str(tmp_path / "3.bin")]
+    places = annotate_module._places(source, endings)
+    assert places == {"face": [source[0], source[2]], "bert": [source[1], source[2]]}
+    assert annotate_module._places(source[:1], endings) == {"face": source[:1], "bert": source[:1]}
+    found = {name: find_files(places[name], endings[name]) for name in endings}
+    ids, failed = annotate_module._complete(found, endings)
+    assert ids == ["1", "3"]
+    assert failed == ["2: no file for the feature set bert (.csv or .TextGrid)."]
+    paths = [found[name]["1"] for name in ("bert", "face")]
+    assert annotate_module._media_of(paths) == films / "1.mp4"
+    assert annotate_module._media_of(paths[:1]) is None
 
 
 def test_a_name_that_is_no_text(trained, annotate, new):

@@ -14,7 +14,7 @@ from muse import terminal
 from muse.config.annotate import AnnotateConfig
 from muse.config.fields import path_of
 from muse.errors import MuseError
-from muse.extraction.feature_files import Extractor, extract_files, find_files
+from muse.extraction.feature_files import extract_files, find_files
 from muse.extraction.media import MEDIA, VIDEO
 from muse.extraction.sound import RATE, read_sound
 from muse.inference.apply import LoadedRun
@@ -57,17 +57,18 @@ def annotate_files(config: AnnotateConfig) -> Annotated:
     with tempfile.TemporaryDirectory() as cache:
         used = usable_run(config, out, cache)
         extractors = extractors_of(used, config, out)
-        found = {
-            name: find_files(_places(config.source, extractor), extractor.endings)
-            for name, (extractor, _) in extractors.items()
-        }
-        ids, failed = _complete(found, extractors)
+        endings = {name: extractor.endings for name, (extractor, _) in extractors.items()}
+        places = _places(config.source, endings)
+        found = {name: find_files(places[name], endings[name]) for name in endings}
+        ids, failed = _complete(found, endings)
         for extractor, settings in extractors.values():
             paths = [str(found[settings.features][id_]) for id_ in ids]
             if not paths:
                 break
             extracted = extract_files(extractor, replace(settings, source=paths))
             failed += extracted.failed
+            if extracted.notes:
+                log.warning("%s", terminal.first_of(extracted.notes))
             made = {*extracted.made, *extracted.kept}
             ids = [id_ for id_ in ids if id_ in made]
         replace_files(out, used, ids, config.view)
@@ -88,7 +89,7 @@ def open_stream(config: AnnotateConfig, source: BinaryIO) -> tuple[Iterator[Step
     Raises MuseError for a run that cannot follow a stream, see `check_stream` and `usable_run`.
     """
     out = path_of(config.out)  # where nothing is written
-    used = usable_run(config, out, config.out)
+    used = usable_run(config, out, cache="")
     extractors = extractors_of(used, config, out)
     windows = {name: extractor.window for name, (extractor, _) in extractors.items()}
     check_stream(used, windows)
@@ -143,23 +144,32 @@ def _waveform(media: Path | None) -> tuple[np.ndarray, np.ndarray] | None:
     return starts / RATE, np.stack(limits, axis=1)
 
 
-def _places(source: list[str], extractor: Extractor) -> list[str]:
-    """The files and folders that an extractor takes; all if it takes none, which it then says."""
+def _places(source: list[str], endings: dict[str, tuple[str, ...]]) -> dict[str, list[str]]:
+    """Feature set -> the files and folders that it is made of.
 
-    def fits(place: Path) -> bool:
-        if place.is_dir():
-            return any(p.suffix.lower() in extractor.endings for p in place.glob("[!.]*"))
-        return place.suffix.lower() in extractor.endings
+    What is of no use to any of them goes to all: the reason is theirs to say.
+    """
 
-    return [text for text in source if fits(path_of(text))] or source
+    def fits(text: str, own: tuple[str, ...]) -> bool:
+        place = path_of(text)
+        files = place.glob("[!.]*") if place.is_dir() else [place]
+        return any(file.suffix.lower() in own for file in files)
+
+    lost = [text for text in source if not any(fits(text, own) for own in endings.values())]
+    return {
+        name: [text for text in source if text in lost or fits(text, own)] or source
+        for name, own in endings.items()
+    }
 
 
-def _complete(found: dict[str, dict[str, Path]], extractors: dict) -> tuple[list[str], list[str]]:
+def _complete(
+    found: dict[str, dict[str, Path]], endings: dict[str, tuple[str, ...]]
+) -> tuple[list[str], list[str]]:
     """The recordings that have a file for each feature set, and what the others lack."""
     ids = list(dict.fromkeys(id_ for paths in found.values() for id_ in paths))
     lacking = {id_: [n for n in found if id_ not in found[n]] for id_ in ids}
     failed = [
-        f"{id_}: no file for the feature set {n} ({' or '.join(extractors[n][0].endings)})."
+        f"{id_}: no file for the feature set {n} ({' or '.join(endings[n])})."
         for id_, names in lacking.items()
         for n in names
     ]
