@@ -14,7 +14,7 @@ from muse.config.use import DataOfUse, UseConfig
 from muse.errors import MuseError
 from muse.extraction.feature_files import SoundWindow
 from muse.inference.apply import load_run
-from muse.inference.stream import check_stream, delay, follow
+from muse.inference.stream import _starts, check_stream, delay, follow
 from muse.models import build_model
 from muse.models.recurrent import check_causal
 from tests.inference import loudness
@@ -79,6 +79,17 @@ def test_a_value_is_there_when_its_window_has_been_heard(trained):
     assert delay(windows, 0.5) == 0.25 and delay({"x": SoundWindow(0.2, None)}, 0.5) == 0
 
 
+def test_there_are_whole_frames_only(trained):
+    """Windows of 0.2 s in the middle of frames of 0.5 s: 1.4 s are two frames, as in a file."""
+    used, _ = run_of(trained)
+    pipe = Pipe(tone(4, 1.4).tobytes(), 3200)
+    heard = {
+        step.timestamp: pipe.read_bytes / 32000
+        for step in follow(used, {"loud": SoundWindow(0.2, loudness.features)}, pipe)
+    }
+    assert heard == pytest.approx({0: 0.5, 500: 1})
+
+
 def test_only_what_windows_need_is_kept(trained, monkeypatch):
     used, windows = run_of(trained)
     kept = []
@@ -91,6 +102,13 @@ def test_only_what_windows_need_is_kept(trained, monkeypatch):
     for _ in follow(used, windows, Pipe(tone(4, 6).tobytes(), 3200)):
         pass
     assert max(kept) <= 16000 * 1.6
+
+
+def test_windows_begin_where_those_of_the_tool_do():
+    """Frames of 250 ms: the window of 1 s of the third one begins at 0.125 s, 2000 samples."""
+    times = np.array([0.0, 250, 500])
+    assert _starts(SoundWindow(1.0, None), times, 48000) == ([0, 0, 2000], 16000)
+    assert _starts(SoundWindow(1.0, None, 160), times, 48000) == ([0, 0, 1920], 16000)
 
 
 def run_of(folder):

@@ -42,6 +42,7 @@ class SoundWindow:
     # its samples, as of `muse.extraction.sound.read_sound` -> column -> value, the columns of
     # `Extract` in their order; a recording that is shorter than a window has fewer samples
     features: Callable[[np.ndarray], dict[str, float]]
+    hop: int = 1  # windows begin at the last multiple of so many samples
 
 
 @dataclass(frozen=True)

@@ -81,12 +81,12 @@ def follow(
         values = model(_features(used, windows, heard, spans))
         return Step(1000 * step * frame, values, time.perf_counter() - began)
 
-    longest = round(RATE * max(window.seconds for window in windows.values()))
+    longest = max(round(RATE * window.seconds) + window.hop for window in windows.values())
     for samples in _samples(source, gain):
         starts = [start for start, _ in _spans(windows, k, step).values()]
         # the windows of the last frames are moved inwards: each may be the last that is heard
         heard.add(samples, min(*starts, heard.end + len(samples) - longest))
-        while True:
+        while k < _frames(heard.end, step):
             spans = _spans(windows, k, step)
             if max(start + length for start, length in spans.values()) > heard.end:
                 break
@@ -94,10 +94,15 @@ def follow(
             k += 1
     if not heard.end:
         raise MuseError(f"standard input has ended without any sound. For example: {RAW}")
-    times = np.arange(max(1, int(heard.end / RATE / step + 1e-6))) * 1000 * step
-    last = {name: sample_spans(times, w.seconds, heard.end, RATE) for name, w in windows.items()}
+    times = np.arange(max(1, _frames(heard.end, step))) * 1000 * step
+    last = {name: _starts(window, times, heard.end) for name, window in windows.items()}
     for frame in range(k, len(times)):
-        yield at(frame, {name: (int(first[frame]), n) for name, (first, n, _) in last.items()})
+        yield at(frame, {name: (start[frame], length) for name, (start, length) in last.items()})
+
+
+def _frames(samples: int, step: float) -> int:
+    """Whole frames of so many samples, as `muse.extraction.feature_files` counts them."""
+    return int(samples / RATE / step + 1e-6)
 
 
 def check_stream(used: LoadedRun, windows: dict[str, SoundWindow | None]) -> None:
@@ -130,8 +135,14 @@ def delay(windows: dict[str, SoundWindow], step: float) -> float:
 def _spans(windows: dict[str, SoundWindow], frame: int, step: float) -> dict[str, tuple[int, int]]:
     """First sample and number of samples of the windows of a frame, but at the end of the sound."""
     times = np.array([frame, frame + 1]) * 1000 * step
-    found = {name: sample_spans(times, w.seconds, ENDLESS, RATE) for name, w in windows.items()}
-    return {name: (int(first[0]), length) for name, (first, length, _) in found.items()}
+    found = {name: _starts(window, times, ENDLESS) for name, window in windows.items()}
+    return {name: (starts[0], length) for name, (starts, length) in found.items()}
+
+
+def _starts(window: SoundWindow, times: np.ndarray, samples: int) -> tuple[list[int], int]:
+    """First sample of the windows of frames, and samples of a window, see `sample_spans`."""
+    first, length, _ = sample_spans(times, window.seconds, samples, RATE)
+    return (first // window.hop * window.hop).tolist(), length
 
 
 def _samples(source: BinaryIO, gain: float) -> Iterator[np.ndarray]:
