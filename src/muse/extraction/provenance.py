@@ -3,7 +3,7 @@
 import json
 import logging
 from collections.abc import Iterable
-from dataclasses import asdict, fields, is_dataclass
+from dataclasses import asdict, is_dataclass
 from pathlib import Path
 
 from muse.config.compose import from_data, load_config
@@ -92,7 +92,7 @@ def settings_again(name: str, made: Provenance, where: Path, given: dict) -> Ext
         )
     usual = load_config("extract", [f"extractor={kind}", "source=[.]", "out=."])
     data = {key: value for key, value in asdict(usual).items() if key != "job"}
-    groups = [item.name for item in fields(usual) if is_dataclass(getattr(usual, item.name))]
+    groups = [key for key in data if is_dataclass(getattr(usual, key))]
     own = [key for key in groups if key == kind] or groups
     for key, value in made["settings"].items():
         if key in ELSEWHERE:
