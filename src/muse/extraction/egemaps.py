@@ -21,7 +21,7 @@ from muse.config.extract import ExtractConfig
 from muse.errors import MuseError
 from muse.extraction.egemaps_parts import FRAME
 from muse.extraction.egemaps_windows import window_functionals
-from muse.extraction.feature_files import Extractor, Times
+from muse.extraction.feature_files import Extractor, SoundWindow, Times
 from muse.extraction.media import MEDIA, ffmpeg_version
 from muse.extraction.opensmile_run import HOP, import_opensmile
 from muse.extraction.sound import RATE, read_sound, sound_bytes
@@ -38,7 +38,8 @@ def extractor(config: ExtractConfig) -> Extractor:
         raise MuseError(f"window={config.window}: expected {FRAME / RATE:g} s or more.")
     tool = {"name": "opensmile", "version": version("opensmile"), "ffmpeg": ffmpeg_version()}
     extract = partial(extract_egemaps, window=config.window)
-    return Extractor(MEDIA, tool, {"window": config.window}, sound_bytes, extract)
+    own = SoundWindow(config.window, partial(_of_window, names()), HOP)
+    return Extractor(MEDIA, tool, {"window": config.window}, sound_bytes, extract, own)
 
 
 def extract_egemaps(
@@ -93,6 +94,16 @@ def note_outside(path: Path, inside: np.ndarray, seconds: float) -> list[str]:
 def names() -> list[str]:
     """The names of the functionals, in their order."""
     return list(_reference().feature_names)
+
+
+def _of_window(columns: list[str], sound: np.ndarray) -> dict[str, float]:
+    """The functionals of a single window; MuseError if it is too short for one."""
+    if len(sound) < FRAME:
+        raise MuseError(
+            f"{1000 * len(sound) / RATE:.3g} ms of sound; openSMILE needs "
+            f"{1000 * FRAME // RATE} ms."
+        )
+    return dict(zip(columns, reference(sound).tolist(), strict=True))
 
 
 def reference(sound: np.ndarray) -> np.ndarray:
