@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from muse.extraction.sound import read_sound
 from muse.scoring import ccc
 from muse.synthetic.raters import simulated_raters, simulated_signal
 from tests.conftest import write
@@ -76,8 +77,6 @@ def test_speech_to_curve(tmp_path):
             path.suffix[1:] for path in (tmp_path / "out").glob(f"{number}.*")
         }
     # the same sound as a stream, at -3 dB as extraction brings it
-    from muse.extraction.sound import read_sound
-
     sound = np.rint(read_sound(tmp_path / "new/19.wav") * 2**15).astype("<i2")
     done = run_muse(tmp_path, "annotate", "stream=true", "run=run", input=sound.tobytes())
     print(done.stderr.decode())
