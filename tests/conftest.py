@@ -2,6 +2,7 @@
 
 import gc
 import logging
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import torch
 
 from muse.commands import table
 from muse.config.compose import load_config
+from tests.chromium import PROGRAM, Chromium, started
 
 torch.set_num_threads(1)
 
@@ -46,6 +48,15 @@ def own_cache(tmp_path_factory, monkeypatch):
     """No test touches the user's cache or packages."""
     monkeypatch.setenv("MUSE_CACHE", str(tmp_path_factory.mktemp("cache")))
     monkeypatch.delenv("MUSE_DATA", raising=False)
+
+
+@pytest.fixture(scope="session")
+def chromium(tmp_path_factory) -> Iterator[Chromium]:
+    """A headless browser; pages that are opened in it stay open."""
+    if PROGRAM is None:
+        pytest.skip("needs Chromium")
+    with started(tmp_path_factory.mktemp("chromium")) as browser:
+        yield browser
 
 
 @pytest.fixture

@@ -3,6 +3,8 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
+SHOWN = 100  # failures that a message lists
+
 
 class MuseError(Exception):
     """A mistake in the input: its text is all that the user sees.
@@ -42,6 +44,15 @@ def raise_faults(faults: Sequence[str]) -> None:
     """Raise the first fault with all others attached; nothing if there is none."""
     if faults:
         raise MuseError(faults[0], faults)
+
+
+def raise_failed(failed: Sequence[str], count: int) -> None:
+    """Raise the reasons of the files that have failed, of ``count``; nothing if none has."""
+    if failed:
+        shown = [f"{k:>3}. {reason}" for k, reason in enumerate(failed[:SHOWN], start=1)]
+        files = f"{count} file{'s' * (count != 1)}"
+        head = f"{len(failed)} of {files} failed; the others are done"
+        raise MuseError("\n".join([head, *shown]), failed)
 
 
 def did_you_mean(word: str, known: list[str]) -> str:

@@ -272,6 +272,36 @@ def draw_over_time(
     return figure
 
 
+def draw_annotation(
+    title: str,
+    curves: dict[str, tuple[np.ndarray, np.ndarray]],
+    sound: tuple[np.ndarray, np.ndarray] | None = None,
+) -> Figure:
+    """Draw the curves of a recording, each over its waveform.
+
+    Args:
+        curves: target -> seconds (frames,) and values (frames,).
+        sound: seconds (parts,), and the lowest and highest sample of each part (parts, 2).
+    """
+    figure = Figure(figsize=(10, 0.7 + 1.9 * len(curves)), layout="constrained")
+    panels = figure.subplots(len(curves), 1, squeeze=False, sharex=True)[:, 0]
+    for panel, (target, (seconds, values)) in zip(panels, curves.items(), strict=True):
+        panel.plot(seconds, values, color=PREDICTION, lw=1.4)
+        panel.set_ylabel(target)
+        panel.margins(x=0)
+        panel.grid(alpha=0.25)
+        if sound:
+            behind = panel.twinx()
+            behind.fill_between(sound[0], *sound[1].T, color="0.8", lw=0)
+            behind.set(ylim=(-1, 1), yticks=[])
+            behind.margins(x=0)
+            panel.set_zorder(behind.get_zorder() + 1)
+            panel.patch.set_visible(False)
+    panels[-1].set_xlabel("time (s)")
+    figure.suptitle(title, fontsize=11, parse_math=False)
+    return figure
+
+
 def save_figure(figure: Figure, path: Path) -> None:
     """Write a figure as PNG, whole or not at all."""
     write_file(path, lambda draft: figure.savefig(draft, dpi=110, format="png"))

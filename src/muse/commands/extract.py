@@ -4,14 +4,12 @@ import logging
 
 from muse import terminal
 from muse.config.extract import ExtractConfig
-from muse.errors import MuseError
+from muse.errors import raise_failed
 from muse.extraction.extractors import extractor_of
 from muse.extraction.feature_files import extract_files
 from muse.terminal import counted
 
 log = logging.getLogger(__name__)
-
-SHOWN = 100  # failures on the terminal
 
 
 def run(config: ExtractConfig) -> None:
@@ -26,8 +24,4 @@ def run(config: ExtractConfig) -> None:
         log.warning("%s", terminal.first_of(found.notes))
     kept = f", {len(found.kept)} were there already" if found.kept else ""
     print(f"{found.home}: {counted(len(found.made), 'recording')} written{kept}")
-    if found.failed:
-        shown = [f"{k:>3}. {reason}" for k, reason in enumerate(found.failed[:SHOWN], start=1)]
-        count = len(found.made) + len(found.kept) + len(found.failed)
-        head = f"{len(found.failed)} of {counted(count, 'file')} failed; the others are done"
-        raise MuseError("\n".join([head, *shown]), found.failed)
+    raise_failed(found.failed, len(found.made) + len(found.kept) + len(found.failed))

@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+from muse.config.annotate import AnnotateConfig
 from muse.config.classes import ClassesConfig
 from muse.config.compare import CompareConfig
 from muse.config.difficulty import DifficultyConfig
@@ -86,6 +87,12 @@ COMMANDS = {
         "muse predict run=outputs/train/RUN data.root=data out=submission",
         "run",
     ),
+    "annotate": Command(
+        "Annotate recordings with a trained model: curves, pictures, subtitles, ELAN files.",
+        "muse annotate talk.wav run=outputs/train/RUN view=true",
+        "source",
+        "source",
+    ),
     "check": Command(
         "Check a whole package: every fault at once, or its statistics.",
         "muse check task=stress",
@@ -134,6 +141,7 @@ SCHEMAS = {
     "personalise": PersonaliseConfig,
     "evaluate": EvaluateConfig,
     "predict": PredictConfig,
+    "annotate": AnnotateConfig,
     "check": CheckConfig,
     "summary": SummaryConfig,
     "runs": RunsConfig,

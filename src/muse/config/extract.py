@@ -91,11 +91,21 @@ class TextConfig(Settings):
 
 
 @dataclass
+class LldConfig(Settings):
+    """How `muse extract lld` brings descriptors of 10 ms to frames."""
+
+    KEY = "lld."
+
+    frame: str = setting("lld: what a frame has of the descriptors of 10 ms: their mean over it, or "
+                         "the one nearest to its middle.", choices=("mean", "nearest"))  # fmt: skip
+
+
+@dataclass
 class ExtractConfig(Settings):
     """Settings of `muse extract`."""
 
     extractor: str = setting("What is extracted.", choices=(
-        "hrv", "deepspectrum", "vggish", "wav2vec2", "bert", "fasttext",
+        "hrv", "egemaps", "lld", "deepspectrum", "vggish", "wav2vec2", "bert", "fasttext",
         "vggface", "facenet", "xception", "vit", "fau",
     ))  # fmt: skip
     source: Any = setting("Files, or folders of them, one file per recording; in= is the same.",
@@ -121,4 +131,5 @@ class ExtractConfig(Settings):
     faces: FacesConfig = setting("Faces in pictures.")
     vggish: VggishConfig = setting("VGGish.")
     text: TextConfig = setting("Transcripts.")
+    lld: LldConfig = setting("Low-level descriptors.")
     job: JobInfo | None = None

@@ -54,11 +54,14 @@ def quote_texts(command: str, words: list[str]) -> list[str]:
 
 def _quoted(command: str, word: str, several: bool) -> str:
     match = re.fullmatch(r"([A-Za-z_][\w.]*)=(.+)", word, re.DOTALL)
-    if not match or not _is_text(SCHEMAS[command], match[1].split(".")):
+    path = match[1].split(".") if match else []
+    if not match or not _is_text(SCHEMAS[command], path):
         return word
     key, value = match[1], match[2]
+    if len(path) > 1 and _has_names(SCHEMAS[command], path[0]):
+        key = f"++{key}"  # Hydra: it is not in the YAML
     if value[0] in "'\"" or value == "null" or "${" in value or (several and _sweeps(value)):
-        return word
+        return f"{key}={value}"
     return f"{key}={_in_quotes(value)}"
 
 
@@ -87,10 +90,17 @@ def _is_text(schema: type, path: list[str]) -> bool:
     """Whether a setting, by the dataclass of the command, is a str or null."""
     known = {field.name: field.type for field in fields(schema)}
     kind = known.get(path[0])
+    if len(path) > 1 and _has_names(schema, path[0]):
+        return True
     if len(path) > 1:
         return is_dataclass(kind) and path[0] != "task" and _is_text(kind, path[1:])
     options = typing.get_args(kind) if isinstance(kind, types.UnionType) else (kind,)
     return str in options and set(options) <= {str, type(None)}
+
+
+def _has_names(schema: type, name: str) -> bool:
+    """Whether a setting has texts under names of the user's, as in `weights.NAME=PATH`."""
+    return any(item.name == name and item.type == dict[str, str] for item in fields(schema))
 
 
 def name_of(words: list[str]) -> str:

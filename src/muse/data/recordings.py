@@ -283,5 +283,6 @@ def digest_of_tables(
     for id_ in ids:
         parts = [partition, id_, *(f"{name}:{of(tables[name, id_])}" for name in names)]
         parts += [f"{target}:{of(table[id_])}" for target, table in labels.items()]
-        whole.update(("\t".join(parts) + "\n").encode())
+        # names of files may have bytes that are no text
+        whole.update(("\t".join(parts) + "\n").encode(errors="surrogateescape"))
     return whole.hexdigest()

@@ -35,8 +35,8 @@ from muse.extraction.feature_files import Extractor, Times
 from muse.extraction.media import MEDIA, ffmpeg_version
 from muse.extraction.networks.densenet121 import DenseNet121
 from muse.extraction.networks.vgg19 import Vgg19
-from muse.extraction.sound import RATE
-from muse.extraction.sound_network import extract_sound, power_spectra, sound_bytes
+from muse.extraction.sound import RATE, sound_bytes
+from muse.extraction.sound_network import extract_sound, power_spectra
 from muse.extraction.weights import (
     import_transformers,
     load_network,

@@ -18,6 +18,8 @@ EXTRACTORS = {
     "wav2vec2": "muse.extraction.wav2vec2:extractor",
     "bert": "muse.extraction.bert:extractor",
     "fasttext": "muse.extraction.fasttext:extractor",
+    "egemaps": "muse.extraction.egemaps:extractor",
+    "lld": "muse.extraction.lld:extractor",
 }
 
 

@@ -36,6 +36,17 @@ Extract = Callable[[Path, Times], tuple[np.ndarray, dict[str, np.ndarray], list[
 
 
 @dataclass(frozen=True)
+class SoundWindow:
+    """How a frame's features follow from the sound of its window alone, which a stream needs."""
+
+    seconds: float
+    # its samples, as of `muse.extraction.sound.read_sound` -> column -> value, the columns of
+    # `Extract` in their order; a recording that is shorter than a window has fewer samples
+    features: Callable[[np.ndarray], dict[str, float]]
+    hop: int = 1  # windows begin at the last multiple of so many samples
+
+
+@dataclass(frozen=True)
 class Extractor:
     """How files become features."""
 
@@ -44,6 +55,7 @@ class Extractor:
     settings: dict  # all that changes the features
     memory: Callable[[Path], int]  # bytes that a file takes on its way
     extract: Extract
+    window: SoundWindow | None = None  # None: a frame depends on more than the sound of its window
 
 
 @dataclass(frozen=True)

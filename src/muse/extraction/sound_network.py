@@ -14,7 +14,6 @@ from muse.extraction.weights import check_finite
 
 # samples of windows (windows, samples) -> features (windows, columns)
 Features = Callable[[np.ndarray], np.ndarray]
-MOST_SOUND = 2**30  # bytes that decoded sound is taken to need at most: two hours
 
 
 def extract_sound(
@@ -64,11 +63,6 @@ def extract_sound(
     if not inside.all():
         notes.append(f"{path}: {(~inside).sum()} of {len(times)} frames lie behind its end: zeros.")
     return times, {f"{name}_{k}": column for k, column in enumerate(values.T)}, notes
-
-
-def sound_bytes(path: Path) -> int:
-    """Bytes that the sound of a file may take, by its size: less than 32 times that of an MP3."""
-    return min(MOST_SOUND, 32 * path.stat().st_size)
 
 
 def power_spectra(samples: np.ndarray, window: int, hop: int, size: int) -> np.ndarray:

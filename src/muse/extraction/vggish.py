@@ -26,8 +26,8 @@ from muse.errors import MuseError
 from muse.extraction.feature_files import Extractor, Times
 from muse.extraction.media import MEDIA, ffmpeg_version
 from muse.extraction.networks.vggish import Vggish, VggishPca
-from muse.extraction.sound import RATE
-from muse.extraction.sound_network import extract_sound, power_spectra, sound_bytes
+from muse.extraction.sound import RATE, sound_bytes
+from muse.extraction.sound_network import extract_sound, power_spectra
 from muse.extraction.weights import (
     import_transformers,
     load_network,

@@ -25,7 +25,8 @@ from muse.config.fields import path_of
 from muse.errors import MuseError
 from muse.extraction.feature_files import Extractor, Times
 from muse.extraction.media import MEDIA, ffmpeg_version
-from muse.extraction.sound_network import extract_sound, sound_bytes
+from muse.extraction.sound import sound_bytes
+from muse.extraction.sound_network import extract_sound
 from muse.extraction.weights import (
     how_to_get,
     import_transformers,

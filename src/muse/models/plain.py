@@ -5,7 +5,7 @@ Shapes: B batch, T frames (padded on the right), F features, H hidden, O outputs
 
 from torch import Tensor, nn
 
-from muse.models.recurrent import check_recurrent, recur, recurrent_layers
+from muse.models.recurrent import State, check_recurrent, recur, recurrent_layers
 
 
 class PlainRecurrent(nn.Module):
@@ -46,3 +46,8 @@ class PlainRecurrent(nn.Module):
         # in one direction the padding on the right never reaches back
         x = self.encoder(x, lengths) if self.bidirectional else recur(self.encoder, x)
         return self.output(x).transpose(0, 1)  # (B, T, O)
+
+    def step(self, features: Tensor, state: State = None) -> tuple[Tensor, State]:
+        """The outputs of the next frames, see `muse.models.recurrent.Recurrent.step`."""
+        x, state = self.encoder(features.transpose(0, 1), state)  # (T, B, H)
+        return self.output(x).transpose(0, 1), state

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from muse.errors import MuseError
 from muse.models.checks import check_dropouts, check_sizes
 from muse.models.products import in_parts
-from muse.models.recurrent import Bidirectional, check_recurrent, recur, recurrent_layers
+from muse.models.recurrent import Bidirectional, State, check_recurrent, recur, recurrent_layers
 
 OUTPUTS = {"tanh": torch.tanh, "linear": lambda x: x}
 
@@ -76,3 +76,8 @@ class ProjectedRecurrent(nn.Module):
         both = isinstance(self.encoder, Bidirectional)
         x = self.encoder(x, lengths) if both else recur(self.encoder, x)  # (T, B, H or 2H)
         return OUTPUTS[self.output](in_parts(self.head, x)).transpose(0, 1)  # (B, T, O)
+
+    def step(self, features: Tensor, state: State = None) -> tuple[Tensor, State]:
+        """The outputs of the next frames, see `muse.models.recurrent.Recurrent.step`."""
+        x, state = self.encoder(self.project(features.transpose(0, 1)), state)  # (T, B, H)
+        return OUTPUTS[self.output](self.head(x)).transpose(0, 1), state

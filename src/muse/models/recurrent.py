@@ -11,6 +11,7 @@ from muse.models.checks import check_dropout, check_sizes, check_switches
 from muse.models.products import Turn, in_parts, linear
 
 CELLS = {"lstm": nn.LSTM, "gru": nn.GRU}
+State = Tensor | tuple[Tensor, Tensor] | None  # of recurrent layers, (layers, B, H) each
 
 
 class Recurrent(nn.Module):
@@ -72,6 +73,30 @@ class Recurrent(nn.Module):
         else:  # the padding on the right never reaches back
             x = recur(self.encoder, x, project)  # (T, B, H)
         return in_parts(self.head, x).transpose(0, 1)  # (B, T, O)
+
+    def step(self, features: Tensor, state: State = None) -> tuple[Tensor, State]:
+        """The outputs of the next frames (B, T, F) -> (B, T, O), in one direction only.
+
+        Args:
+            state: after the frames before, as this returns it; None at the start of a recording.
+        """
+        x, state = self.encoder(self.project(features.transpose(0, 1)), state)  # (T, B, H)
+        return self.head(x).transpose(0, 1), state
+
+
+def check_causal(model: nn.Module) -> None:
+    """Raise MuseError unless a model can go on frame by frame: it has `step`, and one direction."""
+    name = type(model).__name__
+    if not hasattr(model, "step"):
+        raise MuseError(
+            f"the model {name} reads frames that come later, or all of a recording, so it cannot "
+            "follow a stream. Train an LSTM or GRU: model=lstm model.bidirectional=false"
+        )
+    if any(isinstance(part, Bidirectional) for part in model.modules()):
+        raise MuseError(
+            f"the model {name} has model.bidirectional=true and reads a recording from its end as "
+            "well, so it cannot follow a stream. Train it with model.bidirectional=false."
+        )
 
 
 def check_recurrent(cell: str, hidden: int, layers: int, dropout: float) -> None:

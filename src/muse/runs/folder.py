@@ -48,6 +48,9 @@ see above; `best_epoch` is 0, and `inner_devel` of its folds is the UAR.
 In a personalised run (`folds`: subjects) each subject is a fold, with `general`, the score of the
 general model, beside `score`; `pooled`, `general`, `over_folds` and `over_general` are of the
 subjects' recordings of `scored_on`, and `weights` is the general model.
+`extracted` has tool and settings of each feature set that `muse extract` has made, as in its
+extraction.json, and `frame_step` the seconds from frame to frame: by these `muse annotate` makes
+the features of other recordings. Older runs, and those on features of other origin, have neither.
 `files` has a checksum of every file that later stages read, `digest` one of result.json itself.
 """
 

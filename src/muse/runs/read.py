@@ -274,6 +274,8 @@ def _is_sound(result: dict) -> bool:
             )
             and all(isinstance(group, str) for group in result.get("groups", {}).values())
             and ("retrained" not in result or _is_retrained(result))
+            and all(map(_is_provenance, result.get("extracted", {}).items()))
+            and isinstance(result.get("frame_step"), float | None)
             and isinstance(result["model"], dict)
             and isinstance(result["features"], list)
         )
@@ -284,6 +286,11 @@ def _is_sound(result: dict) -> bool:
 def _is_retrained(result: dict) -> bool:
     """Whether the run that the run was made from is named."""
     return all(isinstance(result["retrained"][key], str) for key in ("run", "run_id"))
+
+
+def _is_provenance(item: tuple[str, dict]) -> bool:
+    """Whether a feature set has a tool and settings."""
+    return is_name(item[0]) and all(isinstance(item[1][key], dict) for key in ("tool", "settings"))
 
 
 def weights_of(target: dict) -> list[str]:

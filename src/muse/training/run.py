@@ -15,7 +15,9 @@ from muse.data.heads import head_of
 from muse.data.layout import find_package, plan_features
 from muse.data.recordings import Package, load_package
 from muse.data.split import split_test
+from muse.data.statistics import frame_step
 from muse.errors import MuseError
+from muse.extraction.provenance import read_provenance
 from muse.fusion.members import choose_members, load_members
 from muse.models import is_fitted
 from muse.runs.environment import environment
@@ -234,6 +236,9 @@ def _result(config: TrainConfig, package: Package, id_: str, targets: dict[str, 
     }
     if config.fusion:
         result["members"] = dict(zip(config.features, config.runs, strict=True))
+    elif made := read_provenance(package.folder, plan_inputs(config, package).read):
+        result["extracted"] = made
+        result["frame_step"] = frame_step(package)
     if config.retrained:
         result["retrained"] = {"run": config.retrained.run, "run_id": config.retrained.run_id}
     if config.folds:
