@@ -232,6 +232,14 @@ def group_by_length(windows: np.ndarray, cells: int = 2**62, width: int = 1) -> 
     return groups
 
 
+def on_device(values: np.ndarray, device: torch.device) -> Tensor:
+    """An array as a tensor; a GPU gets it without being waited for."""
+    tensor = torch.from_numpy(values)
+    if device.type == "cuda":
+        return tensor.pin_memory().to(device, non_blocking=True)
+    return tensor.to(device)
+
+
 def collate(frames: Frames, windows: np.ndarray) -> tuple[Tensor, Tensor, Tensor]:
     """Gather windows, padded with zeros on the right to the longest.
 
@@ -242,7 +250,7 @@ def collate(frames: Frames, windows: np.ndarray) -> tuple[Tensor, Tensor, Tensor
         features (batch, frames, features), labels (batch, frames, targets), lengths (batch,). In
         memory frames come first, as recurrent layers want them.
     """
-    where = torch.from_numpy(windows).to(frames.labels.device)
+    where = on_device(windows, frames.labels.device)
     start, lengths = where.unbind(1)  # (batch,)
     steps = torch.arange(int(windows[:, 1].max()), device=where.device)[:, None]  # (frames, 1)
     index = torch.where(steps < lengths, start + steps, len(frames.labels) - 1)

@@ -12,7 +12,7 @@ from muse.models import is_fitted
 from muse.scoring import metric_name
 from muse.training.checkpoint import Checkpoint
 from muse.training.fit import fit_seed
-from muse.training.loop import SeedResult, new_model, predict, train_seed
+from muse.training.loop import Member, SeedResult, new_model, predict, train_seed
 from muse.training.prepare import ModelPlan
 from muse.training.retrain import retrain_seed
 from muse.training.scores import mean_score, score_target
@@ -168,24 +168,31 @@ def _trained(
     Args:
         name: of its checkpoint.
     """
-    train, watched = plan.frames["train"], plan.frames[config.best_on]
     if is_fitted(str(config.model["_target_"])):
         result = fit_seed(config, plan.frames, seed, on_epoch)
     else:
-        checkpoint = _checkpoint(checkpoints, plan, name)
-        result = train_seed(
-            config,
-            train,
-            watched,
-            lambda output: mean_score(config, watched, output),
-            seed,
-            on_epoch,
-            checkpoint,
-            plan.start,
-        )
-    model = new_model(config, train)
+        result = train_seed(*member_of(config, plan, seed, on_epoch, name, checkpoints))
+    model = new_model(config, plan.frames["train"])
     model.load_state_dict(result.weights)
     return result, model
+
+
+def member_of(
+    config: TrainConfig,
+    plan: ModelPlan,
+    seed: int,
+    on_epoch: Callable[[dict], None],
+    name: str,
+    checkpoints: tuple[Path, tuple[str, ...]] | None = None,
+) -> Member:
+    """A model to train, with the data that it needs; ``name`` is that of its checkpoint."""
+    train, watched = plan.frames["train"], plan.frames[config.best_on]
+    checkpoint = _checkpoint(checkpoints, plan, name)
+
+    def score(output: np.ndarray) -> float:
+        return mean_score(config, watched, output)
+
+    return Member(config, train, watched, score, seed, on_epoch, checkpoint, plan.start)
 
 
 def _checkpoint(
