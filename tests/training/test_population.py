@@ -8,7 +8,6 @@ import pytest
 import torch
 
 from muse.scoring import ccc
-from muse.training import population
 from muse.training.checkpoint import Checkpoint
 from muse.training.loop import Member, new_model, train_seed
 from muse.training.population import train_population

@@ -30,7 +30,7 @@ def to_row(state: dict[str, Tensor]) -> Tensor:
 
 
 def from_row(row: Tensor, model: nn.Module) -> dict[str, Tensor]:
-    """The `state_dict` of a model like ``model`` with the weights ``row``, of which it is a view."""
+    """The `state_dict` of a model like ``model``: views of its weights ``row``."""
     weights = dict(model.named_parameters())
     parts = row.split([weight.numel() for weight in weights.values()])
     return {k: part.view(w.shape) for (k, w), part in zip(weights.items(), parts, strict=True)}

@@ -16,20 +16,15 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from muse.config.train import TrainConfig
-from muse.data.windows import Frames, collate, cut_windows, group_by_length, on_device
+from muse.data.windows import cut_windows
 from muse.errors import MuseError
-from muse.models.stacked import STACKED, dropout_of, forward_rows, from_row, to_row
-from muse.training.checkpoint import TrainState
-from muse.training.gradient import with_noise
+from muse.models.stacked import STACKED, from_row, to_row
 from muse.training.loop import (
-    LEAST_WIDTH,
     Member,
     check_finite,
     end_epoch,
@@ -41,70 +36,54 @@ from muse.training.loop import (
     seeded,
     start_state,
 )
-from muse.training.losses import loss_weight, window_losses
 from muse.training.memory import frame_bytes, members_within
-from muse.training.schedule import warmed_up
+from muse.training.population_step import (
+    Population,
+    Row,
+    Waiting,
+    index_of,
+    predict_devel,
+    train_steps,
+)
 
 log = logging.getLogger(__name__)
 
+LEAST_ON_GPU = 10  # models that population=auto trains together; chosen, not measured
 CHECKPOINT_SHARE = 0.05  # of the time that writing checkpoints may take, beside the last of each
-BETAS, EPSILON = (0.9, 0.999), 1e-8  # of torch.optim.Adam
 
 
-@dataclass
-class _Waiting:
-    """A member that has not begun, or begins again at its checkpoint."""
+def members_at_once(config: TrainConfig, device: torch.device, models: int) -> int:
+    """How many models of a run are trained together at most; 1: each alone.
 
-    make: Callable[[], Member]
-    told: int = 0  # epochs that `on_epoch` has been told of
+    Args:
+        models: of the run.
 
-
-@dataclass
-class _Row:
-    """A member that is trained."""
-
-    member: Member
-    state: TrainState  # its weights and moments are those of the last checkpoint
-    random: torch.Generator  # of dropout and noise
-    unused: Tensor  # state of the CPU's generator, for the checkpoint
-    windows: np.ndarray
-    steps: int  # of Adam
-    origin: _Waiting
-    failed: bool = False  # its training alone will say why
-
-    @property
-    def rate(self) -> float:
-        return float(self.member.config.model["dropout"])
-
-
-@dataclass
-class _Population:
-    """Members and their weights, one row each."""
-
-    rows: list[_Row]
-    weights: Tensor  # (N, P)
-    mean: Tensor  # of the gradients, (N, P)
-    square: Tensor  # mean of the squares of the gradients, (N, P)
-    frames: int = 0  # that went through the model of a member at once, at most
-    saved: float = 0.0  # when the checkpoints were written
-    saving: float = 0.0  # seconds that took
-
-    @property
-    def model(self) -> torch.nn.Module:
-        """A model of the shape that all have."""
-        return self.rows[0].state.model
+    Raises MuseError if `population` asks for what these settings cannot have.
+    """
+    if config.population == "off" or models == 1:
+        return 1
+    reason = reason_against(config)
+    if config.population == "auto":
+        return models if device.type == "cuda" and models >= LEAST_ON_GPU and not reason else 1
+    if reason:
+        raise MuseError(
+            f"population={config.population} does not go with {reason}. Give population=auto: "
+            "then each model is trained alone."
+        )
+    return config.population
 
 
 def reason_against(config: TrainConfig) -> str | None:
-    """Why the models of a run cannot be trained as a population; None if they can."""
-    indicator = config.has_indicator and config.folds
+    """The setting with which models cannot be trained together; None if there is none."""
+    model = str(config.model["_target_"])
+    own = config.folds and config.has_indicator
     reasons = {
-        "only model=lstm, gru and plain are": str(config.model["_target_"]) not in STACKED,
-        "a run that is trained again is not": config.retrained,
-        "with loss_over=batch nothing is": config.loss_over == "batch",
-        f"with class_weights={config.class_weights} nothing is": config.class_weights,
-        f"with precision={config.precision} nothing is": config.precision != "float32",
-        "with folds and difficulty indicators, which each fold computes, nothing is": indicator,
+        f"{model}: only lstm, gru and plain have one": model not in STACKED,
+        f"the retraining of {config.retrained and config.retrained.run}": config.retrained,
+        "loss_over=batch": config.loss_over == "batch",
+        f"class_weights={config.class_weights}": config.class_weights,
+        f"precision={config.precision}": config.precision != "float32",
+        "folds and difficulty indicators, of which each fold has its own": own,
     }
     return next((reason for reason, yes in reasons.items() if yes), None)
 
@@ -117,15 +96,15 @@ def train_population(members: Sequence[Callable[[], Member]], most: int) -> None
             checkpoint. Those of unlike shapes are trained one population after another.
         most: members at once; fewer if the memory is good for no more.
     """
-    waiting = deque(map(_Waiting, members))
+    waiting = deque(map(Waiting, members))
     while waiting:
         waiting = _train_alike(waiting, most)
 
 
-def _train_alike(waiting: deque[_Waiting], most: int) -> deque[_Waiting]:
+def _train_alike(waiting: deque[Waiting], most: int) -> deque[Waiting]:
     """Train the first member and all of its shape; returns the others."""
-    population: _Population | None = None
-    unlike: deque[_Waiting] = deque()
+    population: Population | None = None
+    unlike: deque[Waiting] = deque()
     while True:
         while waiting and (population is None or len(population.rows) < most):
             row = _begin(waiting.popleft())
@@ -151,7 +130,7 @@ def _train_alike(waiting: deque[_Waiting], most: int) -> deque[_Waiting]:
         population = _without_stopped(population)
 
 
-def _room(row: _Row) -> int:
+def _room(row: Row) -> int:
     """Members like a first one that the free memory is good for."""
     config, train, devel = row.member.config, row.member.train, row.member.devel
     each = frame_bytes(row.state.model, train.features.shape[1], train.most_rows)
@@ -161,7 +140,7 @@ def _room(row: _Row) -> int:
     return members_within(row.state.model, train, frames, own, row.rate > 0)
 
 
-def _begin(origin: _Waiting) -> _Row | None:
+def _begin(origin: Waiting) -> Row | None:
     """A member where its checkpoint was written; None if it has ended, or cannot go on."""
     try:
         member = origin.make()
@@ -186,13 +165,13 @@ def _begin(origin: _Waiting) -> _Row | None:
     moments = state.optimiser.state_dict()["state"]
     steps = int(moments[0]["step"]) if moments else 0
     windows = cut_windows(train.samples, config.window, config.hop)
-    return _Row(member, state, random, unused, windows, steps, origin)
+    return Row(member, state, random, unused, windows, steps, origin)
 
 
-def _alike(row: _Row, other: _Row) -> bool:
+def _alike(row: Row, other: Row) -> bool:
     """Whether two members can be rows of one population."""
 
-    def shape(of: _Row) -> tuple:
+    def shape(of: Row) -> tuple:
         config, model = of.member.config, of.state.model
         sizes = {name: weight.shape for name, weight in model.state_dict().items()}
         return type(model), sizes, config.loss, outputs_of(config, of.member.train)
@@ -200,7 +179,7 @@ def _alike(row: _Row, other: _Row) -> bool:
     return shape(row) == shape(other)
 
 
-def _with(population: _Population | None, row: _Row) -> _Population:
+def _with(population: Population | None, row: Row) -> Population:
     """The population with one more member."""
     weights = to_row(row.state.model.state_dict())
     moments = row.state.optimiser.state_dict()["state"]
@@ -214,10 +193,10 @@ def _with(population: _Population | None, row: _Row) -> _Population:
         rows = [*population.rows, row]
     else:
         values, rows = [value[None] for value in values], [row]
-    return _Population(rows, values[0].requires_grad_(), *values[1:])
+    return Population(rows, values[0].requires_grad_(), *values[1:])
 
 
-def _without_stopped(population: _Population) -> _Population | None:
+def _without_stopped(population: Population) -> Population | None:
     """The population of the members that go on; None if there is none."""
     rows = population.rows
     live = [k for k, row in enumerate(rows)
@@ -226,18 +205,18 @@ def _without_stopped(population: _Population) -> _Population | None:
         return population
     if not live:
         return None
-    index = _index(live, population.weights)
+    index = index_of(live, population.weights)
     kept = population.weights.detach(), population.mean, population.square
     weights, mean, square = (value[index] for value in kept)
     times = population.frames, population.saved, population.saving
-    return _Population([rows[k] for k in live], weights.requires_grad_(), mean, square, *times)
+    return Population([rows[k] for k in live], weights.requires_grad_(), mean, square, *times)
 
 
-def _train_epoch(population: _Population) -> None:
+def _train_epoch(population: Population) -> None:
     """An epoch of each member, from the first step to its record and checkpoint."""
     started = time.perf_counter()
-    losses = _train_steps(population)
-    outputs = _predict(population)
+    losses = train_steps(population)
+    outputs = predict_devel(population)
     taken = (time.perf_counter() - started) / len(losses)  # of each, so that they add up
     now = time.perf_counter()
     due = now - population.saved >= population.saving / CHECKPOINT_SHARE
@@ -264,11 +243,11 @@ def _train_epoch(population: _Population) -> None:
         population.saving = population.saved - now
 
 
-def _weights(population: _Population, k: int) -> dict[str, Tensor]:
+def _weights(population: Population, k: int) -> dict[str, Tensor]:
     return from_row(population.weights[k].detach().cpu(), population.model)
 
 
-def _save(population: _Population, k: int) -> None:
+def _save(population: Population, k: int) -> None:
     """Write the checkpoint of a member as its training alone writes it."""
     row = population.rows[k]
     state, device = row.state, row.member.train.features.device
@@ -286,178 +265,3 @@ def _save(population: _Population, k: int) -> None:
         if device.type == "cuda":
             torch.cuda.set_rng_state(row.random.get_state(), device)
         row.member.checkpoint.save(state, device)
-
-
-def _train_steps(population: _Population) -> list[Tensor]:
-    """The training steps of an epoch; returns the losses (steps,) of each member, on the CPU.
-
-    Nothing is read from the device before the end.
-    """
-    rows, plans = population.rows, [_steps_of(row) for row in population.rows]
-    losses = []
-    for number in range(max(map(len, plans))):
-        population.weights.grad = None
-        active = [k for k, plan in enumerate(plans) if number < len(plan)]
-        total = population.weights.new_zeros(len(rows))
-        for part in range(max(len(plans[k][number]) for k in active)):
-            chosen = [k for k in active if part < len(plans[k][number])]
-            parts = [plans[k][number][part] for k in chosen]
-            batches = [sum(loss_weight(rows[k].member.config.loss, own[:, 1])
-                           for own in plans[k][number]) for k in chosen]  # fmt: skip
-            own = _losses(population, chosen, parts, batches)  # (chosen,)
-            own.sum().backward()  # no weight is of two members
-            total = total.index_add(0, _index(chosen, total), own.detach())
-        _adam(population, active, number, plans)
-        losses.append(total)
-    values = torch.stack(losses).cpu()  # (steps, N)
-    return [values[: len(plan), k] for k, plan in enumerate(plans)]
-
-
-def _steps_of(row: _Row) -> list[list[np.ndarray]]:
-    """The parts of each training step of an epoch, windows shuffled as alone."""
-    config, train = row.member.config, row.member.train
-    order = torch.randperm(len(row.windows), generator=row.state.shuffle).numpy()
-    windows, size = row.windows[order], config.batch_size
-    each = frame_bytes(row.state.model, train.features.shape[1], train.most_rows)
-    batches = [windows[k : k + size] for k in range(0, len(windows), size)]
-    return [parts_of(batch, train.features.device, each) for batch in batches]
-
-
-def _losses(
-    population: _Population, chosen: list[int], parts: list[np.ndarray], batches: list[int]
-) -> Tensor:
-    """What a part of the batch of each chosen member adds to its loss: (chosen,).
-
-    Args:
-        batches: what the windows of the whole batch weigh together, see `loss_weight`.
-    """
-    rows = [population.rows[k] for k in chosen]
-    config, train = rows[0].member.config, rows[0].member.train
-    x, gold, lengths = _gather([row.member.train for row in rows], parts)
-    for k, row in enumerate(rows):
-        if noise := row.member.config.noise:
-            count, frames = len(parts[k]), int(parts[k][:, 1].max())
-            own = x[k, :frames, :count].transpose(0, 1)  # (B, T, F)
-            own.copy_(with_noise(own, lengths[k, :count], noise, row.random))
-    population.frames = max(population.frames, x.shape[1] * x.shape[2])
-    sizes = [(int(part[:, 1].max()), len(part)) for part in parts]
-    drop = dropout_of([row.rate for row in rows], sizes, [row.random for row in rows])
-    output = forward_rows(population.model, _rows(population, chosen), x, lengths, drop)
-    losses = window_losses(
-        config.loss,
-        output.transpose(1, 2).flatten(0, 1),
-        gold.transpose(1, 2).flatten(0, 1),
-        lengths.flatten().clamp_min(1),  # a window that is not there counts nothing below
-        outputs_of(config, train),
-    ).view(lengths.shape)
-    share = on_device(1 / np.array(batches, float), x.device).to(losses.dtype)
-    return (losses * (lengths > 0)).sum(1) * share
-
-
-def _gather(
-    partitions: list[Frames], parts: list[np.ndarray]
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Windows of each member, padded: features (N, T, B, F), labels (N, T, B, K), lengths (N, B).
-
-    Args:
-        partitions: of each member; those that are the same object are read together.
-        parts: the windows of each.
-    """
-    windows = _padded(parts)
-    count, frames = windows.shape[1], int(windows[..., 1].max())
-    lengths = on_device(windows[..., 1], partitions[0].labels.device)
-    owners: dict[int, list[int]] = {}
-    for k, partition in enumerate(partitions):
-        owners.setdefault(id(partition), []).append(k)
-    found: list[Tensor] = []
-    for own in owners.values():
-        partition = partitions[own[0]]
-        given = collate(partition, windows[own].reshape(-1, 2))[:2]
-        values = [v.unflatten(0, (len(own), count)).transpose(1, 2) for v in given]
-        if len(owners) == 1:
-            return values[0].contiguous(), values[1], lengths
-        found = found or [v.new_zeros(len(parts), frames, count, v.shape[3]) for v in values]
-        for whole, part in zip(found, values, strict=True):
-            whole[own, : part.shape[1]] = part
-    return found[0], found[1], lengths
-
-
-def _padded(parts: list[np.ndarray]) -> np.ndarray:
-    """Windows of each member, filled up with windows of no frames: (N, B, 2)."""
-    windows = np.zeros((len(parts), max(map(len, parts)), 2), np.int64)
-    for k, part in enumerate(parts):
-        windows[k, : len(part)] = part
-    return windows
-
-
-def _rows(population: _Population, chosen: list[int]) -> Tensor:
-    """The weights of some members: (chosen, P)."""
-    weights = population.weights
-    return weights if len(chosen) == len(weights) else weights[_index(chosen, weights)]
-
-
-def _index(chosen: list[int], like: Tensor) -> Tensor:
-    return on_device(np.array(chosen), like.device)
-
-
-def _adam(
-    population: _Population, active: list[int], number: int, plans: list[list]
-) -> None:
-    """A step of Adam of the active members, as torch.optim.Adam makes it of each alone.
-
-    Args:
-        number: of the step in the epoch, from 0.
-    """
-    values = np.zeros((7, len(plans)))
-    values[4:6] = 1.0  # of a member that makes no step nothing is divided by 0
-    values[6] = np.inf
-    for k in active:
-        row = population.rows[k]
-        config, lr = row.member.config, row.state.optimiser.param_groups[0]["lr"]
-        if config.warmup is not None:
-            step, steps = len(row.state.history) * len(plans[k]) + number, len(plans[k])
-            lr *= warmed_up(step, config.epochs * steps, config.warmup)
-        row.steps += 1
-        corrections = [1 - beta**row.steps for beta in BETAS]
-        values[:4, k] = 1 - BETAS[0], 1 - BETAS[1], config.weight_decay, lr / corrections[0]
-        values[4, k] = corrections[1] ** 0.5
-        values[6, k] = np.inf if config.clip is None else config.clip
-    weights, gradient = population.weights.detach(), population.weights.grad
-    of = on_device(values, weights.device).to(weights.dtype)[:, :, None]  # (7, N, 1)
-    if np.isfinite(values[6]).any():
-        norm = gradient.norm(dim=1, keepdim=True)
-        gradient = gradient * (of[6] / (norm + 1e-6)).clamp_max(1.0)
-    if values[2].any():
-        gradient = gradient + of[2] * weights
-    population.mean.lerp_(gradient, of[0])
-    population.square.lerp_(gradient.square(), of[1])
-    divisor = (population.square.sqrt() / of[4]).add_(EPSILON)
-    weights.addcdiv_(population.mean * of[3], divisor, value=-1)
-
-
-def _predict(population: _Population) -> list[np.ndarray]:
-    """What each member predicts of its devel: (frames, O), zero where no sample is."""
-    rows = population.rows
-    devels = [row.member.devel for row in rows]
-    width = max(LEAST_WIDTH * devels[0].most_rows, devels[0].features.shape[1])
-    plans = [group_by_length(devel.samples, population.frames * width, width) for devel in devels]
-    most, same = max(len(devel.labels) for devel in devels) - 1, len(set(map(id, devels))) == 1
-    outputs: Tensor | None = None
-    with torch.no_grad():
-        for part in range(max(map(len, plans))):
-            chosen = [k for k, plan in enumerate(plans) if part < len(plan)]
-            parts = [plans[k][part] for k in chosen]
-            if same:  # of all members
-                x, _, lengths = _gather(devels[:1], parts[:1])
-                x, lengths = x.expand(len(rows), -1, -1, -1), lengths.expand(len(rows), -1)
-            else:
-                x, _, lengths = _gather([devels[k] for k in chosen], parts)
-            result = forward_rows(population.model, _rows(population, chosen), x, lengths)
-            if outputs is None:
-                outputs = result.new_zeros(len(rows), most + 1, result.shape[3])
-            starts = on_device(_padded(parts)[..., 0], x.device)[:, None]  # (N, 1, B)
-            steps = torch.arange(x.shape[1], device=x.device)[:, None]  # (T, 1)
-            where = torch.where(steps < lengths[:, None], starts + steps, most)  # (N, T, B)
-            outputs[_index(chosen, x)[:, None, None], where] = result
-    found = outputs.cpu().numpy()
-    return [own[: len(devel.labels) - 1] for own, devel in zip(found, devels, strict=True)]

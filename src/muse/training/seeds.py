@@ -55,7 +55,7 @@ def train_one(
         on_epoch: gets the record of each epoch, see train_seed.
         checkpoints: folder and ids of the checkpoints, one per seed, from which to go on.
     """
-    frames, name = plan.frames, f"seed_{seed}"
+    frames, name = plan.frames, checkpoint_name(seed)
     result, model = _trained(config, plan, seed, on_epoch, name, checkpoints)
     outputs = {partition: predict(model, frames[partition]) for partition in ("train", "devel")}
     if result.refitted:
@@ -92,7 +92,7 @@ def retrain_one(
     checkpoints: tuple[Path, tuple[str, ...]] | None = None,
 ) -> SeedOutcome:
     """Train one seed of a retrained run: as train_one, without devel."""
-    checkpoint = _checkpoint(checkpoints, plan, f"seed_{seed}")
+    checkpoint = _checkpoint(checkpoints, plan, checkpoint_name(seed))
     schedule = config.retrained.of(plan.name, seed)
     result = retrain_seed(config, plan.frames["train"], schedule, on_epoch, checkpoint)
     model = new_model(config, plan.frames["train"])
@@ -143,7 +143,7 @@ def train_fold(
     Returns an outcome with the outputs of all partitions but train and devel; of a subject's own
     model with those as well.
     """
-    name = f"seed_{seed}_fold_{fold}"
+    name = checkpoint_name(seed, fold)
     result, model = _trained(config, plan, seed, on_epoch, name, checkpoints)
     if result.refitted and config.folds:  # with crossfit devel stays unseen: it chooses a fusion
         model.load_state_dict(result.refitted)
@@ -193,6 +193,11 @@ def member_of(
         return mean_score(config, watched, output)
 
     return Member(config, train, watched, score, seed, on_epoch, checkpoint, plan.start)
+
+
+def checkpoint_name(seed: int, fold: int | None = None) -> str:
+    """What the checkpoint of a model is called."""
+    return f"seed_{seed}" + (f"_fold_{fold}" if fold else "")
 
 
 def _checkpoint(
