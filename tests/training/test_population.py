@@ -178,8 +178,8 @@ def test_out_of_memory_halves_the_population(config, double, tmp_path, monkeypat
     assert len(set(told)) == len(told) == sum(result.epochs for result in results)
     assert caplog.messages == ["Out of memory: the population goes on with 1 models at once."]
     limit[0] = 0
-    with pytest.raises(torch.cuda.OutOfMemoryError):
-        together(members, tmp_path / "none")
+    train_population([partial(make, tmp_path / "none") for make in members], 99)
+    assert not (tmp_path / "none").exists()  # each is left to its training alone
 
 
 def test_a_member_that_diverges_stops_no_other(config, double, tmp_path):
@@ -190,7 +190,7 @@ def test_a_member_that_diverges_stops_no_other(config, double, tmp_path):
     train_population([partial(make, tmp_path / "together") for make in members], 99)
     rest = members[::2]
     assert_equal(alone(rest, tmp_path / "alone"), alone(rest, tmp_path / "together"))
-    with pytest.raises(MuseError, match="seed 102, epoch 1, step .: the loss is nan"):
+    with pytest.raises(MuseError, match=r"seed 102, epoch 1, step \d: the loss is nan"):
         alone([members[1]], tmp_path / "together")
 
 

@@ -99,6 +99,7 @@ def train_population(members: Sequence[Callable[[], Member]], most: int) -> None
     waiting = deque(map(Waiting, members))
     while waiting:
         waiting = _train_alike(waiting, most)
+    torch.cuda.empty_cache()
 
 
 def _train_alike(waiting: deque[Waiting], most: int) -> deque[Waiting]:
@@ -118,14 +119,12 @@ def _train_alike(waiting: deque[Waiting], most: int) -> deque[Waiting]:
         try:
             _train_epoch(population)
         except torch.cuda.OutOfMemoryError:
-            most = len(population.rows) // 2
-            if not most:
-                raise
+            most = max(1, len(population.rows) // 2)
             log.info("Out of memory: the population goes on with %d models at once.", most)
-            waiting.extendleft(row.origin for row in reversed(population.rows))
+            if len(population.rows) > 1:  # else it is left out
+                waiting.extendleft(row.origin for row in reversed(population.rows))
             population = None
-            if torch.cuda.is_available():
-                torch.cuda.empty_cache()
+            torch.cuda.empty_cache()  # nothing happens where there is no GPU
             continue
         population = _without_stopped(population)
 
