@@ -169,7 +169,9 @@ def _padded(parts: list[np.ndarray]) -> np.ndarray:
 def _rows(population: Population, chosen: list[int]) -> Tensor:
     """The weights of some members: (chosen, P)."""
     weights = population.weights
-    return weights if len(chosen) == len(weights) else weights[index_of(chosen, weights)]
+    if len(chosen) == len(weights):
+        return weights
+    return weights.index_select(0, index_of(chosen, weights))
 
 
 def index_of(chosen: list[int], like: Tensor) -> Tensor:
