@@ -26,6 +26,7 @@ from tests.training.test_population import (
     config,  # noqa: F401 a fixture
     data,
     double,  # noqa: F401 a fixture
+    member,
     several,
     together,
 )
@@ -69,9 +70,9 @@ def test_members_equal_their_training_alone_and_on_the_cpu(
 ):  # fmt: skip
     config.model.update(cell=cell, bidirectional=bidirectional)
     one = alone(members, tmp_path / "alone")
-    assert_equal(one, together(members, tmp_path / "together"), 1e-7)
+    assert_equal(one, together(members, tmp_path / "together"), 1e-5)
     cpu = several(config, 4, weight_decay=0.01, clip=0.5)
-    assert_equal(alone(cpu, tmp_path / "cpu"), one, 1e-6)
+    assert_equal(alone(cpu, tmp_path / "cpu"), one, 1e-5)
 
 
 def test_an_interrupted_population_goes_on_with_dropout(config, double, gpu, tmp_path):  # noqa: F811
@@ -155,7 +156,7 @@ def test_a_population_is_halved_where_the_gpu_is_full(
     finally:
         torch.cuda.set_per_process_memory_fraction(1.0, gpu)
     assert "Out of memory" in caplog.text
-    assert_equal(alone(members, tmp_path / "4"), results, 1e-7)
+    assert_equal(alone(members, tmp_path / "4"), results, 1e-5)
 
 
 def test_the_plan_of_the_memory(members, gpu, tmp_path):

@@ -14,7 +14,7 @@ from muse.data.windows import Frames, Mapped
 
 LSTM_BYTES, OTHER_BYTES = 8, 6  # for each input and output of a weight matrix and each frame
 COPIES_OF_WEIGHTS = 6  # the weights, their gradient, two moments of Adam, the best, one on the way
-BACKWARD_VALUES = 13  # for each hidden unit and frame of the layer whose gradient is computed
+BACKWARD_VALUES = 32  # for each hidden unit and frame, of what one layer computes with; measured
 POPULATION_SHARE = 0.8  # of the free memory that a population is planned for
 
 
