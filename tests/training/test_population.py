@@ -110,6 +110,11 @@ def test_each_member_equals_its_training_alone(config, double, tmp_path, cell, b
             assert {**a, "seconds": 0} == pytest.approx({**b, "seconds": 0}, abs=1e-9)
 
 
+def _counted(seen: list[int], model, rows, *more):
+    seen.append(len(rows))
+    return forward_rows(model, rows, *more)
+
+
 @pytest.mark.parametrize("loss", ["mse", "l1"])
 def test_other_losses_and_the_plain_model(config, double, tmp_path, loss):
     """The mean over frames is that of the whole batch, whatever its parts are."""
@@ -122,11 +127,7 @@ def test_other_losses_and_the_plain_model(config, double, tmp_path, loss):
 def test_waiting_members_take_the_place_of_those_that_end(config, double, tmp_path, monkeypatch):
     """Those of another shape are trained for themselves."""
     seen = []
-    monkeypatch.setattr(
-        population_step,
-        "forward_rows",
-        lambda model, rows, *more: seen.append(len(rows)) or forward_rows(model, rows, *more),
-    )
+    monkeypatch.setattr(population_step, "forward_rows", partial(_counted, seen))
     members = several(config, 4)
     other = replace(config, model=config.model | {"hidden": 5})
     members.insert(1, partial(member, other, seed=201))
@@ -207,10 +208,21 @@ def test_fewer_at_once_where_the_memory_is_small(config, double, tmp_path, monke
     assert begun == [0, 1, 2] and live == [0, 0, 0]
 
 
+def test_on_the_cpu_no_more_go_through_together_than_memory_is_good_for(
+    config, double, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(population_step, "STEP_BYTES", 2**12)
+    seen = []
+    monkeypatch.setattr(population_step, "forward_rows", partial(_counted, seen))
+    members = several(config, 5)
+    assert_equal(alone(members, tmp_path / "alone"), together(members, tmp_path / "together"))
+    assert max(seen) < 5
+
+
 @pytest.mark.parametrize("cell", ["lstm", "gru"])
 @pytest.mark.parametrize("bidirectional", [False, True])
 def test_the_memory_that_a_population_keeps_is_planned(cell, bidirectional):
-    """No more is kept for the backward pass than is planned for, and no less than half of it."""
+    """No more is kept for the backward pass than is planned for, and no less than a third."""
     settings = {"cell": cell, "hidden": 32, "layers": 3, "bidirectional": bidirectional}
     model = Recurrent(20, 1, **settings, dropout=0.3)
     rows = torch.stack([to_row(model.state_dict())] * 3).requires_grad_()
@@ -218,7 +230,7 @@ def test_the_memory_that_a_population_keeps_is_planned(cell, bidirectional):
     drop = dropout_of([0.3] * 3, [(30, 8)] * 3, [torch.Generator()] * 3)
     kept, _ = kept_for_backward(partial(forward_rows, model), rows, x, lengths, drop)
     planned = stacked_bytes(model, 20, True) * 3 * 30 * 8
-    assert planned / 2 < kept - 4 * rows.numel() < planned
+    assert planned / 3 < kept - 4 * rows.numel() < planned
 
 
 SETTINGS = ("task=stress", "features=a", "standardise=true", "window=6", "hop=3", "batch_size=4",

@@ -94,6 +94,9 @@ def members_within(
 ) -> int:
     """Models of a population that the free memory is good for, at least one.
 
+    On a GPU all go through a training step together; on the CPU no more than STEP_BYTES are good
+    for.
+
     Args:
         model: one of them.
         train: what it is trained on.
@@ -104,15 +107,17 @@ def members_within(
     device = train.features.device
     if device.type == "cuda":
         free, _ = torch.cuda.mem_get_info(device)
-        held = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
-        free += held
+        free += torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
     else:
         free = free_memory()
     if free is None:
         return 2**31
-    weights = sum(weight.nbytes for weight in model.parameters())
-    each = stacked_bytes(model, train.features.shape[1], dropout) * frames
-    each += COPIES_OF_WEIGHTS * weights + sum(map(_data_bytes, own))
+    each = COPIES_OF_WEIGHTS * sum(weight.nbytes for weight in model.parameters())
+    each += sum(map(_data_bytes, own))
+    if device.type == "cpu":
+        free = max(0, free - STEP_BYTES)
+    else:
+        each += stacked_bytes(model, train.features.shape[1], dropout) * frames
     return max(1, int(POPULATION_SHARE * free / each))
 
 

@@ -10,13 +10,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from muse.cores import STEP_BYTES
 from muse.data.windows import Frames, collate, group_by_length, on_device
 from muse.models.stacked import dropout_of, forward_rows
 from muse.training.checkpoint import TrainState
 from muse.training.gradient import with_noise
 from muse.training.loop import LEAST_WIDTH, Member, outputs_of, parts_of
 from muse.training.losses import loss_weight, window_losses
-from muse.training.memory import frame_bytes
+from muse.training.memory import frame_bytes, stacked_bytes
 from muse.training.schedule import warmed_up
 
 BETAS, EPSILON = (0.9, 0.999), 1e-8  # of torch.optim.Adam
@@ -78,17 +79,33 @@ def train_steps(population: Population) -> list[Tensor]:
         active = [k for k, plan in enumerate(plans) if number < len(plan)]
         total = population.weights.new_zeros(len(rows))
         for part in range(max(len(plans[k][number]) for k in active)):
-            chosen = [k for k in active if part < len(plans[k][number])]
-            parts = [plans[k][number][part] for k in chosen]
-            batches = [sum(loss_weight(rows[k].member.config.loss, own[:, 1])
-                           for own in plans[k][number]) for k in chosen]  # fmt: skip
-            own = _losses(population, chosen, parts, batches)  # (chosen,)
-            own.sum().backward()  # no weight is of two members
-            total = total.index_add(0, index_of(chosen, total), own.detach())
+            having = {k: plans[k][number][part] for k in active if part < len(plans[k][number])}
+            for chosen in _at_once(population, having):
+                batches = [sum(loss_weight(rows[k].member.config.loss, own[:, 1])
+                               for own in plans[k][number]) for k in chosen]  # fmt: skip
+                own = _losses(population, chosen, [having[k] for k in chosen], batches)  # (chosen,)
+                own.sum().backward()  # no weight is of two members
+                total = total.index_add(0, index_of(chosen, total), own.detach())
         _adam(population, active, number, plans)
         losses.append(total)
     values = torch.stack(losses).cpu()  # (steps, N)
     return [values[: len(plan), k] for k, plan in enumerate(plans)]
+
+
+def _at_once(population: Population, parts: dict[int, np.ndarray]) -> list[list[int]]:
+    """Which members go through together: all; on the CPU no more than STEP_BYTES are good for.
+
+    Args:
+        parts: member -> its windows.
+    """
+    chosen, first = list(parts), population.rows[0].member
+    if first.train.features.device.type != "cpu":
+        return [chosen]
+    frames = max(len(part) * int(part[:, 1].max()) for part in parts.values())
+    dropped = any(row.rate for row in population.rows)
+    each = stacked_bytes(population.model, first.train.features.shape[1], dropped) * frames
+    size = max(1, STEP_BYTES // each)
+    return [chosen[k : k + size] for k in range(0, len(chosen), size)]
 
 
 def _steps_of(row: Row) -> list[list[np.ndarray]]:
@@ -221,19 +238,20 @@ def predict_devel(population: Population) -> list[np.ndarray]:
     outputs: Tensor | None = None
     with torch.no_grad():
         for part in range(max(map(len, plans))):
-            chosen = [k for k, plan in enumerate(plans) if part < len(plan)]
-            parts = [plans[k][part] for k in chosen]
-            if same:  # of all members
-                x, _, lengths = _gather(devels[:1], parts[:1])
-                x, lengths = x.expand(len(rows), -1, -1, -1), lengths.expand(len(rows), -1)
-            else:
-                x, _, lengths = _gather([devels[k] for k in chosen], parts)
-            result = forward_rows(population.model, _rows(population, chosen), x, lengths)
-            if outputs is None:
-                outputs = result.new_zeros(len(rows), most + 1, result.shape[3])
-            starts = on_device(_padded(parts)[..., 0], x.device)[:, None]  # (N, 1, B)
-            steps = torch.arange(x.shape[1], device=x.device)[:, None]  # (T, 1)
-            where = torch.where(steps < lengths[:, None], starts + steps, most)  # (N, T, B)
-            outputs[index_of(chosen, x)[:, None, None], where] = result
+            having = {k: plan[part] for k, plan in enumerate(plans) if part < len(plan)}
+            for chosen in _at_once(population, having):
+                parts = [having[k] for k in chosen]
+                if same:
+                    x, _, lengths = _gather(devels[:1], parts[:1])
+                    x, lengths = x.expand(len(chosen), -1, -1, -1), lengths.expand(len(chosen), -1)
+                else:
+                    x, _, lengths = _gather([devels[k] for k in chosen], parts)
+                result = forward_rows(population.model, _rows(population, chosen), x, lengths)
+                if outputs is None:
+                    outputs = result.new_zeros(len(rows), most + 1, result.shape[3])
+                starts = on_device(_padded(parts)[..., 0], x.device)[:, None]  # (N, 1, B)
+                steps = torch.arange(x.shape[1], device=x.device)[:, None]  # (T, 1)
+                where = torch.where(steps < lengths[:, None], starts + steps, most)  # (N, T, B)
+                outputs[index_of(chosen, x)[:, None, None], where] = result
     found = outputs.cpu().numpy()
     return [own[: len(devel.labels) - 1] for own, devel in zip(found, devels, strict=True)]
