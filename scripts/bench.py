@@ -800,9 +800,11 @@ def population(
         if device.type == "cuda":
             torch.cuda.synchronize(device)
             torch.cuda.reset_peak_memory_stats(device)
-        begin = time.perf_counter()
+        # on a busy machine the time of the processor counts
+        clock = time.perf_counter if device.type == "cuda" else time.process_time
+        begin = clock()
         train(members)
-        taken = time.perf_counter() - begin
+        taken = clock() - begin
         if device.type == "cuda":
             return taken, torch.cuda.max_memory_allocated(device) / 2**20
         return taken, peak_of_process()
