@@ -2,6 +2,7 @@
 
     python scripts/bench.py                 everything, about ten minutes
     python scripts/bench.py --quick         less of everything, under a minute
+    python scripts/bench.py --populations 5,10,50,200   these alone; --device cuda on a GPU
     python scripts/bench.py --root ../shared/data/ceap --features luminance,head,gaze
 
 Without --root it measures on a synthetic package that it makes. One thread; every ratio is taken
@@ -13,6 +14,8 @@ What muse is measured against:
   same with the two linear layers of the model behind it;
 - published: the models of Cai et al. and Hamieh et al. (2021) at their largest settings, forward
   and backward, against the same parts by PyTorch's own modules;
+- one after another: the members of a population, each trained alone by `train_seed`; on a GPU also
+  in several processes at once;
 - roofline: the floating-point operations of the step over the fastest matrix product found here;
 - reference: the way the published scripts work, `reference` below: a DataLoader with workers,
   packed sequences, devel in batches of one, every CSV file parsed at each start.
@@ -27,7 +30,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -40,15 +44,19 @@ from torch.utils.data import DataLoader
 
 from muse.commands.synth import run as synth
 from muse.config.compose import load_config
+from muse.config.train import TrainConfig
 from muse.cores import cores
 from muse.data.windows import Frames, collate, cut_windows
 from muse.models import build_model
+from muse.training.checkpoint import Checkpoint
 from muse.training.device import prepare
-from muse.training.loop import new_model, predict, train_epoch
+from muse.training.loop import Member, new_model, predict, train_epoch, train_seed
 from muse.training.losses import ccc_loss
 from muse.training.parallel import Run, Unit, trainer
+from muse.training.population import train_population
 from muse.training.prepare import ModelPlan, plan_models
 from muse.training.run import load_inputs
+from muse.training.scores import mean_score
 
 rows: list[dict] = []
 
@@ -72,8 +80,17 @@ def in_turns(rounds: int, *functions: Callable, pick: Callable = statistics.medi
     return [pick(kept) for kept in times]
 
 
-def matrix_rate() -> float:
+def matrix_rate(device: torch.device = torch.device("cpu")) -> float:  # noqa: B008
     """The fastest float32 matrix product found here, operations per second."""
+    if device.type == "cuda":
+        n = 8192
+        a = torch.randn(n, n, device=device)
+
+        def product() -> None:
+            torch.mm(a, a)
+            torch.cuda.synchronize(device)
+
+        return 2 * n**3 / in_turns(5, product, pick=min)[0]
     n = 1024
     a, b = torch.randn(n, n), torch.randn(n, n)
     images, kernel = torch.randn(64, n, 32, 1), torch.randn(n, n, 1, 1)
@@ -656,9 +673,22 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="under a minute")
     parser.add_argument("--root", help="folder of a Stress package; none: a synthetic one is made")
     parser.add_argument("--features", default="egemaps", help="feature sets, a,b,c")
+    parser.add_argument("--populations", help="only these: numbers of members, such as 5,10,50,200")
+    parser.add_argument("--epochs", type=int, default=2, help="of the populations")
+    parser.add_argument("--words", default="", help="other settings of the populations: a=1,b=2")
+    parser.add_argument("--windows", type=int, default=290, help="of the populations")
+    parser.add_argument("--device", default="cpu", help="of the populations")
     parser.add_argument("--out", default="outputs/bench", type=Path)
     given = parser.parse_args()
     given.out.mkdir(parents=True, exist_ok=True)
+    if given.populations:
+        device = prepare(given.device, 1)
+        with tempfile.TemporaryDirectory() as name:
+            for count in map(int, given.populations.split(",")):
+                population(device, count, given.epochs, Path(name), given.quick, given.windows,
+                           given.words.split(",") if given.words else [])  # fmt: skip
+        write(given.out, "random numbers")
+        return
     prepare("cpu", 1)
     with tempfile.TemporaryDirectory() as name:
         temporary = Path(name)
@@ -697,6 +727,106 @@ def main() -> None:
         startup(words, given.quick, temporary)
         growth(make, rate, given.quick)
     write(given.out, "synthetic data" if given.root is None else given.root)
+
+
+def published_stress(
+    device: torch.device, small: bool = False, windows: int = 290, more: Sequence[str] = ()
+) -> tuple[TrainConfig, Frames, Frames]:
+    """The published model of Stress on data of its size: settings, train and devel.
+
+    Random numbers: 290 windows of 300 frames and 14 recordings of 600, with 88 features.
+
+    Args:
+        small: a tenth of the windows, of 30 frames; 8 features.
+        windows: of train.
+        more: settings.
+    """
+    length, inputs = (30, 8) if small else (300, 88)
+    windows = windows // 10 if small else windows
+    words = ["task=stress", "features=x", "model.layers=4", "model.hidden=64", "model.dropout=0.2",
+             f"window={length}", f"hop={length}", "patience=null", *more]  # fmt: skip
+    config = load_config("train", words)
+    rng = torch.Generator().manual_seed(0)
+
+    def random(count: int, frames: int) -> Frames:
+        total = count * frames
+        spans = np.stack([np.arange(count) * frames, np.full(count, frames)], axis=1)
+        features = torch.randn(total + 1, inputs, generator=rng)
+        labels = torch.randn(total + 1, 1, generator=rng)
+        bounds = [(str(k), int(s), int(s) + frames) for k, s in enumerate(spans[:, 0])]
+        return Frames(features.to(device), labels.to(device), spans, bounds, {"x": inputs},
+                      ["arousal"])  # fmt: skip
+
+    return config, random(windows, length), random(14, 2 * length)
+
+
+def members_of(
+    config: TrainConfig, train: Frames, devel: Frames, count: int, folder: Path
+) -> list[Member]:
+    """As many models to train, which differ in seed and learning rate."""
+
+    def score(output: np.ndarray) -> float:
+        return mean_score(config, devel, output)
+
+    return [
+        Member(replace(config, lr=0.0005 * (1 + k % 10)), train, devel, score, k,
+               lambda record: None, Checkpoint(folder / f"{k}", ("bench",), "arousal", f"{k}"))
+        for k in range(count)
+    ]  # fmt: skip
+
+
+def population(
+    device: torch.device,
+    count: int,
+    epochs: int,
+    out: Path,
+    small: bool = False,
+    windows: int = 290,
+    words: Sequence[str] = (),
+) -> None:
+    """Train so many members together and one after another; whole epochs, checkpoints included."""
+    config, *data = published_stress(device, small, windows, words)
+    config = replace(config, epochs=epochs)
+
+    def one_after_another(members: list[Member]) -> None:
+        for member in members:
+            train_seed(*member)
+
+    def together(members: list[Member]) -> None:
+        train_population([partial(Member, *member) for member in members], len(members))
+
+    def seconds(train: Callable[[list[Member]], None], count: int = count) -> tuple[float, float]:
+        members = members_of(config, *data, count, Path(tempfile.mkdtemp(dir=out)))
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+            torch.cuda.reset_peak_memory_stats(device)
+        # on a busy machine the time of the processor counts
+        clock = time.perf_counter if device.type == "cuda" else time.process_time
+        begin = clock()
+        train(members)
+        taken = clock() - begin
+        if device.type == "cuda":
+            return taken, torch.cuda.max_memory_allocated(device) / 2**20
+        return taken, peak_of_process()
+
+    for way in (one_after_another, together):  # memory that is touched for the first time is slow
+        seconds(way, 1)
+    alone, _ = seconds(one_after_another)
+    taken, peak = seconds(together)
+    frames = int(data[0].samples[:, 1].sum())
+    done = operations(config.model, data[0].features.shape[1], frames) * count * epochs / taken
+    name = f"{config.model['cell']} {config.model['layers']} x {config.model['hidden']}"
+    case = f"{count} x {name}, {len(data[0].samples)} windows, {epochs} epochs"
+    report("population", case, alone / taken, seconds=taken, alone=alone, MiB=peak,
+           trained_epochs_per_hour=3600 * count * epochs / taken,
+           matrix_share=done / matrix_rate(device))  # fmt: skip
+
+
+def peak_of_process() -> float:
+    """The largest resident memory of this process until now, MiB."""
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def write(out: Path, data: str) -> None:

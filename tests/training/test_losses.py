@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from muse.training.losses import loss_function
+from muse.training.losses import loss_function, loss_weight, window_losses
 
 LENGTHS = [5, 3, 4]
 
@@ -69,3 +69,20 @@ def test_constant_windows_give_a_finite_loss_and_gradient():
     loss.backward()
     assert loss.item() == 1
     assert prediction.grad.isfinite().all()
+
+
+@pytest.mark.parametrize("name", ["ccc", "mse", "l1", "cross_entropy"])
+def test_what_windows_add_is_the_loss_of_the_batch(name):
+    """Also in parts, each padded for itself."""
+    rng = torch.Generator().manual_seed(1)
+    outputs = [3, 2] if name == "cross_entropy" else [1, 1]
+    prediction = torch.randn(5, 7, sum(outputs), generator=rng, dtype=torch.float64)
+    gold = torch.randint(2, (5, 7, 2), generator=rng).double()
+    lengths = torch.tensor([7, 3, 5, 4, 2])
+    whole = loss_function(name, outputs)(prediction, gold, lengths)
+    added = [
+        window_losses(name, prediction[part], gold[part], lengths[part], outputs)
+        for part in (slice(0, 2), slice(2, 5))
+    ]
+    weight = loss_weight(name, lengths.numpy())
+    torch.testing.assert_close(torch.cat(added).sum() / weight, whole, rtol=0, atol=1e-12)

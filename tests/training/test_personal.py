@@ -21,6 +21,7 @@ from muse.runs.read import read_result
 from muse.scoring import ccc
 from muse.training import loop
 from tests.conftest import write
+from tests.training.test_population import assert_same_run
 
 PARTITIONS = {"1": "train", "2": "train", "3": "devel", "4": "test", "5": "test"}
 SPLIT = ["split=derive", "split.seconds=[10,10]"]
@@ -295,3 +296,10 @@ def test_the_loaded_models(general, personal, make_config):
         torch.equal(a, b) for a, b in zip(starts[0].values(), starts[1].values(), strict=True)
     )
     assert np.array_equal(used.general[0].scaling.mean, used.models[0][0].scaling.mean)
+
+
+def test_subjects_that_train_together_have_the_models_of_those_alone(general, personal):
+    run = general("tensorboard=false")
+    # without dropout the seeds of a subject are equal up to rounding: there is one
+    alone = personal(run, "seeds=1", "population=off", out="alone")
+    assert_same_run(alone, personal(run, "seeds=1", "population=3", out="together"))

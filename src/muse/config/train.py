@@ -113,6 +113,9 @@ class TrainConfig(Settings):
     tensorboard: bool = setting("Write TensorBoard events beside metrics.jsonl.", identity=False)
     workers: int = setting("Seeds, or jobs of a sweep, trained in parallel; -1: one per core, never"
                            " more.", identity=False)  # fmt: skip
+    population: Any = setting("Models of one shape (seeds, folds, subjects, jobs of a sweep) that "
+                              "train together: auto, off, or how many at most.",
+                              identity=False)  # fmt: skip
     rerun: str = setting("Which jobs a sweep trains again: failed (and missing), all or none.",
                          choices=("failed", "all", "none"), identity=False)  # fmt: skip
     show_test: bool = setting("Test scores of all jobs in the leaderboard, not of the best alone.",
@@ -148,6 +151,14 @@ class TrainConfig(Settings):
             )
         if self.workers < 1 and self.workers != -1:
             raise MuseError(f"workers={self.workers}: expected 1 or more, or -1 for one per core.")
+        if self.population is False:  # `off` in YAML
+            self.population = "off"
+        several = is_number(self.population) and self.population == int(self.population) >= 2
+        if not several and self.population not in ("auto", "off"):
+            raise MuseError(
+                f"population={self.population}: expected auto, off, or how many models train "
+                "together at most, 2 or more."
+            )
         if self.crossfit == 1:
             raise MuseError("crossfit=1: expected two folds or more, or 0 for none.")
         self._check_splits()

@@ -8,7 +8,8 @@ from muse.config.shared import PARTITIONS, DataConfig, JobInfo
 from muse.errors import MuseError
 
 # settings of a run that `resume` may change: what its checkpoints hold does not depend on them
-CHANGEABLE = ("epochs", "patience", "seeds", "crossfit", "bootstrap", "tensorboard", "workers")
+CHANGEABLE = ("epochs", "patience", "seeds", "crossfit", "bootstrap", "tensorboard", "workers",
+              "population")  # fmt: skip
 
 
 @dataclass
@@ -49,6 +50,8 @@ class ResumeConfig(UseConfig):
                                     low=0)  # fmt: skip
     tensorboard: bool | None = setting("Write TensorBoard events; null: as the run.")
     workers: int | None = setting("Seeds trained in parallel, -1: one per core; null: as the run.")
+    population: Any = setting("Models that train together: auto, off, or how many at most; null: "
+                              "as the run.")  # fmt: skip
     job: JobInfo | None = setting("Filled in by muse.", default=None)
 
     def changes(self) -> dict[str, Any]:
@@ -85,6 +88,8 @@ class PersonaliseConfig(UseConfig):
     batch_size: int | None = setting("Windows per training step; null: as the run.", low=1)
     seeds: Any = setting("Number of seeds (101, 102, ...) per subject, or a list of them.")
     workers: int | None = setting("Models trained in parallel, -1: one per core; null: as the run.")
+    population: Any = setting("Models that train together: auto, off, or how many at most; null: "
+                              "as the run.")  # fmt: skip
     out: str = setting("Folder that gets a run folder for each learning rate and number of epochs.")
     job: JobInfo | None = setting("Filled in by muse.", default=None)
 

@@ -18,6 +18,7 @@ from muse.errors import MuseError
 
 ALIKE = 0.6  # windows of at least this share of the longest are padded to it
 MAPPED = 2**28  # bytes of features that stay in the files of the cache, on the CPU
+RESIDENT = 0.5  # of a GPU's free memory: features that take more stay in the files as well
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ class Mapped:
             rows = self.recordings[owner].rows[first : first + length]
             _fill(out[:length, b], self.recordings[owner], rows, self.scaling)
             out[length:, b] = 0
-        return torch.from_numpy(out).to(self.device)
+        return on_device(out, self.device)
 
 
 @dataclass(frozen=True)
@@ -134,7 +135,7 @@ def to_frames(
     starts = ends - [len(recording.rows) for recording in recordings]
     total, width = int(ends[-1]), len(scaling.mean)
     sound = any(isinstance(values, Waveform) for r in recordings for values in r.features)
-    mapped = sound or (device.type == "cpu" and 4 * total * width > MAPPED)
+    mapped = sound or _stays_in_files(4 * total * width, device)
     features = torch.zeros(0 if mapped else total + 1, width)
     labels = torch.zeros(total + 1, len(targets))
     samples, bounds = [], []
@@ -156,6 +157,14 @@ def to_frames(
     rows = {name: count for name, count in parts.items() if count > 1}
     gold = labels.to(device)
     return Frames(features, gold, np.concatenate(samples), bounds, inputs, list(targets), rows)
+
+
+def _stays_in_files(size: int, device: torch.device) -> bool:
+    """Whether the features of a partition, so many bytes, are read window by window."""
+    if device.type != "cuda":
+        return size > MAPPED
+    free, _ = torch.cuda.mem_get_info(device)
+    return size > RESIDENT * free
 
 
 def _standardise(
@@ -232,6 +241,14 @@ def group_by_length(windows: np.ndarray, cells: int = 2**62, width: int = 1) -> 
     return groups
 
 
+def on_device(values: np.ndarray, device: torch.device) -> Tensor:
+    """An array as a tensor; a GPU gets it without being waited for."""
+    tensor = torch.from_numpy(values)
+    if device.type == "cuda":
+        return tensor.pin_memory().to(device, non_blocking=True)
+    return tensor.to(device)
+
+
 def collate(frames: Frames, windows: np.ndarray) -> tuple[Tensor, Tensor, Tensor]:
     """Gather windows, padded with zeros on the right to the longest.
 
@@ -242,7 +259,7 @@ def collate(frames: Frames, windows: np.ndarray) -> tuple[Tensor, Tensor, Tensor
         features (batch, frames, features), labels (batch, frames, targets), lengths (batch,). In
         memory frames come first, as recurrent layers want them.
     """
-    where = torch.from_numpy(windows).to(frames.labels.device)
+    where = on_device(windows, frames.labels.device)
     start, lengths = where.unbind(1)  # (batch,)
     steps = torch.arange(int(windows[:, 1].max()), device=where.device)[:, None]  # (frames, 1)
     index = torch.where(steps < lengths, start + steps, len(frames.labels) - 1)

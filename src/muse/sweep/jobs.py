@@ -15,26 +15,15 @@ from joblib import Parallel, delayed
 
 from muse import terminal
 from muse.config.compose import load_config, sweep_params
-from muse.config.fields import path_of
 from muse.config.train import TrainConfig
 from muse.cores import JOB_BYTES, cores, end_with, within_memory
-from muse.data.layout import feature_folder, find_package, plan_features
-from muse.data.recordings import Package
 from muse.files import write_json
 from muse.runs.folder import BusyError
 from muse.runs.identity import settings_key
 from muse.runs.read import read_result
-from muse.sweep.state import (
-    LINK_FILE,
-    find_finished,
-    finished_ids,
-    keep_failure,
-    make_room,
-    state_of,
-)
-
-OUTPUTS = Path("outputs")  # where runs are below, if nobody has said otherwise
-KEPT = 4  # packages in memory; wide features are memory maps
+from muse.sweep.inputs import OUTPUTS, look_up
+from muse.sweep.state import LINK_FILE, finished_ids, keep_failure, make_room, state_of
+from muse.sweep.together import train_together
 
 
 def expand(words: list[str], params: dict | None = None) -> list[list[str]]:
@@ -62,6 +51,7 @@ def run_sweep(command: str, words: list[str], root: Path) -> list[Path]:
     For commands that train on their own; the command line's `-m` goes through Hydra's launchers.
     """
     jobs = expand(words, sweep_params(command, expand(words)[0]))
+    train_together(command, jobs, root)
     count = min(within_memory(cores(-1), JOB_BYTES), len(jobs))
     one = delayed(_compose_and_run)
     running = Parallel(count, return_as="generator")(one(command, job, root, count) for job in jobs)
@@ -97,19 +87,14 @@ def run_job(config: TrainConfig, root: Path) -> float | None:
     folder = root / settings_key(config)
     if config.rerun == "none" and state_of(folder) == "failed":
         return None
-    from muse.training.prepare import id_of  # with torch, which the watching process needs not
-    from muse.training.run import begin_run, settle
+    from muse.training.run import begin_run  # with torch, which the watching process needs not
 
     try:
-        config = settle(config)
-        package = _inputs(config)
-        id_ = id_of(config, package)
-        roots = [root, OUTPUTS]
-        earlier = find_finished(roots, id_) if config.rerun != "all" else None
+        config, package, id_, earlier = look_up(config, root)
         if not earlier:
             make_room(folder, id_)
             result = begin_run(config, folder, package, new=False)
-            for above in map(Path.absolute, roots):
+            for above in map(Path.absolute, (root, OUTPUTS)):
                 if folder.absolute().is_relative_to(above):
                     finished_ids(above)[id_] = folder.absolute()
             return devel_score(result)
@@ -127,37 +112,3 @@ def devel_score(result: dict) -> float:
     """The devel score of a run, averaged over its targets."""
     scores = [part["devel"][result["metric"]] for part in result["targets"].values()]
     return sum(scores) / len(scores)
-
-
-_kept: list[tuple[tuple, Package]] = []  # of this process: the data of the last jobs
-
-
-def _inputs(config: TrainConfig) -> Package:
-    """The data of a job; jobs often have the same, so those of the last few are kept."""
-    from muse.training.run import load_inputs
-
-    if config.fusion:
-        return load_inputs(config)
-    state = _state_of_files(config)
-    for known, package in _kept:
-        if known == state:
-            return package
-    _kept[:] = [(state, load_inputs(config)), *_kept[: KEPT - 1]]
-    return _kept[0][1]
-
-
-def _state_of_files(config: TrainConfig) -> tuple:
-    """What the data of a job depend on: settings, and size and times of every file."""
-    package = find_package(config.task, config.data.root)
-    sets = plan_features(config.features, config.feature_sets, package).read
-    homes = [package / "metadata", *(feature_folder(package, name) for name in sets)]
-    homes += [package / "label_segments" / target for target in config.targets]
-    paths = [path for home in homes if home.is_dir() for path in sorted(home.iterdir())]
-    paths += [path_of(config.groups)] if config.groups else []
-    files = []
-    for path in paths:
-        now = path.stat()
-        files.append((path, now.st_size, now.st_mtime_ns, now.st_ctime_ns, now.st_ino))
-    settings = (config.missing, config.storage, config.recordings, str(config.task), *sets)
-    settings += (config.train_share, bool(config.folds), config.align, str(config.split))
-    return (*settings, str(config.data), *files)

@@ -10,9 +10,11 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 
 from muse import terminal
+from muse.config.overrides import quoted_list
 from muse.cores import JOB_BYTES, cores, within_memory
 from muse.sweep.jobs import expand
 from muse.sweep.state import job_folders, state_of
+from muse.sweep.together import train_together
 
 POLL_SECONDS = 0.5
 
@@ -51,11 +53,22 @@ class Watch(Callback):
         """Begin to watch; the launcher asks `${cores:N}` how many jobs run at once."""
         global current
         jobs = expand(list(config.hydra.overrides.task), config.hydra.sweeper.params)
-        current = Sweep(Path(config.hydra.sweep.dir), len(jobs), bool(config.show_test))
+        root = Path(config.hydra.sweep.dir)
+        current = Sweep(root, len(jobs), bool(config.show_test))
         OmegaConf.register_new_resolver(
             "cores", lambda count: at_once(count, len(jobs)), use_cache=True, replace=True
         )
+        launched, swept = config.hydra.launcher._target_, config.hydra.sweeper._target_
+        if "submitit" not in launched and swept.endswith("BasicSweeper"):
+            train_together(config.hydra.job.name, _with_folders(config, jobs), root)
         current.watch()
+
+
+def _with_folders(config: DictConfig, jobs: list[list[str]]) -> list[list[str]]:
+    """The jobs, with the folders of --config-dir that they are composed of."""
+    sources = config.hydra.runtime.config_sources
+    folders = [source.path for source in sources if source.provider == "command-line"]
+    return [[*job, f"hydra.searchpath={quoted_list(folders)}"] for job in jobs] if folders else jobs
 
 
 def at_once(count: int, jobs: int) -> int:

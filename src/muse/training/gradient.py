@@ -27,11 +27,11 @@ def summed_gradient(
         loss_of: their loss; or that of each target, (K,), of which the mean is taken.
         weights: what each part counts; (K,) for each target.
     """
-    total = torch.zeros(())
+    total: Tensor | float = 0.0
     for part, weight in zip(parts, weights, strict=True):
         loss = (loss_of(*forward(part)) * (weight / sum(weights))).mean()
         loss.backward()
-        total = total.to(loss.device) + loss.detach()
+        total = total + loss.detach()
         del loss  # before the next part needs the memory
     return total
 
@@ -68,12 +68,16 @@ def frames_of(x: Tensor, lengths: Tensor) -> Tensor:
     return x[torch.arange(x.shape[1], device=x.device) < lengths[:, None]]
 
 
-def with_noise(features: Tensor, lengths: Tensor, deviation: float) -> Tensor:
-    """Features (B, T, F) with Gaussian noise from PyTorch's generator; the padding stays as it is.
+def with_noise(
+    features: Tensor, lengths: Tensor, deviation: float, random: torch.Generator | None = None
+) -> Tensor:
+    """Features (B, T, F) with Gaussian noise; the padding stays as it is.
 
     Args:
         deviation: standard deviation of the noise.
+        random: where it comes from; None: PyTorch's generator.
     """
     there = torch.arange(features.shape[1], device=features.device) < lengths[:, None]  # (B, T)
-    noise = torch.randn_like(features).mul_(deviation).mul_(there[..., None])
+    noise = torch.empty_like(features).normal_(generator=random)
+    noise.mul_(deviation).mul_(there[..., None])
     return noise.add_(features)

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -51,6 +52,19 @@ class SeedResult:
         return {} if self.C is None else {"C": self.C}
 
 
+class Member(NamedTuple):
+    """What `train_seed` takes: a model to train, alone or in a population."""
+
+    config: TrainConfig
+    train: Frames
+    devel: Frames
+    score: Callable[[np.ndarray], float]
+    seed: int
+    on_epoch: Callable[[dict], None]
+    checkpoint: Checkpoint | None = None
+    start: dict[str, Tensor] | None = None
+
+
 def train_seed(
     config: TrainConfig,
     train: Frames,
@@ -87,13 +101,11 @@ def train_seed(
         progress = start_state(config, model, train, shuffle)
         windows = cut_windows(train.samples, config.window, config.hop)
         start_training()
-        if checkpoint:
-            checkpoint.load(progress, device)
-            check_not_passed(config, progress.history, checkpoint.path)
+        go_on_from(checkpoint, config, progress, device)
         history = progress.history
         for record in history:
             on_epoch(record)
-        while not _ended(config, history):
+        while not has_ended(config, history):
             order = torch.randperm(len(windows), generator=shuffle).numpy()
             history.append(_one_epoch(config, progress, train, windows[order], devel, score, seed))
             if checkpoint:
@@ -122,12 +134,35 @@ def _one_epoch(
     losses = train_epoch(progress.model, progress.optimiser, train, windows, config, epoch)
     check_finite("the loss", losses, seed, epoch, lr)
     output = predict(progress.model, devel)
+    return end_epoch(
+        config, progress, losses, output, score, seed, started, progress.model.state_dict
+    )
+
+
+def end_epoch(
+    config: TrainConfig,
+    progress: TrainState,
+    losses: Tensor,
+    output: np.ndarray,
+    score: Callable[[np.ndarray], float],
+    seed: int,
+    started: float,
+    weights: Callable[[], dict[str, Tensor]],
+) -> dict:
+    """Score devel, keep the weights if they are the best, adapt the learning rate; the record.
+
+    Args:
+        losses: (steps,) of the epoch.
+        output: what the model predicts of devel, (frames, O).
+        started: when the epoch began, see `time.perf_counter`.
+        weights: gives those of the model.
+    """
+    epoch, lr = len(progress.history) + 1, progress.optimiser.param_groups[0]["lr"]
     check_finite("a devel prediction", torch.from_numpy(output), seed, epoch, lr)
     value = score(output)
     best = progress.history[-1]["best"] if progress.history else -math.inf
     if value > best:
-        state = progress.model.state_dict()
-        progress.best = {k: v.detach().cpu().clone() for k, v in state.items()}
+        progress.best = {k: v.detach().cpu().clone() for k, v in weights().items()}
     progress.plateau.step(1 - value if config.lr_on == "devel" else losses.mean().item())
     return {
         "seed": seed,
@@ -140,6 +175,18 @@ def _one_epoch(
     }
 
 
+def go_on_from(
+    checkpoint: Checkpoint | None, config: TrainConfig, progress: TrainState, device: torch.device
+) -> None:
+    """Set a training that begins to where its checkpoint was written, if there is one.
+
+    Raises MuseError for a checkpoint that cannot be used.
+    """
+    if checkpoint:
+        checkpoint.load(progress, device)
+        check_not_passed(config, progress.history, checkpoint.path)
+
+
 def start_state(
     config: TrainConfig, model: nn.Module, train: Frames, shuffle: torch.Generator
 ) -> TrainState:
@@ -147,7 +194,7 @@ def start_state(
     if hasattr(model, "load_pretrained"):
         model.load_pretrained()
     if not is_of_muse(config.model["_target_"]):
-        _try_out(model, train, sum(_outputs(config, train)))
+        _try_out(model, train, sum(outputs_of(config, train)))
     optimiser = torch.optim.Adam(model.parameters(), lr=config.lr, weight_decay=config.weight_decay)
     plateau = torch.optim.lr_scheduler.ReduceLROnPlateau(
         optimiser, factor=config.lr_factor, patience=config.lr_patience, min_lr=config.lr_floor
@@ -168,7 +215,7 @@ def _best_epoch(history: list[dict]) -> int:
     return next(record["epoch"] for record in history if record["devel"] == history[-1]["best"])
 
 
-def _ended(config: TrainConfig, history: list[dict]) -> bool:
+def has_ended(config: TrainConfig, history: list[dict]) -> bool:
     """Whether all epochs are trained, or devel has not improved for `patience` of them."""
     if not history or len(history) >= config.epochs:
         return len(history) >= config.epochs
@@ -177,7 +224,7 @@ def _ended(config: TrainConfig, history: list[dict]) -> bool:
 
 def check_not_passed(config: TrainConfig, history: list[dict], path: Path) -> None:
     """Raise MuseError if more epochs are trained in a checkpoint than with these settings."""
-    end = next((n for n in range(1, len(history)) if _ended(config, history[:n])), None)
+    end = next((n for n in range(1, len(history)) if has_ended(config, history[:n])), None)
     if end:
         raise MuseError(
             f"{path}: {len(history)} epochs are trained; with epochs={config.epochs} "
@@ -204,7 +251,7 @@ def train_epoch(
         epoch: from 1; the learning rate depends on it if there is a warm-up.
     """
     model.train()
-    outputs = _outputs(config, train)
+    outputs = outputs_of(config, train)
     balanced = config.class_weights and balanced_weights(_classes(train, windows), outputs)
     loss_of = loss_function(config.loss, outputs, balanced)
     device = train.features.device.type
@@ -228,8 +275,7 @@ def train_epoch(
     for step in range(steps):
         batch = windows[step * config.batch_size : (step + 1) * config.batch_size]
         optimiser.zero_grad()
-        groups = group_by_length(batch) if device == "cpu" else []
-        parts = [part for group in groups for part in step_parts(group, each)] or [batch]
+        parts = parts_of(batch, train.features.device, each)
         if config.loss_over == "batch":
             losses.append(joint_gradient(forward, loss_of, parts, within_step(parts, each)))
         else:
@@ -245,6 +291,16 @@ def train_epoch(
     return torch.stack(losses).cpu()
 
 
+def parts_of(batch: np.ndarray, device: torch.device, each: int) -> list[np.ndarray]:
+    """The windows of a step that go through the model together, see `train_epoch`.
+
+    Args:
+        each: bytes that a frame takes, see `muse.training.memory.frame_bytes`.
+    """
+    groups = group_by_length(batch) if device.type == "cpu" else []
+    return [part for group in groups for part in step_parts(group, each)] or [batch]
+
+
 def _classes(frames: Frames, windows: np.ndarray) -> Tensor:
     """The class of each window, read at its last frame: (windows, targets)."""
     return frames.labels[torch.from_numpy(windows.sum(axis=1) - 1).to(frames.labels.device)]
@@ -252,12 +308,12 @@ def _classes(frames: Frames, windows: np.ndarray) -> Tensor:
 
 def new_model(config: TrainConfig, frames: Frames) -> nn.Module:
     """The model of a config for the features and targets of ``frames``, on their device."""
-    outputs = sum(_outputs(config, frames))
+    outputs = sum(outputs_of(config, frames))
     model = build_model(config.model, frames.inputs, outputs, frames.rows)
     return model.to(frames.features.device)
 
 
-def _outputs(config: TrainConfig, frames: Frames) -> list[int]:
+def outputs_of(config: TrainConfig, frames: Frames) -> list[int]:
     """The number of outputs of each target of a model."""
     return head_of(config.task, targets=frames.targets).outputs
 

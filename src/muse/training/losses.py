@@ -25,6 +25,28 @@ def loss_function(
     return {"ccc": ccc_loss, "mse": mse_loss, "l1": l1_loss, "cross_entropy": by_class}[name]
 
 
+def window_losses(
+    name: str, prediction: Tensor, gold: Tensor, lengths: Tensor, outputs: Sequence[int] = ()
+) -> Tensor:
+    """What each window adds to a loss: (B,).
+
+    Their sum over the windows of a batch, divided by the batch's `loss_weight`, is the loss of a
+    name without weights of classes.
+
+    Args:
+        outputs: number of outputs of each target; only for classes.
+    """
+    if name == "ccc":
+        return 1 - _ccc(prediction, gold, lengths).mean((1, 2))
+    if name == "cross_entropy":
+        logits, classes = _at_the_end(prediction, gold, lengths, outputs)
+        each = zip(logits, classes, strict=True)
+        return torch.stack([cross_entropy(*own, reduction="none") for own in each]).mean(0)
+    difference = (prediction - gold) * _mask(prediction, lengths)
+    difference = difference.square() if name == "mse" else difference.abs()
+    return difference.sum((1, 2)) / gold.shape[2]
+
+
 def loss_weight(
     name: str, lengths: np.ndarray, gold: Tensor | None = None, weights: Sequence[Tensor] = ()
 ) -> int | Tensor:
@@ -45,6 +67,11 @@ def ccc_loss(prediction: Tensor, gold: Tensor, lengths: Tensor) -> Tensor:
 
     A window in which gold standard and prediction are constant and equal has a CCC of 0.
     """
+    return 1 - _ccc(prediction, gold, lengths).mean()
+
+
+def _ccc(prediction: Tensor, gold: Tensor, lengths: Tensor) -> Tensor:
+    """The CCC of each window and target: (B, 1, K)."""
     mask = _mask(prediction, lengths)
     count = lengths[:, None, None].to(prediction.dtype)  # (B, 1, 1)
     mean_p = (prediction * mask).sum(1, keepdim=True) / count  # (B, 1, K)
@@ -52,8 +79,7 @@ def ccc_loss(prediction: Tensor, gold: Tensor, lengths: Tensor) -> Tensor:
     p, g = (prediction - mean_p) * mask, (gold - mean_g) * mask  # (B, T, K)
     covariance = (p * g).sum(1, keepdim=True) / count
     spread = (p.square() + g.square()).sum(1, keepdim=True) / count
-    ccc = 2 * covariance / (spread + (mean_p - mean_g).square()).clamp_min(1e-12)
-    return 1 - ccc.mean()
+    return 2 * covariance / (spread + (mean_p - mean_g).square()).clamp_min(1e-12)
 
 
 def mse_loss(prediction: Tensor, gold: Tensor, lengths: Tensor) -> Tensor:
@@ -83,13 +109,20 @@ def class_loss(
         weights: of the classes of each target: the mean over the windows is weighted by them. What
             windows weigh differs from target to target then, so there is a loss for each, (K,).
     """
-    last = torch.arange(len(lengths), device=lengths.device), lengths - 1
-    of_targets = zip(logits[last].split(list(classes), 1), gold[last].long().unbind(1), strict=True)
+    of_targets = zip(*_at_the_end(logits, gold, lengths, classes), strict=True)
     weights = weights or [None] * len(classes)
     losses = torch.stack(
         [cross_entropy(*own, weight) for own, weight in zip(of_targets, weights, strict=True)]
     )
     return losses if weights[0] is not None else losses.mean()
+
+
+def _at_the_end(
+    logits: Tensor, gold: Tensor, lengths: Tensor, classes: Sequence[int]
+) -> tuple[Sequence[Tensor], Sequence[Tensor]]:
+    """Logits (B, C) and class (B,) of each target at the last frame of each window."""
+    last = torch.arange(len(lengths), device=lengths.device), lengths - 1
+    return logits[last].split(list(classes), 1), gold[last].long().unbind(1)
 
 
 def balanced_weights(gold: Tensor, classes: Sequence[int]) -> list[Tensor]:

@@ -3,14 +3,19 @@
 Shapes: F features.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
+import torch
 from torch import nn
 
-from muse.cores import PROCESS_BYTES, STEP_BYTES
+from muse.cores import PROCESS_BYTES, STEP_BYTES, free_memory
 from muse.data.windows import Frames, Mapped
 
 LSTM_BYTES, OTHER_BYTES = 8, 6  # for each input and output of a weight matrix and each frame
 COPIES_OF_WEIGHTS = 6  # the weights, their gradient, two moments of Adam, the best, one on the way
+BACKWARD_VALUES = 32  # for each hidden unit and frame, of what one layer computes with; measured
+POPULATION_SHARE = 0.8  # of the free memory that a population is planned for
 
 
 def frame_bytes(model: nn.Module, features: int, rows: int = 1) -> int:
@@ -82,6 +87,59 @@ def expected_memory(
     weights = sum(weight.nbytes for weight in model.parameters())
     used = max(step, min(STEP_BYTES, predicted))
     return PROCESS_BYTES + COPIES_OF_WEIGHTS * weights + used + data
+
+
+def members_within(
+    model: nn.Module, train: Frames, frames: int, own: Sequence[Frames], dropout: bool
+) -> int:
+    """Models of a population that the free memory is good for, at least one.
+
+    On a GPU all go through a training step together; on the CPU no more than STEP_BYTES are good
+    for.
+
+    Args:
+        model: one of them.
+        train: what it is trained on.
+        frames: that go through it at once in training, padding included.
+        own: data that each has for itself.
+        dropout: whether masks are kept.
+    """
+    device = train.features.device
+    if device.type == "cuda":
+        free, _ = torch.cuda.mem_get_info(device)
+        free += torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    else:
+        free = free_memory()
+    if free is None:
+        return 2**31
+    each = COPIES_OF_WEIGHTS * sum(weight.nbytes for weight in model.parameters())
+    each += sum(map(_data_bytes, own))
+    if device.type == "cpu":
+        free = max(0, free - STEP_BYTES)
+    else:
+        each += stacked_bytes(model, train.features.shape[1], dropout) * frames
+    return max(1, int(POPULATION_SHARE * free / each))
+
+
+def stacked_bytes(model: nn.Module, features: int, dropout: bool) -> int:
+    """Memory that one frame takes while a model is trained in a population, see `forward_rows`.
+
+    Kept for the backward pass are the gates, cells and states of each layer, its input and, with
+    dropout, the mask; on top comes what the backward pass of one layer computes with.
+
+    Args:
+        features: F.
+    """
+    encoder, both = model.encoder, 1 + model.bidirectional
+    cell = encoder.ahead[0] if model.bidirectional else encoder
+    layers = len(encoder.ahead) if model.bidirectional else encoder.num_layers
+    hidden, lstm = cell.hidden_size, isinstance(cell, nn.LSTM)
+    each = (6 if lstm else 5) * hidden  # gates, (cells,) states
+    joined = both * hidden * model.bidirectional  # both directions side by side
+    masked = 2 * both * hidden * dropout  # the mask and what is left
+    head = model.head[0].out_features * (2 + 2 * dropout) if hasattr(model, "head") else 0
+    kept = 2 * features + hidden + layers * (both * each + joined) + (layers - 1) * masked + head
+    return 4 * (kept + BACKWARD_VALUES * hidden)
 
 
 def _data_bytes(frames: Frames) -> int:

@@ -14,6 +14,7 @@ from concurrent.futures import Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -27,10 +28,18 @@ from muse.runs.weights import LoadedModel
 from muse.training.device import give_back_memory, prepare
 from muse.training.difficulty import with_difficulty
 from muse.training.folds import Fold
-from muse.training.loop import new_model
+from muse.training.loop import Member, new_model
 from muse.training.memory import expected_memory
+from muse.training.population import train_population
 from muse.training.prepare import ModelPlan, plan_models
-from muse.training.seeds import SeedOutcome, retrain_one, train_fold, train_one
+from muse.training.seeds import (
+    SeedOutcome,
+    checkpoint_name,
+    member_of,
+    retrain_one,
+    train_fold,
+    train_one,
+)
 
 POLL_SECONDS = 0.05
 
@@ -65,31 +74,42 @@ class Run:
             self.kept[unit.fold] = plan_models(self.config, package, self.device, self.general)
         return self.kept[unit.fold][unit.job]
 
+    def member(self, unit: Unit, on_epoch: Callable[[dict], None]) -> Member:
+        """A unit as a member of a population; ``on_epoch`` as in `train`."""
+        name = checkpoint_name(unit.seed, unit.fold)
+        return member_of(*self._arguments(unit, on_epoch), name, self.checkpoints)
+
     def train(self, unit: Unit, on_epoch: Callable[[dict], None]) -> SeedOutcome:
         """Train a unit; ``on_epoch`` gets the record of each epoch with its target and fold."""
-        job = self.plan(unit)
-        about = {"target": job.name} | ({"fold": unit.fold} if unit.fold else {})
-        arguments = self.config, job, unit.seed, lambda record: on_epoch(about | record)
+        arguments = self._arguments(unit, on_epoch)
         if unit.fold:
             return train_fold(*arguments, unit.fold, self.checkpoints)
         if self.config.retrained:
             return retrain_one(*arguments, self.checkpoints)
         return train_one(*arguments, self.checkpoints)
 
+    def _arguments(self, unit: Unit, on_epoch: Callable[[dict], None]) -> tuple:
+        job = self.plan(unit)
+        about = {"target": job.name} | ({"fold": unit.fold} if unit.fold else {})
+        return self.config, job, unit.seed, lambda record: on_epoch(about | record)
+
 
 Trainer = Callable[[list[Unit]], Iterator[SeedOutcome]]
 
 
 @contextmanager
-def trainer(run: Run, count: int, on_epoch: Callable[[dict], None]) -> Iterator[Trainer]:
+def trainer(
+    run: Run, count: int, on_epoch: Callable[[dict], None], together: int = 1
+) -> Iterator[Trainer]:
     """A function that trains units and yields their outcomes in the order of the units.
 
     Args:
         count: processes; with 1 everything happens in this one.
+        together: models that are trained together in it, see `muse.training.population`.
     """
     if count == 1:
         try:
-            yield lambda units: (run.train(unit, on_epoch) for unit in units)
+            yield lambda units: _in_turn(run, units, on_epoch, together)
         finally:
             run.kept.clear()
             give_back_memory()  # the process may go on with another run
@@ -129,6 +149,21 @@ def processes(config: TrainConfig, device: torch.device, units: int, plan: Model
     copied = start_method() != "fork" or bool(config.folds or config.crossfit)
     each = expected_memory(model, plan.frames, config.window, config.batch_size, copied)
     return within_memory(count, each)
+
+
+def _in_turn(
+    run: Run, units: list[Unit], on_epoch: Callable[[dict], None], together: int
+) -> Iterator[SeedOutcome]:
+    if together > 1:
+        members = [partial(run.member, unit, on_epoch) for unit in units]
+        train_population(members, together)
+        on_epoch = _told_already
+    for unit in units:
+        yield run.train(unit, on_epoch)
+
+
+def _told_already(record: dict) -> None:
+    """Of a model whose training a population has ended, or has left to it with its error."""
 
 
 def _outcomes(

@@ -77,6 +77,7 @@ def settings_to_personalise(config: PersonaliseConfig) -> list[TrainConfig]:
         "batch_size": config.batch_size or settings.batch_size,
         "patience": config.patience,
         "workers": settings.workers if config.workers is None else config.workers,
+        "population": settings.population if config.population is None else config.population,
         "crossfit": 0,
         "keep_seeds": False,
         "folds": SUBJECTS,

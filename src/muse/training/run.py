@@ -33,6 +33,7 @@ from muse.training.folds import make_folds, take_share, used_groups
 from muse.training.out_of_fold import fold_summary, save_folds, save_out_of_fold, seed_units
 from muse.training.parallel import Run, Unit, processes, trainer
 from muse.training.personal import general_models, save_subjects, subject_summary
+from muse.training.population import members_at_once
 from muse.training.prepare import checkpoint_ids, id_of, plan_inputs, plan_models
 from muse.training.recorder import recording
 from muse.training.retrain import with_devel
@@ -155,11 +156,12 @@ def _train(config: TrainConfig, folder: Path, package: Package | None) -> dict:
     general = general_models(config, package, device)
     run = Run(config, jobs, (folder / "checkpoints", ids), folds, device, general)
     units = seed_units(config, folds)
-    count = processes(config, device, len(units), run.plan(units[0]))
+    together = members_at_once(config, device, len(units))
+    count = 1 if together > 1 else processes(config, device, len(units), run.plan(units[0]))
     models = len(units) + len(jobs) * config.crossfit
     with (
         recording(config, folder, models) as recorder,
-        trainer(run, count, recorder.on_epoch) as train,
+        trainer(run, count, recorder.on_epoch, together) as train,
     ):
         outcomes = train(units)
         if config.personalised:

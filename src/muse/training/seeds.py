@@ -12,7 +12,7 @@ from muse.models import is_fitted
 from muse.scoring import metric_name
 from muse.training.checkpoint import Checkpoint
 from muse.training.fit import fit_seed
-from muse.training.loop import SeedResult, new_model, predict, train_seed
+from muse.training.loop import Member, SeedResult, new_model, predict, train_seed
 from muse.training.prepare import ModelPlan
 from muse.training.retrain import retrain_seed
 from muse.training.scores import mean_score, score_target
@@ -55,7 +55,7 @@ def train_one(
         on_epoch: gets the record of each epoch, see train_seed.
         checkpoints: folder and ids of the checkpoints, one per seed, from which to go on.
     """
-    frames, name = plan.frames, f"seed_{seed}"
+    frames, name = plan.frames, checkpoint_name(seed)
     result, model = _trained(config, plan, seed, on_epoch, name, checkpoints)
     outputs = {partition: predict(model, frames[partition]) for partition in ("train", "devel")}
     if result.refitted:
@@ -92,7 +92,7 @@ def retrain_one(
     checkpoints: tuple[Path, tuple[str, ...]] | None = None,
 ) -> SeedOutcome:
     """Train one seed of a retrained run: as train_one, without devel."""
-    checkpoint = _checkpoint(checkpoints, plan, f"seed_{seed}")
+    checkpoint = _checkpoint(checkpoints, plan, checkpoint_name(seed))
     schedule = config.retrained.of(plan.name, seed)
     result = retrain_seed(config, plan.frames["train"], schedule, on_epoch, checkpoint)
     model = new_model(config, plan.frames["train"])
@@ -143,7 +143,7 @@ def train_fold(
     Returns an outcome with the outputs of all partitions but train and devel; of a subject's own
     model with those as well.
     """
-    name = f"seed_{seed}_fold_{fold}"
+    name = checkpoint_name(seed, fold)
     result, model = _trained(config, plan, seed, on_epoch, name, checkpoints)
     if result.refitted and config.folds:  # with crossfit devel stays unseen: it chooses a fusion
         model.load_state_dict(result.refitted)
@@ -168,24 +168,36 @@ def _trained(
     Args:
         name: of its checkpoint.
     """
-    train, watched = plan.frames["train"], plan.frames[config.best_on]
     if is_fitted(str(config.model["_target_"])):
         result = fit_seed(config, plan.frames, seed, on_epoch)
     else:
-        checkpoint = _checkpoint(checkpoints, plan, name)
-        result = train_seed(
-            config,
-            train,
-            watched,
-            lambda output: mean_score(config, watched, output),
-            seed,
-            on_epoch,
-            checkpoint,
-            plan.start,
-        )
-    model = new_model(config, train)
+        result = train_seed(*member_of(config, plan, seed, on_epoch, name, checkpoints))
+    model = new_model(config, plan.frames["train"])
     model.load_state_dict(result.weights)
     return result, model
+
+
+def member_of(
+    config: TrainConfig,
+    plan: ModelPlan,
+    seed: int,
+    on_epoch: Callable[[dict], None],
+    name: str,
+    checkpoints: tuple[Path, tuple[str, ...]] | None = None,
+) -> Member:
+    """A model to train, with the data that it needs; ``name`` is that of its checkpoint."""
+    train, watched = plan.frames["train"], plan.frames[config.best_on]
+    checkpoint = _checkpoint(checkpoints, plan, name)
+
+    def score(output: np.ndarray) -> float:
+        return mean_score(config, watched, output)
+
+    return Member(config, train, watched, score, seed, on_epoch, checkpoint, plan.start)
+
+
+def checkpoint_name(seed: int, fold: int | None = None) -> str:
+    """What the checkpoint of a model is called."""
+    return f"seed_{seed}" + (f"_fold_{fold}" if fold else "")
 
 
 def _checkpoint(

@@ -1,0 +1,266 @@
+"""Many models of one shape trained together: seeds, folds, subjects, the grid points of a sweep.
+
+Each member of a population keeps what its training alone would have: weights, shuffling, dropout,
+learning rate, early stop and best weights, and a checkpoint in the same file. What a population
+leaves behind are these checkpoints, from which the training of each ends at once; nothing that
+comes later knows of it. A member that cannot go on, since its loss is not finite or its checkpoint
+is of another run, is left out: its training alone says why.
+
+A member that has stopped leaves at the end of the epoch, which costs one copy of the weights of
+all, less than a single training step; one that waits takes its place.
+
+Shapes: N members, P weights of a model, T frames, B windows, F features, K targets, O outputs.
+"""
+
+import logging
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+from muse.config.train import TrainConfig
+from muse.data.windows import cut_windows
+from muse.errors import MuseError
+from muse.models.stacked import STACKED, from_row, to_row
+from muse.training.loop import (
+    Member,
+    check_finite,
+    end_epoch,
+    go_on_from,
+    has_ended,
+    new_model,
+    outputs_of,
+    parts_of,
+    seeded,
+    start_state,
+)
+from muse.training.memory import frame_bytes, members_within
+from muse.training.population_step import (
+    Population,
+    Row,
+    Waiting,
+    index_of,
+    predict_devel,
+    train_steps,
+)
+
+log = logging.getLogger(__name__)
+
+LEAST_ON_GPU = 10  # models that population=auto trains together; chosen, not measured
+CHECKPOINT_SHARE = 0.05  # of the time that writing checkpoints may take, beside the last of each
+
+
+def members_at_once(config: TrainConfig, device: torch.device, models: int) -> int:
+    """How many models of a run are trained together at most; 1: each alone.
+
+    Args:
+        models: of the run.
+
+    Raises MuseError if `population` asks for what these settings cannot have.
+    """
+    if config.population == "off" or models == 1:
+        return 1
+    reason = reason_against(config)
+    if config.population == "auto":
+        return models if device.type == "cuda" and models >= LEAST_ON_GPU and not reason else 1
+    if reason:
+        raise MuseError(
+            f"population={config.population} does not go with {reason}. Give population=auto: "
+            "then each model is trained alone."
+        )
+    return config.population
+
+
+def reason_against(config: TrainConfig) -> str | None:
+    """The setting with which models cannot be trained together; None if there is none."""
+    model = str(config.model["_target_"])
+    own = config.folds and config.has_indicator
+    reasons = {
+        f"{model}: only lstm, gru and plain have one": model not in STACKED,
+        f"the retraining of {config.retrained and config.retrained.run}": config.retrained,
+        "loss_over=batch": config.loss_over == "batch",
+        f"class_weights={config.class_weights}": config.class_weights,
+        f"precision={config.precision}": config.precision != "float32",
+        "folds and difficulty indicators, of which each fold has its own": own,
+    }
+    return next((reason for reason, yes in reasons.items() if yes), None)
+
+
+def train_population(members: Sequence[Callable[[], Member]], most: int) -> None:
+    """Train members to their ends; each leaves its checkpoint, see the top of this file.
+
+    Args:
+        members: functions that make them, called when there is a place; a member needs a
+            checkpoint. Those of unlike shapes are trained one population after another.
+        most: members at once; fewer if the memory is good for no more.
+    """
+    waiting = deque(map(Waiting, members))
+    while waiting:
+        waiting = _train_alike(waiting, most)
+    torch.cuda.empty_cache()
+
+
+def _train_alike(waiting: deque[Waiting], most: int) -> deque[Waiting]:
+    """Train the first member and all of its shape; returns the others."""
+    population: Population | None = None
+    unlike: deque[Waiting] = deque()
+    while True:
+        while waiting and (population is None or len(population.rows) < most):
+            row = _begin(waiting.popleft())
+            if row and population and not _alike(row, population.rows[0]):
+                unlike.append(row.origin)
+            elif row:
+                population = _with(population, row)
+                most = min(most, _room(row)) if len(population.rows) == 1 else most
+        if not population:
+            return unlike
+        try:
+            _train_epoch(population)
+        except torch.cuda.OutOfMemoryError:
+            most = max(1, len(population.rows) // 2)
+            log.info("Out of memory: the population goes on with %d models at once.", most)
+            if len(population.rows) > 1:  # else it is left out
+                waiting.extendleft(row.origin for row in reversed(population.rows))
+            population = None
+            torch.cuda.empty_cache()  # nothing happens where there is no GPU
+            continue
+        population = _without_stopped(population)
+
+
+def _room(row: Row) -> int:
+    """Members like a first one that the free memory is good for."""
+    config, train, devel = row.member.config, row.member.train, row.member.devel
+    each = frame_bytes(row.state.model, train.features.shape[1], train.most_rows)
+    first = parts_of(row.windows[: config.batch_size], train.features.device, each)
+    frames = max(len(part) * int(part[:, 1].max()) for part in first)
+    own = [train, devel] if config.folds else []  # the others share them
+    return members_within(row.state.model, train, frames, own, row.rate > 0)
+
+
+def _begin(origin: Waiting) -> Row | None:
+    """A member where its checkpoint was written; None if it has ended, or cannot go on."""
+    try:
+        member = origin.make()
+        config, train, device = member.config, member.train, member.train.features.device
+        with seeded(member.seed, device) as (shuffle, start_training):
+            model = new_model(config, train)
+            if member.start:
+                model.load_state_dict(member.start)
+            state = start_state(config, model, train, shuffle)
+            start_training()
+            go_on_from(member.checkpoint, config, state, device)
+            random, unused = torch.Generator(device), torch.get_rng_state()
+            on_gpu = device.type == "cuda"
+            random.set_state(torch.cuda.get_rng_state(device) if on_gpu else unused)
+    except MuseError:
+        return None
+    for record in state.history[origin.told :]:
+        member.on_epoch(record)
+        origin.told += 1
+    if has_ended(config, state.history):
+        return None
+    moments = state.optimiser.state_dict()["state"]
+    steps = int(moments[0]["step"]) if moments else 0
+    windows = cut_windows(train.samples, config.window, config.hop)
+    return Row(member, state, random, unused, windows, steps, origin)
+
+
+def _alike(row: Row, other: Row) -> bool:
+    """Whether two members can be rows of one population."""
+
+    def shape(of: Row) -> tuple:
+        config, model = of.member.config, of.state.model
+        sizes = {name: weight.shape for name, weight in model.state_dict().items()}
+        return type(model), sizes, config.loss, outputs_of(config, of.member.train)
+
+    return shape(row) == shape(other)
+
+
+def _with(population: Population | None, row: Row) -> Population:
+    """The population with one more member."""
+    weights = to_row(row.state.model.state_dict())
+    moments = row.state.optimiser.state_dict()["state"]
+    values = [weights]
+    for name in ("exp_avg", "exp_avg_sq"):
+        kept = {str(k): moments[k][name] for k in sorted(moments)}
+        values.append(to_row(kept) if kept else torch.zeros_like(weights))
+    if population:
+        before = population.weights.detach(), population.mean, population.square
+        values = [torch.cat([old, new[None]]) for old, new in zip(before, values, strict=True)]
+        rows = [*population.rows, row]
+    else:
+        values, rows = [value[None] for value in values], [row]
+    return Population(rows, values[0].requires_grad_(), *values[1:])
+
+
+def _without_stopped(population: Population) -> Population | None:
+    """The population of the members that go on; None if there is none."""
+    rows = population.rows
+    live = [k for k, row in enumerate(rows)
+            if not row.failed and not has_ended(row.member.config, row.state.history)]  # fmt: skip
+    if len(live) == len(rows):
+        return population
+    if not live:
+        return None
+    index = index_of(live, population.weights)
+    kept = population.weights.detach(), population.mean, population.square
+    weights, mean, square = (value[index] for value in kept)
+    times = population.frames, population.saved, population.saving
+    return Population([rows[k] for k in live], weights.requires_grad_(), mean, square, *times)
+
+
+def _train_epoch(population: Population) -> None:
+    """An epoch of each member, from the first step to its record and checkpoint."""
+    started = time.perf_counter()
+    losses = train_steps(population)
+    outputs = predict_devel(population)
+    taken = (time.perf_counter() - started) / len(losses)  # of each, so that they add up
+    now = time.perf_counter()
+    due = now - population.saved >= population.saving / CHECKPOINT_SHARE
+    for k, (row, own, output) in enumerate(zip(population.rows, losses, outputs, strict=True)):
+        config, state, seed = row.member.config, row.state, row.member.seed
+        epoch, lr = len(state.history) + 1, state.optimiser.param_groups[0]["lr"]
+        try:
+            check_finite("the loss", own, seed, epoch, lr)
+            record = end_epoch(
+                *(config, state, own, output, row.member.score, seed),
+                *(time.perf_counter() - taken, lambda k=k: _weights(population, k)),
+            )
+        except MuseError:
+            row.failed = True
+            continue
+        state.history.append(record)
+        if due or has_ended(config, state.history):
+            _save(population, k)
+        if len(state.history) > row.origin.told:  # else before it ran out of memory
+            row.member.on_epoch(record)
+            row.origin.told += 1
+    if due:
+        population.saved = time.perf_counter()
+        population.saving = population.saved - now
+
+
+def _weights(population: Population, k: int) -> dict[str, Tensor]:
+    return from_row(population.weights[k].detach().cpu(), population.model)
+
+
+def _save(population: Population, k: int) -> None:
+    """Write the checkpoint of a member as its training alone writes it."""
+    row = population.rows[k]
+    state, device = row.state, row.member.train.features.device
+    model, optimiser = state.model, state.optimiser
+    model.load_state_dict(from_row(population.weights[k].detach(), model))
+    means, squares = (
+        from_row(moment[k].clone(), model) for moment in (population.mean, population.square)
+    )
+    for name, weight in model.named_parameters():
+        step = torch.tensor(float(row.steps))
+        moments = {"step": step, "exp_avg": means[name], "exp_avg_sq": squares[name]}
+        optimiser.state[weight] = moments
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        torch.set_rng_state(row.unused if device.type == "cuda" else row.random.get_state())
+        if device.type == "cuda":
+            torch.cuda.set_rng_state(row.random.get_state(), device)
+        row.member.checkpoint.save(state, device)

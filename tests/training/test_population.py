@@ -1,0 +1,330 @@
+"""Members of a population: each as its training alone, whatever the others do."""
+
+import json
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import pytest
+import torch
+
+from muse.commands.resume import run as resume
+from muse.commands.train import run as train
+from muse.errors import MuseError
+from muse.models.recurrent import Recurrent
+from muse.models.stacked import dropout_of, forward_rows, to_row
+from muse.scoring import ccc
+from muse.training import population, population_step
+from muse.training.checkpoint import Checkpoint
+from muse.training.loop import Member, new_model, train_seed
+from muse.training.memory import stacked_bytes
+from muse.training.population import members_at_once, train_population
+from tests.conftest import kept_for_backward, stress_package
+from tests.training.test_loop import frames
+
+
+@pytest.fixture
+def config(make_config):
+    return make_config("train", "task=stress", "features=x", "window=8", "hop=3", "batch_size=4",
+                       "epochs=3", "lr=0.01", "model.hidden=4", "model.layers=2",
+                       "model.dropout=0.3", "model.head=3")  # fmt: skip
+
+
+@pytest.fixture
+def double(monkeypatch):
+    """All models in float64, and a checkpoint after every epoch."""
+    for module in ("loop", "population"):
+        monkeypatch.setattr(f"muse.training.{module}.new_model", lambda *_: new_model(*_).double())
+    monkeypatch.setattr(population, "CHECKPOINT_SHARE", float("inf"))
+
+
+def data(seed: int, lengths=(16, 13, 5, 1)):
+    """Recordings of unequal length, in float64."""
+    own = frames(seed, len(lengths), 16)
+    own.samples[:, 1] = lengths
+    return replace(own, features=own.features.double(), labels=own.labels.double())
+
+
+def member(config, folder, seed=101, on_epoch=lambda record: None, train=None, devel=None):
+    train, devel = train or data(1), devel or data(2)
+    gold = devel.labels[:-1, 0].numpy()
+    checkpoint = Checkpoint(folder / f"{seed}.safetensors", ("id",), "arousal", f"seed_{seed}")
+    return Member(config, train, devel, lambda p: ccc(p[:, 0], gold), seed, on_epoch, checkpoint)
+
+
+def several(config, count=3, **settings) -> list[partial]:
+    """Functions that make members of a folder, with a seed and a number of epochs each."""
+    return [
+        partial(member, replace(config, epochs=2 + k % 3, **settings), seed=101 + k)
+        for k in range(count)
+    ]
+
+
+def alone(members, folder) -> list:
+    return [train_seed(*make(folder)) for make in members]
+
+
+def together(members, folder, most=99) -> list:
+    """The results of a population: nothing is left to train of its checkpoints."""
+    train_population([partial(make, folder) for make in members], most)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("muse.training.loop.train_epoch", None)
+        return alone(members, folder)
+
+
+def assert_equal(one, other, tolerance=1e-9) -> None:
+    """The same epochs, scores and weights, the best and the last, of each result."""
+    for a, b in zip(one, other, strict=True):
+        assert (a.best_epoch, a.epochs) == (b.best_epoch, b.epochs)
+        assert a.devel == pytest.approx(b.devel, abs=tolerance)
+        for mine, its in ((a.weights, b.weights), (a.last, b.last)):
+            torch.testing.assert_close(mine, dict(its), rtol=0, atol=tolerance)
+
+
+@pytest.mark.parametrize("bidirectional", [False, True])
+@pytest.mark.parametrize("cell", ["lstm", "gru"])
+def test_each_member_equals_its_training_alone(config, double, tmp_path, cell, bidirectional):
+    """Dropout, noise, decay, clipping, unequal lengths and data; members end at different times."""
+    config.model.update(cell=cell, bidirectional=bidirectional)
+    fewer = data(3, lengths=(9, 16, 3))
+    cases = [
+        ({"patience": 1}, {}),
+        ({"lr": 0.1, "lr_patience": 0, "patience": 2, "weight_decay": 0.1}, {}),
+        ({"epochs": 1, "clip": 0.05, "batch_size": 3}, {"train": fewer}),
+        ({"epochs": 2, "noise": 0.2, "warmup": 0.3, "lr_on": "loss"}, {"devel": fewer}),
+        ({"epochs": 4, "model": config.model | {"dropout": 0.0}}, {}),
+    ]
+    records: dict[str, dict] = {"alone": {}, "together": {}}
+
+    def make(folder, k, settings, more):
+        told = records[folder.name].setdefault(k, [])
+        on_epoch = told.append if len(told) == 0 else lambda record: None
+        return member(replace(config, **settings), folder, 101 + k, on_epoch, **more)
+
+    members = [partial(make, k=k, settings=s, more=m) for k, (s, m) in enumerate(cases)]
+    one, other = alone(members, tmp_path / "alone"), together(members, tmp_path / "together")
+    assert_equal(one, other)
+    assert len({result.epochs for result in one}) > 2
+    for mine, its in zip(records["alone"].values(), records["together"].values(), strict=True):
+        for a, b in zip(mine, its, strict=True):
+            assert {**a, "seconds": 0} == pytest.approx({**b, "seconds": 0}, abs=1e-9)
+
+
+def _counted(seen: list[int], model, rows, *more):
+    seen.append(len(rows))
+    return forward_rows(model, rows, *more)
+
+
+@pytest.mark.parametrize("loss", ["mse", "l1"])
+def test_other_losses_and_the_plain_model(config, double, tmp_path, loss):
+    """The mean over frames is that of the whole batch, whatever its parts are."""
+    config.model.clear()
+    config.model.update(_target_="muse.models.plain.PlainRecurrent", hidden=4, dropout=0.2)
+    members = several(replace(config, loss=loss), batch_size=7)
+    assert_equal(alone(members, tmp_path / "alone"), together(members, tmp_path / "together"))
+
+
+def test_waiting_members_take_the_place_of_those_that_end(config, double, tmp_path, monkeypatch):
+    """Those of another shape are trained for themselves."""
+    seen = []
+    monkeypatch.setattr(population_step, "forward_rows", partial(_counted, seen))
+    members = several(config, 4)
+    other = replace(config, model=config.model | {"hidden": 5})
+    members.insert(1, partial(member, other, seed=201))
+    results = together(members, tmp_path / "together", most=2)
+    assert_equal(alone(members, tmp_path / "alone"), results)
+    assert set(seen) == {1, 2}
+
+
+@pytest.mark.parametrize(
+    ("first", "then"), [("alone", "together"), ("together", "alone"), ("together", "together")]
+)
+def test_an_interrupted_training_goes_on(config, double, tmp_path, first, then):
+    """From the checkpoint of a population, alone and together, and the other way round."""
+    ways = {"alone": alone, "together": together}
+    members = several(config, lr_patience=0)
+
+    def stops(record):
+        if record["epoch"] == 2:
+            raise KeyboardInterrupt
+
+    for make in members if first == "alone" else [None]:
+        some = [make] if make else members
+        with pytest.raises(KeyboardInterrupt):
+            ways[first]([partial(one, on_epoch=stops) for one in some], tmp_path / "interrupted")
+    assert_equal(alone(members, tmp_path / "whole"), ways[then](members, tmp_path / "interrupted"))
+
+
+def test_out_of_memory_halves_the_population(config, double, tmp_path, monkeypatch, caplog):
+    """The members begin again at their checkpoints; no epoch is told twice."""
+    caplog.set_level("INFO")
+    limit = [5]
+
+    def forward(model, rows, *more):
+        if len(rows) > limit[0]:
+            raise torch.cuda.OutOfMemoryError("CUDA out of memory.")
+        return forward_rows(model, rows, *more)
+
+    monkeypatch.setattr(population_step, "forward_rows", forward)
+    told = []
+
+    def on_epoch(record):
+        told.append((record["seed"], record["epoch"]))
+        limit[0] = 2 if record["epoch"] == 2 else limit[0]  # another program has taken the rest
+
+    members = several(config, 5)
+    train_population([partial(m, tmp_path / "together", on_epoch=on_epoch) for m in members], 99)
+    results = alone(members, tmp_path / "together")
+    assert_equal(alone(members, tmp_path / "alone"), results)
+    assert len(set(told)) == len(told) == sum(result.epochs for result in results)
+    assert caplog.messages == ["Out of memory: the population goes on with 1 models at once."]
+    limit[0] = 0
+    train_population([partial(make, tmp_path / "none") for make in members], 99)
+    assert not (tmp_path / "none").exists()  # each is left to its training alone
+
+
+def test_a_member_that_diverges_stops_no_other(config, double, tmp_path):
+    wrong = data(1)
+    wrong.labels[3, 0] = torch.nan
+    members = several(config)
+    members[1] = partial(members[1], train=wrong)
+    train_population([partial(make, tmp_path / "together") for make in members], 99)
+    rest = members[::2]
+    assert_equal(alone(rest, tmp_path / "alone"), alone(rest, tmp_path / "together"))
+    with pytest.raises(MuseError, match=r"seed 102, epoch 1, step \d: the loss is nan"):
+        alone([members[1]], tmp_path / "together")
+
+
+def test_fewer_at_once_where_the_memory_is_small(config, double, tmp_path, monkeypatch):
+    monkeypatch.setattr("muse.training.memory.free_memory", lambda: 10)
+    begun, live = [], []
+
+    def make(folder, k):
+        begun.append(k)
+        live.append(k - sum(p.exists() for p in folder.glob("*")))  # those before are at their end
+        return member(replace(config, epochs=1), folder, 101 + k)
+
+    train_population([partial(make, tmp_path, k) for k in range(3)], 99)
+    assert begun == [0, 1, 2] and live == [0, 0, 0]
+
+
+def test_on_the_cpu_no_more_go_through_together_than_memory_is_good_for(
+    config, double, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(population_step, "STEP_BYTES", 2**12)
+    seen = []
+    monkeypatch.setattr(population_step, "forward_rows", partial(_counted, seen))
+    members = several(config, 5)
+    assert_equal(alone(members, tmp_path / "alone"), together(members, tmp_path / "together"))
+    assert max(seen) < 5
+
+
+@pytest.mark.parametrize("cell", ["lstm", "gru"])
+@pytest.mark.parametrize("bidirectional", [False, True])
+def test_the_memory_that_a_population_keeps_is_planned(cell, bidirectional):
+    """No more is kept for the backward pass than is planned for, and no less than a third."""
+    settings = {"cell": cell, "hidden": 32, "layers": 3, "bidirectional": bidirectional}
+    model = Recurrent(20, 1, **settings, dropout=0.3)
+    rows = torch.stack([to_row(model.state_dict())] * 3).requires_grad_()
+    x, lengths = torch.randn(3, 30, 8, 20), torch.full((3, 8), 30)
+    drop = dropout_of([0.3] * 3, [(30, 8)] * 3, [torch.Generator()] * 3)
+    kept, _ = kept_for_backward(partial(forward_rows, model), rows, x, lengths, drop)
+    planned = stacked_bytes(model, 20, True) * 3 * 30 * 8
+    assert planned / 3 < kept - 4 * rows.numel() < planned
+
+
+SETTINGS = ("task=stress", "features=a", "standardise=true", "window=6", "hop=3", "batch_size=4",
+            "bootstrap=0", "model.hidden=4", "model.layers=2", "model.dropout=0.3", "lr=0.01",
+            "tensorboard=false", "epochs=3")  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "words",
+    [("seeds=3", "crossfit=2", "target=valence"), ("seeds=2", "folds=2", "joint=true")],
+)
+def test_the_run_folder_is_that_of_single_training(make_config, tmp_path, words):
+    """Seeds, out-of-fold models and the folds of a cross-validation."""
+    stress_package(tmp_path / "data")
+    folders = []
+    for number in ("off", "4"):
+        words = *words, f"data.root={tmp_path}/data", f"population={number}"
+        config = make_config("train", *SETTINGS, *words)
+        train(config)
+        folders.append(Path(config.job.folder))
+    assert_same_run(*folders)
+
+
+def assert_same_run(one: Path, other: Path) -> None:
+    """The same files, settings and, within the rounding of float32, numbers."""
+    files = [
+        {p.relative_to(folder) for p in folder.rglob("*") if p.is_file()} for folder in (one, other)
+    ]
+    assert files[0] == files[1]
+    results = [json.loads((folder / "result.json").read_text()) for folder in (one, other)]
+    assert results[0]["run_id"] == results[1]["run_id"]
+    lines = [
+        [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+        for folder in (one, other)
+    ]
+    for a, b in zip(*lines, strict=True):
+        assert list(a) == list(b)
+        assert {**a, "seconds": 0} == pytest.approx({**b, "seconds": 0}, abs=1e-4)
+    assert_close(*(result["targets"] for result in results))
+
+
+def assert_close(one, other) -> None:
+    if isinstance(one, dict):
+        assert one.keys() == other.keys()
+        for key in one:
+            assert_close(one[key], other[key])
+    elif isinstance(one, list):
+        for a, b in zip(one, other, strict=True):
+            assert_close(a, b)
+    else:
+        assert one == (pytest.approx(other, abs=1e-4) if isinstance(other, float) else other)
+
+
+def test_a_run_that_was_interrupted_alone_is_resumed_as_a_population(
+    make_config, tmp_path, monkeypatch
+):
+    stress_package(tmp_path / "data")
+    words = *SETTINGS, "seeds=2", "target=valence", f"data.root={tmp_path}/data"
+    whole = make_config("train", *words)
+    train(whole)
+    broken = make_config("train", *words)
+
+    def stops(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("muse.training.run.save_job", stops)
+        with pytest.raises(KeyboardInterrupt):
+            train(replace(broken, epochs=2))
+    resume(make_config("resume", f"resume={broken.job.folder}", "population=2", "epochs=3"))
+    assert_same_run(Path(whole.job.folder), Path(broken.job.folder))
+
+
+def test_what_a_population_cannot_have(config):
+    cpu, gpu = torch.device("cpu"), torch.device("cuda")
+    assert members_at_once(config, cpu, 200) == 1  # where it is not faster
+    assert members_at_once(config, gpu, 200) == 200
+    assert members_at_once(config, gpu, 5) == 1
+    half = replace(config, precision="bf16")
+    assert members_at_once(half, gpu, 200) == 1
+    with pytest.raises(MuseError, match="population=8 does not go with precision=bf16"):
+        members_at_once(replace(half, population=8), cpu, 200)
+    assert members_at_once(replace(half, population="off"), cpu, 200) == 1
+    for settings in ({"loss_over": "batch"}, {"model": {"_target_": "muse.models.svm.SVM"}}):
+        with pytest.raises(MuseError, match="does not go with"):
+            members_at_once(replace(config, population=8, **settings), cpu, 200)
+
+
+@pytest.mark.parametrize("value", [1, 0, 2.5, True, "on", [4], None])
+def test_values_that_are_refused(config, value):
+    with pytest.raises(MuseError, match=r"population=.*: expected auto, off, or how many"):
+        replace(config, population=value)
+
+
+def test_a_number_and_off_without_quotes(config):
+    assert replace(config, population=False).population == "off"
+    assert replace(config, population=8).population == 8
