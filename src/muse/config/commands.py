@@ -9,6 +9,7 @@ from muse.config.extract import ExtractConfig
 from muse.config.gold import GoldConfig
 from muse.config.importing import ImportConfig
 from muse.config.package import CheckConfig, SynthConfig
+from muse.config.report import ReportConfig
 from muse.config.table import RunsConfig, SummaryConfig, TableConfig
 from muse.config.train import FuseConfig, TrainConfig
 from muse.config.use import (
@@ -58,6 +59,12 @@ COMMANDS = {
     "compare": Command(
         "Test whether finished runs differ by more than chance, recording by recording.",
         "muse compare outputs/train/RUN1 outputs/train/RUN2 partition=devel",
+        "runs",
+        "runs",
+    ),
+    "report": Command(
+        "One page to look at: leaderboards, curves, predictions, comparisons, tables.",
+        "muse report outputs out=report.html",
         "runs",
         "runs",
     ),
@@ -129,6 +136,7 @@ COMMANDS = {
 SCHEMAS = {
     "train": TrainConfig,
     "fuse": FuseConfig,
+    "report": ReportConfig,
     "resume": ResumeConfig,
     "retrain": RetrainConfig,
     "personalise": PersonaliseConfig,

@@ -1,0 +1,251 @@
+"""The runs below some folders as plain data: settings, scores, curves, how far they are."""
+
+import json
+import logging
+import math
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from muse.config.fields import changes_no_number
+from muse.config.train import FuseConfig
+from muse.errors import MuseError
+from muse.files import read_regular
+from muse.runs.read import FinishedRun, finished_run, is_fusion, log_unreadable, read_plain_settings
+from muse.runs.status import status_of
+from muse.scoring import metric_title
+from muse.sweep.state import LINK_FILE, command_of, run_of_job
+
+log = logging.getLogger(__name__)
+
+MARKS = {"result.json", "status.json", LINK_FILE}  # a folder with one of them is a run's
+FILES = ("result.json", "status.json", "metrics.jsonl", "config.yaml")  # by which a change is seen
+HIDDEN = ("feature_sets", "job")  # settings that say nothing of one run
+HIDDEN_OF_TASK = ("size", "published", "fusion")
+CURVE_POINTS = 300_000  # epochs of all curves together
+LEAST = 20  # epochs of a curve, however many curves there are
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A run, and what the page says of it."""
+
+    folder: Path
+    finished: FinishedRun | None
+    shown: dict  # plain data, see report.js
+    settings: dict[str, str]  # those that change numbers, `model.hidden` -> text
+
+
+def run_folders(roots: list[Path]) -> list[Path]:
+    """The run folders below ``roots``, finished or not, each once.
+
+    A job of a sweep whose numbers are in another run stands for that run.
+
+    Raises MuseError for a folder that is none.
+    """
+    found: dict[Path, Path] = {}
+    for root in roots:
+        if not root.is_dir():
+            raise MuseError(f"runs: {root} is no folder. Runs are in outputs, below the folder "
+                            "that they were started in.")  # fmt: skip
+        for home, folders, files in os.walk(root, onerror=log_unreadable):
+            if MARKS & set(files) or "config.yaml" in files:
+                folders.clear()
+            folders.sort()
+            if not MARKS & set(files):
+                continue
+            try:
+                folder = run_of_job(Path(home)) if LINK_FILE in files else Path(home)
+                found.setdefault(folder.resolve(), folder)
+            except MuseError as error:
+                log.warning("left out: %s", error)
+    return list(found.values())
+
+
+def entries(folders: list[Path], kept: dict) -> tuple[list[Entry], list[str]]:
+    """What the page says of each run, and of which it says nothing since they are damaged.
+
+    Args:
+        kept: entries of before; those of runs whose files have not changed are used again.
+    """
+    found, faults = [], []
+    for folder in folders:
+        try:
+            state = tuple((s.st_mtime_ns, s.st_size) for s in _stats(folder))
+            if kept.get(folder, (None,))[0] != state:
+                kept[folder] = state, _entry(folder)
+            found.append(kept[folder][1])
+        except MuseError as error:
+            faults.append(f"left out: {error}")
+    return found, faults
+
+
+def _stats(folder: Path) -> Iterator[os.stat_result]:
+    for name in FILES:
+        try:
+            yield (folder / name).stat()
+        except OSError:
+            continue
+
+
+def _entry(folder: Path) -> Entry:
+    """Raises MuseError for a run that is damaged."""
+    run = finished_run(folder) if (folder / "result.json").exists() else None
+    data = {}
+    if run or (folder / "config.yaml").exists():
+        _, data = read_plain_settings(folder)
+    if not isinstance(data, dict):
+        raise MuseError(f"{folder / 'config.yaml'}: no settings; expected lines of `key: value`.")
+    task = data.get("task") if isinstance(data.get("task"), dict) else {}
+    settings = dict(_flat(data))
+    state, reason = ("finished", "") if run else status_of(folder)
+    result = run.result if run else {}
+    features = result.get("features") or data.get("features") or data.get("runs") or []
+    features = [str(name) for name in features] if isinstance(features, list) else []
+    shown = {
+        "folder": str(folder),
+        "state": state,
+        "reason": reason,
+        "command": str(result.get("command") or command_of(folder)),
+        "task": str(result.get("task") or task.get("name") or ""),
+        "title": str(task.get("title") or result.get("task") or ""),
+        "features": features,
+        "fusion": run.fusion if run else is_fusion(data),
+        "model": _model(result.get("model") or data.get("model")),
+        "synthetic": bool(result.get("synthetic")),
+        "marks": _marks(run) if run else [],
+        "metric": metric_title(result["metric"]) if run else "",
+        "settings": {name: text for name, text in settings.items() if name != "job"},
+        "facts": _facts(result),
+        "targets": {target: _scores(part, result) for target, part in result["targets"].items()}
+        if run else {},
+        "combined": _number((result.get("combined") or {}).get("devel")),
+        "curves": _curves(folder, "folds" in result or bool(data.get("folds"))),
+    }  # fmt: skip
+    own = {name: text for name, text in settings.items() if _changes_numbers(name)}
+    return Entry(folder, run, shown, own)
+
+
+def _flat(data: dict, prefix: str = "") -> Iterator[tuple[str, str]]:
+    """Nested settings as `model.hidden` -> text."""
+    for key, value in data.items():
+        hidden = HIDDEN_OF_TASK if prefix == "task." else HIDDEN if not prefix else ()
+        if key in hidden:
+            continue
+        if isinstance(value, dict) and value:
+            yield from _flat(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", "null" if value is None else str(value)
+
+
+def _changes_numbers(name: str) -> bool:
+    path = name.split(".")
+    shown = path[0] in ("task", "features", "target", "data", "runs") or path[-1] == "_target_"
+    return not shown and not changes_no_number(FuseConfig, path)
+
+
+def _model(model: object) -> str:
+    """A model in a word: its cell, or its class."""
+    model = model if isinstance(model, dict) else {}
+    return str(model.get("cell") or str(model.get("_target_") or "").rpartition(".")[2])
+
+
+def _marks(run: FinishedRun) -> list[str]:
+    """What must be known before a run is set beside others."""
+    result = run.result
+    marks = ["SYNTHETIC data"] * result["synthetic"] + ["debugging"] * result["debug"]
+    marks += [f"folds={result['folds']}"] if "folds" in result else []
+    marks += ["retrained on train and devel"] * run.retrained
+    return marks + ["part of train"] * ("train_share" in result)
+
+
+def _facts(result: dict) -> dict:
+    """Where the numbers of a run come from."""
+    facts = {name: result.get(name) for name in ("run_id", "muse", "seconds")}
+    facts |= {f"data {name}": value for name, value in dict(_flat(result.get("data", {}))).items()}
+    facts |= dict(_flat(result.get("environment") or {}))
+    facts |= {f"member {name}": str(run) for name, run in (result.get("members") or {}).items()}
+    return {name: str(value) for name, value in facts.items() if value is not None}
+
+
+def _scores(part: dict, result: dict) -> dict:
+    """The scores of a target on devel and test, with their intervals and seeds."""
+    metric = result["metric"]
+    devel, test = part.get("devel") or {}, part.get("test") or {}
+    over = (part.get("over_seeds") or {}).get("devel") or {}
+    best = f"C={part['C']:g}" if "C" in part else part.get("best_epoch")
+    return {
+        "devel": _number(devel.get(metric)),
+        "interval": devel.get("interval"),
+        "test": _number(test.get(metric)),
+        "test_interval": test.get("interval"),
+        "mean": _number(over.get("mean")),
+        "deviation": _number(over.get("deviation")),
+        "seed": part.get("best_seed"),
+        "epoch": best,
+        "seeds": [
+            {name: row.get(name) for name in ("seed", "best_epoch", "epochs", "devel")}
+            for row in part.get("seeds") or []
+        ],
+        "confusion": devel.get("confusion"),
+    }
+
+
+def _number(value: object) -> float | None:
+    """A finite number, which alone JSON has."""
+    return value if isinstance(value, int | float) and math.isfinite(value) else None
+
+
+def _curves(folder: Path, folds: bool) -> dict[str, dict[str, dict]]:
+    """Target -> name of a training -> epoch (or C), devel, train and lr, as lists."""
+    try:
+        text = read_regular(folder / "metrics.jsonl").decode(errors="replace")
+    except OSError:
+        return {}
+    found: dict[str, dict] = {}
+    for line in text.splitlines():
+        try:
+            record = json.loads(line)
+            if "fold" in record and not folds:
+                continue  # of crossfit: the models of the run are the others
+            fold = f", fold {record['fold']}" if "fold" in record else ""
+            name = f"seed {record['seed']}{fold}"
+            curve = found.setdefault(str(record["target"]), {}).setdefault(name, {})
+            place = "C" if "C" in record else "epoch"
+            for key in (place, "devel", "train", "lr"):
+                if key in record:
+                    curve.setdefault(key, []).append(_number(record[key]))
+        except (ValueError, TypeError, KeyError, RecursionError):
+            continue  # the last line while it is written
+    return found
+
+
+def thin_curves(runs: list[dict]) -> int | None:
+    """Keep so many epochs of each curve that all together are not too many for a page.
+
+    The first, the best and the last epoch stay. Returns how many are kept, None for all.
+    """
+    curves = [curve for run in runs for own in run["curves"].values() for curve in own.values()]
+    most = max(LEAST, CURVE_POINTS // max(len(curves), 1))
+    longest = max((len(values) for curve in curves for values in curve.values()), default=0)
+    for run in runs:
+        run["curves"] = {
+            target: {name: _thinned(curve, most) for name, curve in own.items()}
+            for target, own in run["curves"].items()
+        }
+    return most if longest > most else None
+
+
+def _thinned(curve: dict, most: int) -> dict:
+    count = min(map(len, curve.values()))
+    picked = np.linspace(0, count - 1, min(count, most)).round().astype(int).tolist()
+    scores = [-math.inf if v is None else v for v in curve.get("devel", [])[:count]]
+    if scores:
+        picked.append(int(np.argmax(scores)))
+    return {
+        key: [None if values[k] is None else float(f"{values[k]:.4g}") for k in sorted({*picked})]
+        for key, values in curve.items()
+    }
