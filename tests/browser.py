@@ -5,11 +5,19 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage",
          "--remote-debugging-pipe", "--no-first-run", "--hide-scrollbars"]  # fmt: skip
+
+PLACE = """import fcntl, os, sys
+commands, answers = (fcntl.fcntl(int(number), fcntl.F_DUPFD, 10) for number in sys.argv[1:3])
+os.dup2(commands, 3)  # where Chromium reads and writes
+os.dup2(answers, 4)
+os.execv(sys.argv[3], sys.argv[3:])
+"""
 
 
 class Browser:
@@ -18,25 +26,21 @@ class Browser:
     def __init__(self, home: Path):
         to_child, ours = os.pipe()
         theirs, from_child = os.pipe()
-
-        def place() -> None:  # Chromium reads commands from 3 and answers on 4
-            os.dup2(os.dup(to_child), 3)
-            os.dup2(os.dup(from_child), 4)
-
-        low = [os.open(os.devnull, os.O_RDONLY) for _ in range(4)]  # 3 and 4 are free in the child
         self.process = subprocess.Popen(
-            [CHROMIUM, *FLAGS, f"--user-data-dir={home}", "about:blank"],
-            preexec_fn=place, close_fds=False, stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
+            [sys.executable, "-c", PLACE, str(to_child), str(from_child), CHROMIUM, *FLAGS,
+             f"--user-data-dir={home}", "about:blank"],
+            pass_fds=(to_child, from_child), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         )  # fmt: skip
-        for number in (*low, to_child, from_child):
-            os.close(number)
+        os.close(to_child)
+        os.close(from_child)
         self.ours, self.theirs = os.fdopen(ours, "wb", 0), os.fdopen(theirs, "rb", 0)
         self.number, self.left, self.session = 0, b"", None
         self.errors: list[str] = []
         self.requests: list[str] = []
         target = self.call("Target.createTarget", url="about:blank")["targetId"]
-        self.session = self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
+        self.session = self.call("Target.attachToTarget", targetId=target, flatten=True)[
+            "sessionId"
+        ]
         for domain in ("Page", "Runtime", "Log", "Network"):
             self.call(f"{domain}.enable")
 

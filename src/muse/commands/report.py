@@ -1,5 +1,6 @@
 """`muse report`: one page to look at, as a file or served while runs go on."""
 
+import logging
 from functools import partial
 
 from muse.config.fields import path_of
@@ -9,6 +10,8 @@ from muse.files import write_text
 from muse.report.collect import collect, summary
 from muse.report.live import server_of
 from muse.report.page import page
+
+log = logging.getLogger(__name__)
 
 
 def run(config: ReportConfig) -> None:
@@ -26,6 +29,8 @@ def run(config: ReportConfig) -> None:
             f"out={config.out}: the file is there already. Give another name, or overwrite=true."
         )
     content = collect(config, {})
+    for note in content["notes"]:
+        log.warning("%s", note)
     text = page(content)
     write_text(out, text)
     print(f"{out}: {summary(content)}, {len(text.encode()) / 1e6:.1f} MB")
@@ -36,8 +41,7 @@ def _serve(config: ReportConfig) -> None:
     with server_of(config, read) as server:
         read()  # what is wrong with the runs is said here, not in the browser
         token = f"?token={config.token}" if config.token else ""
-        host = f"[{config.host}]" if ":" in config.host else config.host
-        print(f"http://{host}:{config.port}/{token}  until Ctrl-C", flush=True)
+        print(f"http://{config.host}:{server.server_port}/{token}  until Ctrl-C", flush=True)
         try:
             server.serve_forever()
         except KeyboardInterrupt:

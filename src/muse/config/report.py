@@ -29,7 +29,7 @@ class ReportConfig(UseConfig):
     table: str | None = setting("The paper whose tables stand beside the runs, for their tasks; "
                                 "null: none.", choices=PAPERS)  # fmt: skip
     live: bool = setting("Serve the page instead, as the runs go on, until it is stopped (Ctrl-C).")
-    port: int = setting("With live=true: the port.", low=1, high=65535)
+    port: int = setting("With live=true: the port; 0: one that is free.", low=0, high=65535)
     host: str = setting("With live=true: the address that is listened on; one that others reach "
                         "needs a token.")  # fmt: skip
     token: str | None = setting("With live=true: what a browser must give, as ?token=..., to see "

@@ -1,6 +1,5 @@
 """All that the page shows, as plain data for its script (report.js)."""
 
-import logging
 import math
 from collections.abc import Callable
 from datetime import datetime
@@ -14,8 +13,6 @@ from muse.report.beside import class_tables, comparison_tables, paper_tables, ra
 from muse.report.details import Details
 from muse.report.entries import Entry, entries, run_folders, thin_curves
 from muse.terminal import counted
-
-log = logging.getLogger(__name__)
 
 
 def collect(config: ReportConfig, kept: dict) -> dict:
@@ -31,8 +28,8 @@ def collect(config: ReportConfig, kept: dict) -> dict:
     found, notes = entries(run_folders(roots), kept)
     if not found:
         raise MuseError(
-            f"runs=[{','.join(config.runs)}]: no runs below. `muse train` makes one; runs elsewhere "
-            "are shown with runs=FOLDER."
+            f"runs=[{','.join(config.runs)}]: no runs below. `muse train` makes one; "
+            "those elsewhere are shown with runs=FOLDER."
         )
     boards = leaderboards(found, config.show_test)
     runs = [dict(entry.shown) for entry in found]
@@ -44,8 +41,6 @@ def collect(config: ReportConfig, kept: dict) -> dict:
     tables = _tables(config, found, roots, kept, notes)
     if not config.show_test:
         _hide_test(boards, runs)
-    for note in notes:
-        log.warning("%s", note)
     return _finite(
         {
             "made": f"{datetime.now():%Y-%m-%d %H:%M}",

@@ -5,6 +5,7 @@ import logging
 import math
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,7 +25,9 @@ log = logging.getLogger(__name__)
 MARKS = {"result.json", "status.json", LINK_FILE}  # a folder with one of them is a run's
 FILES = ("result.json", "status.json", "metrics.jsonl", "config.yaml")  # by which a change is seen
 HIDDEN = ("feature_sets", "job")  # settings that say nothing of one run
+ELSEWHERE = ("task", "features", "target", "data", "runs", "select")  # in columns of their own
 HIDDEN_OF_TASK = ("size", "published", "fusion")
+CURVES = ("epoch", "C", "devel", "train", "lr")  # what is kept of metrics.jsonl
 CURVE_POINTS = 300_000  # epochs of all curves together
 LEAST = 20  # epochs of a curve, however many curves there are
 
@@ -96,7 +99,7 @@ def _entry(folder: Path) -> Entry:
     run = finished_run(folder) if (folder / "result.json").exists() else None
     data = {}
     if run or (folder / "config.yaml").exists():
-        _, data = read_plain_settings(folder)
+        _, data = read_plain_settings(folder, without=HIDDEN[0])
     if not isinstance(data, dict):
         raise MuseError(f"{folder / 'config.yaml'}: no settings; expected lines of `key: value`.")
     task = data.get("task") if isinstance(data.get("task"), dict) else {}
@@ -143,7 +146,10 @@ def _flat(data: dict, prefix: str = "") -> Iterator[tuple[str, str]]:
 
 def _changes_numbers(name: str) -> bool:
     path = name.split(".")
-    shown = path[0] in ("task", "features", "target", "data", "runs") or path[-1] == "_target_"
+    shown = (
+        path[0] in ("task", "features", "target", "data", "runs", "select")
+        or path[-1] == "_target_"
+    )
     return not shown and not changes_no_number(FuseConfig, path)
 
 
@@ -194,33 +200,43 @@ def _scores(part: dict, result: dict) -> dict:
     }
 
 
-def _number(value: object) -> float | None:
-    """A finite number, which alone JSON has."""
-    return value if isinstance(value, int | float) and math.isfinite(value) else None
+def _number(value: object, digits: int = 16) -> float | None:
+    """A finite number, which alone JSON has, with so many digits; None for anything else."""
+    if not isinstance(value, int | float) or not math.isfinite(value):
+        return None
+    return value if isinstance(value, int) else float(f"{value:.{digits}g}")
 
 
 def _curves(folder: Path, folds: bool) -> dict[str, dict[str, dict]]:
     """Target -> name of a training -> epoch (or C), devel, train and lr, as lists."""
     try:
-        text = read_regular(folder / "metrics.jsonl").decode(errors="replace")
+        lines = read_regular(folder / "metrics.jsonl").decode(errors="replace").splitlines()
     except OSError:
         return {}
     found: dict[str, dict] = {}
-    for line in text.splitlines():
-        try:
-            record = json.loads(line)
-            if "fold" in record and not folds:
-                continue  # of crossfit: the models of the run are the others
+    for record in _records(lines):
+        if folds or "fold" not in record:  # without folds those of crossfit, no models of the run
             fold = f", fold {record['fold']}" if "fold" in record else ""
-            name = f"seed {record['seed']}{fold}"
-            curve = found.setdefault(str(record["target"]), {}).setdefault(name, {})
-            place = "C" if "C" in record else "epoch"
-            for key in (place, "devel", "train", "lr"):
-                if key in record:
-                    curve.setdefault(key, []).append(_number(record[key]))
-        except (ValueError, TypeError, KeyError, RecursionError):
-            continue  # the last line while it is written
-    return found
+            own = found.setdefault(str(record.get("target")), {})
+            own.setdefault(f"seed {record.get('seed')}{fold}", []).append(record)
+    return {
+        target: {name: {key: [record.get(key) for record in records]
+                        for key in CURVES if key in records[0]}
+                 for name, records in own.items()}
+        for target, own in found.items()
+    }  # fmt: skip
+
+
+def _records(lines: list[str]) -> Iterator[dict]:
+    """The objects of JSON lines; the last line may be half written."""
+    try:
+        found = json.loads(f"[{','.join(lines)}]")  # all at once is several times as fast
+    except (ValueError, RecursionError):
+        found = []
+        for line in lines:
+            with suppress(ValueError, RecursionError):
+                found.append(json.loads(line))
+    return (record for record in found if isinstance(record, dict))
 
 
 def thin_curves(runs: list[dict]) -> int | None:
@@ -240,12 +256,9 @@ def thin_curves(runs: list[dict]) -> int | None:
 
 
 def _thinned(curve: dict, most: int) -> dict:
-    count = min(map(len, curve.values()))
+    count = min(map(len, curve.values()), default=0)
     picked = np.linspace(0, count - 1, min(count, most)).round().astype(int).tolist()
-    scores = [-math.inf if v is None else v for v in curve.get("devel", [])[:count]]
-    if scores:
+    if scores := [-math.inf if (n := _number(v)) is None else n for v in curve.get("devel", [])]:
         picked.append(int(np.argmax(scores)))
-    return {
-        key: [None if values[k] is None else float(f"{values[k]:.4g}") for k in sorted({*picked})]
-        for key, values in curve.items()
-    }
+    return {key: [_number(values[k], 4) for k in sorted({*picked})]
+            for key, values in curve.items()}  # fmt: skip

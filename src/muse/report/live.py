@@ -83,7 +83,7 @@ class Handler(BaseHTTPRequestHandler):
             right = hmac.compare_digest(given.encode(errors="replace"), token.encode())
             return "" if right else "Wrong or no token"
         port = self.server.server_address[1]
-        known = {f"{name}:{port}" for name in ("localhost", "127.0.0.1", "[::1]", self.config.host)}
+        known = {f"{name}:{port}" for name in ("localhost", "127.0.0.1", self.config.host)}
         return "" if self.headers.get("Host") in known else "Unknown host"
 
     def _send(self, kind: str, body: bytes) -> None:

@@ -204,7 +204,7 @@
         points: { show: x.length === 1 || Boolean(line.points) },
         paths: options.steps ? uPlot.paths.stepped({ align: 1 }) : undefined,
         value: (_, value) => number(value, 3) }))],
-      legend: { show: lines.length <= 8 }, cursor: { drag: { x: true, y: false } },
+      legend: { show: lines.length <= 12 }, cursor: { drag: { x: true, y: false } },
     }, [x, ...columns], host);
     const drawn = host.querySelector('.u-wrap');
     drawn.setAttribute('role', 'img');
@@ -241,7 +241,7 @@
     const text = `Devel ${run.metric} of ${own.length} training${own.length > 1 ? 's' : ''}, best of each: ${best.slice(0, 10).join('; ')}${best.length > 10 ? '; …' : ''}.${dotted}`;
     const rows = own.map(([label, curve]) => [label, curve[place].length, number((curve.devel ?? []).at(-1)), number((curve.lr ?? []).at(-1), 6)]);
     return figure(`Learning curves, ${target}${mark(synthetic)}`, text, lines, { x: place, y: run.metric, whole: place === 'epoch', log: place === 'C', key: 'curves' },
-      folded('Learning curves as a table', table(`Trainings of ${target}`, ['training', `${place}s shown`, 'last devel', 'last lr'], rows)));
+      folded('Learning curves as a table', table(`Trainings of ${target}${mark(synthetic)}`, ['training', `${place}s shown`, 'last devel', 'last lr'], rows)));
   }
 
   function unpacked(packed) {
@@ -326,7 +326,7 @@
       test: number(part.test), 'test, 95 % interval': range(part.test_interval), seed: number(part.seed), epoch: number(part.epoch), 'devel, mean over targets': number(run.combined) };
     const seeds = (part.seeds ?? []).map((row) => [`seed ${row.seed}`, number(row.devel), number(row.best_epoch), number(row.epochs)]);
     fill('run', el('h2', { tabindex: -1, id: 'run-title' }, `${nameOf(run)}, ${run.model}: ${run.title}${mark(synthetic)}`),
-      el('p', {}, [run.state !== 'finished' ? `${run.state} ${run.reason}` : '', ...run.marks].filter(Boolean).join(', ')),
+      el('p', {}, [run.state !== 'finished' ? `${run.state} ${run.reason}` : '', ...run.marks.slice(synthetic ? 1 : 0)].filter(Boolean).join(', ')),
       targets.length > 1 ? el('div', { class: 'controls' }, el('label', {}, 'Target', el('select', { 'data-key': 'of', on: { change: (event) => choose(run.folder, event.target.value) } },
         targets.map((name) => el('option', { value: name, selected: name === target }, name))))) : null,
       part.devel == null ? null : table(`${run.metric} of ${target}${mark(synthetic)}`, Object.keys(scores).filter((name) => scores[name]), [Object.values(scores).filter(Boolean)]),
@@ -354,7 +354,7 @@
 
   function showBeside() {
     const parts = data.tables.map((one) => [el('h3', {}, one.title + (one.title.includes('SYNTHETIC') ? '' : mark(one.synthetic))),
-      table(one.kind, one.head, one.rows.map(([name, ...cells]) => [String(name), ...cells.map((cell) => (one.heat && isNumber(cell) ? shaded(cell, one.heat) : cell))])),
+      table(one.caption, one.head, one.rows.map(([name, ...cells]) => [String(name), ...cells.map((cell) => (one.heat && isNumber(cell) ? shaded(cell, one.heat) : cell))])),
       one.notes.map((note) => el('p', { class: 'faint' }, note))]);
     fill('beside', parts.length ? [el('h2', {}, 'Comparisons, tables, classes, raters'), parts] : null);
     fill('notes', data.notes.length ? [el('h2', {}, 'Notes'), el('ul', {}, data.notes.map((note) => el('li', {}, note)))] : null);
