@@ -200,11 +200,11 @@ def _scores(part: dict, result: dict) -> dict:
     }
 
 
-def _number(value: object, digits: int = 16) -> float | None:
-    """A finite number, which alone JSON has, with so many digits; None for anything else."""
+def _number(value: object, digits: int | None = None) -> float | None:
+    """A finite number, which alone JSON has, rounded if asked for; None for anything else."""
     if not isinstance(value, int | float) or not math.isfinite(value):
         return None
-    return value if isinstance(value, int) else float(f"{value:.{digits}g}")
+    return value if digits is None or isinstance(value, int) else float(f"{value:.{digits}g}")
 
 
 def _curves(folder: Path, folds: bool) -> dict[str, dict[str, dict]]:

@@ -209,6 +209,7 @@
     const drawn = host.querySelector('.u-wrap');
     drawn.setAttribute('role', 'img');
     drawn.setAttribute('aria-label', `${title}. ${summary}`);
+    host.querySelector('.u-legend')?.setAttribute('aria-hidden', 'true'); // for the pointer; the caption says it
     return plot;
   }
 
