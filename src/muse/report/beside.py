@@ -7,6 +7,7 @@ its numbers are shaded, from minus to plus as many deviations.
 import json
 import logging
 from collections.abc import Iterable, Iterator
+from io import BytesIO
 from pathlib import Path
 
 import pandas as pd
@@ -102,7 +103,9 @@ def rater_tables(homes: Iterable[Path]) -> list[dict]:
 
 
 def _raters(path: Path, report: dict) -> Iterator[dict]:
-    weights = pd.read_csv(path.with_name("weights.csv"), dtype={"rater": str})
+    weights = pd.read_csv(
+        BytesIO(read_regular(path.with_name("weights.csv"))), dtype={"rater": str}
+    )
     columns = ["weight", "agreement", "shift_mean_s"]
     means = weights.groupby("rater", sort=False)[columns].mean().round(4)
     stages = report["agreement"]["ccc"].items()

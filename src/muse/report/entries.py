@@ -13,6 +13,7 @@ import numpy as np
 
 from muse.config.fields import changes_no_number
 from muse.config.train import FuseConfig
+from muse.data.layout import SYNTHETIC_MARK
 from muse.errors import MuseError
 from muse.files import read_regular
 from muse.runs.read import FinishedRun, finished_run, is_fusion, log_unreadable, read_plain_settings
@@ -83,6 +84,8 @@ def entries(folders: list[Path], kept: dict) -> tuple[list[Entry], list[str]]:
             found.append(kept[folder][1])
         except MuseError as error:
             faults.append(f"left out: {error}")
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            faults.append(f"left out: {folder}: damaged, {type(error).__name__} ({error}).")
     return found, faults
 
 
@@ -118,7 +121,7 @@ def _entry(folder: Path) -> Entry:
         "features": features,
         "fusion": run.fusion if run else is_fusion(data),
         "model": _model(result.get("model") or data.get("model")),
-        "synthetic": bool(result.get("synthetic")),
+        "synthetic": result["synthetic"] if run else _on_synthetic(data, task),
         "marks": _marks(run) if run else [],
         "metric": metric_title(result["metric"]) if run else "",
         "settings": {name: text for name, text in settings.items() if name != "job"},
@@ -157,6 +160,17 @@ def _model(model: object) -> str:
     """A model in a word: its cell, or its class."""
     model = model if isinstance(model, dict) else {}
     return str(model.get("cell") or str(model.get("_target_") or "").rpartition(".")[2])
+
+
+def _on_synthetic(data: dict, task: dict) -> bool:
+    """Whether a run that is not finished has synthetic data: its package, or a member of it."""
+    root = data.get("data", {}).get("root") or ""
+    members = data.get("runs") if isinstance(data.get("runs"), list) else []
+    for member in members:
+        with suppress(MuseError):
+            if finished_run(Path(str(member))).result["synthetic"]:
+                return True
+    return (Path(str(root)) / str(task.get("folder")) / SYNTHETIC_MARK).is_file()
 
 
 def _marks(run: FinishedRun) -> list[str]:

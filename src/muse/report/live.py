@@ -4,6 +4,7 @@ import hashlib
 import hmac
 import json
 import logging
+import sys
 import threading
 from collections.abc import Callable
 from functools import partial
@@ -104,11 +105,19 @@ class Handler(BaseHTTPRequestHandler):
         """Nothing is printed for each request."""
 
 
-def server_of(config: ReportConfig, read: Callable[[], dict]) -> ThreadingHTTPServer:
+class Server(ThreadingHTTPServer):
+    """A server that takes no notice of a browser that has left."""
+
+    def handle_error(self, request, address) -> None:
+        if not isinstance(sys.exception(), ConnectionError | TimeoutError):
+            log.error("a request has failed", exc_info=True)
+
+
+def server_of(config: ReportConfig, read: Callable[[], dict]) -> Server:
     """A server that listens already; MuseError if the port is in use or the address is not ours."""
     handler = partial(Handler, config=config, content=Content(read))
     try:
-        return ThreadingHTTPServer((config.host, config.port), handler)
+        return Server((config.host, config.port), handler)
     except (OSError, UnicodeError) as error:
         raise MuseError(
             f"port={config.port}, host={config.host}: {getattr(error, 'strerror', error)}. If "
