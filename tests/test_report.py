@@ -18,7 +18,7 @@ from muse.config.compose import load_config
 from muse.data.layout import SYNTHETIC_MARK
 from muse.errors import MuseError
 from muse.files import digest_of, write_json
-from muse.report import entries
+from muse.report import curves, entries
 from muse.report.collect import collect
 from muse.report.live import server_of
 from muse.report.page import page
@@ -134,6 +134,17 @@ def test_predictions_are_those_of_the_run_with_the_score_of_each_recording(home,
     )
 
 
+def test_a_page_says_which_predictions_it_has(home, kept, monkeypatch):
+    few = collect(settings(home, "best=1", "table=null"), kept)
+    shown = [len(r["targets"]) - sum("recordings" not in t for t in r["targets"].values())
+             for r in few["runs"]]  # fmt: skip
+    assert sum(shown) == len(few["boards"]) == 3
+    assert any("of the best 1 runs" in note for note in few["notes"])
+    monkeypatch.setattr("muse.report.details.VALUES", 1)
+    none = collect(settings(home, "table=null"), kept)
+    assert any("room for 1 of 6 runs" in note for note in none["notes"])
+
+
 def test_a_member_that_is_left_out_says_its_mean(home, content):
     members = run_named(content, "mean")["targets"]["arousal"]["members"]
     a, b = (values_of(home / "runs" / name, "predictions", "4") for name in "ab")
@@ -171,13 +182,13 @@ def test_what_is_under_way_is_shown_and_what_is_damaged_is_said(home, content):
 
 
 def test_long_curves_keep_their_first_best_and_last_epoch(monkeypatch):
-    monkeypatch.setattr(entries, "LEAST", 5)
-    monkeypatch.setattr(entries, "CURVE_POINTS", 0)
+    monkeypatch.setattr(curves, "LEAST", 5)
+    monkeypatch.setattr(curves, "CURVE_POINTS", 0)
     epochs = list(range(1, 101))
     devel = [float("nan")] + [0.001 * epoch for epoch in epochs[1:]]
     devel[36] = 0.98765432
     runs = [{"curves": {"arousal": {"seed 1": {"epoch": epochs, "devel": devel}}}}]
-    assert entries.thin_curves(runs) == 5
+    assert curves.thin_curves(runs) == 5
     thin = runs[0]["curves"]["arousal"]["seed 1"]
     assert thin["epoch"] == [1, 26, 37, 51, 75, 100]
     assert thin["devel"][0] is None and 0.9877 in thin["devel"]

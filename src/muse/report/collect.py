@@ -10,8 +10,9 @@ from muse.config.fields import path_of
 from muse.config.report import ReportConfig
 from muse.errors import MuseError
 from muse.report.beside import class_tables, comparison_tables, paper_tables, rater_tables
+from muse.report.curves import thin_curves
 from muse.report.details import Details
-from muse.report.entries import Entry, entries, run_folders, thin_curves
+from muse.report.entries import Entry, entries, run_folders
 from muse.terminal import counted
 
 

@@ -38,30 +38,30 @@ class Details:
 
         The best of all leaderboards come first, as long as there is room.
         """
-        notes, full = [], False
-        for rank in range(self.config.best):
-            for board in boards:
-                if rank >= len(board["rows"]):
-                    continue
-                number, target = board["rows"][rank]["run"], board["target"]
-                part = runs[number]["targets"][target]
-                if part["devel"] is None:
-                    continue
-                full = full or self.left <= 0
-                if full:
-                    continue
-                try:
-                    details = self._of(found[number], target)
-                except MuseError as error:
-                    notes.append(f"no predictions of {target}: {error}")
-                    continue
-                runs[number]["targets"] = runs[number]["targets"] | {target: part | details}
-        shown = sum("recordings" in t for run in runs for t in run["targets"].values())
-        if shown < sum(len(board["rows"]) for board in boards):
+        notes, places = (
+            [],
+            [
+                (board["rows"][rank]["run"], board["target"])
+                for rank in range(self.config.best)
+                for board in boards
+                if rank < len(board["rows"]) and board["rows"][rank]["devel"] is not None
+            ],
+        )
+        for done, (number, target) in enumerate(places):
+            if self.left <= 0:
+                notes.append(f"Predictions: there was room for {done} of {len(places)} runs.")
+                break
+            try:
+                details = self._of(found[number], target)
+            except MuseError as error:
+                notes.append(f"no predictions of {target}: {error}")
+                continue
+            part = runs[number]["targets"][target] | details
+            runs[number]["targets"] = runs[number]["targets"] | {target: part}
+        if len(places) < sum(len(board["rows"]) for board in boards):
             notes.append(
-                f"Predictions are shown of the best {self.config.best} runs of each leaderboard"
-                + ", as many as there is room for (best=1: fewer runs)" * full
-                + "; of all others the scores and curves. best=N shows more or fewer."
+                f"Predictions are shown of the best {self.config.best} runs of each leaderboard, "
+                "of all others the scores and curves. best=N shows more or fewer."
             )
         return notes
 

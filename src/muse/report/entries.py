@@ -1,21 +1,17 @@
 """The runs below some folders as plain data: settings, scores, curves, how far they are."""
 
-import json
 import logging
-import math
 import os
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from muse.config.fields import changes_no_number
 from muse.config.train import FuseConfig
 from muse.data.layout import SYNTHETIC_MARK
 from muse.errors import MuseError
-from muse.files import read_regular
+from muse.report.curves import curves_of, finite
 from muse.runs.read import FinishedRun, finished_run, is_fusion, log_unreadable, read_plain_settings
 from muse.runs.status import status_of
 from muse.scoring import metric_title
@@ -28,9 +24,6 @@ FILES = ("result.json", "status.json", "metrics.jsonl", "config.yaml")  # by whi
 HIDDEN = ("feature_sets", "job")  # settings that say nothing of one run
 ELSEWHERE = ("task", "features", "target", "data", "runs", "select")  # in columns of their own
 HIDDEN_OF_TASK = ("size", "published", "fusion")
-CURVES = ("epoch", "C", "devel", "train", "lr")  # what is kept of metrics.jsonl
-CURVE_POINTS = 300_000  # epochs of all curves together
-LEAST = 20  # epochs of a curve, however many curves there are
 
 
 @dataclass(frozen=True)
@@ -84,7 +77,7 @@ def entries(folders: list[Path], kept: dict) -> tuple[list[Entry], list[str]]:
             found.append(kept[folder][1])
         except MuseError as error:
             faults.append(f"left out: {error}")
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
             faults.append(f"left out: {folder}: damaged, {type(error).__name__} ({error}).")
     return found, faults
 
@@ -128,8 +121,8 @@ def _entry(folder: Path) -> Entry:
         "facts": _facts(result),
         "targets": {target: _scores(part, result) for target, part in result["targets"].items()}
         if run else {},
-        "combined": _number((result.get("combined") or {}).get("devel")),
-        "curves": _curves(folder, "folds" in result or bool(data.get("folds"))),
+        "combined": finite((result.get("combined") or {}).get("devel")),
+        "curves": curves_of(folder, "folds" in result or bool(data.get("folds"))),
     }  # fmt: skip
     own = {name: text for name, text in settings.items() if _changes_numbers(name)}
     return Entry(folder, run, shown, own)
@@ -198,12 +191,12 @@ def _scores(part: dict, result: dict) -> dict:
     over = (part.get("over_seeds") or {}).get("devel") or {}
     best = f"C={part['C']:g}" if "C" in part else part.get("best_epoch")
     return {
-        "devel": _number(devel.get(metric)),
+        "devel": finite(devel.get(metric)),
         "interval": devel.get("interval"),
-        "test": _number(test.get(metric)),
+        "test": finite(test.get(metric)),
         "test_interval": test.get("interval"),
-        "mean": _number(over.get("mean")),
-        "deviation": _number(over.get("deviation")),
+        "mean": finite(over.get("mean")),
+        "deviation": finite(over.get("deviation")),
         "seed": part.get("best_seed"),
         "epoch": best,
         "seeds": [
@@ -212,67 +205,3 @@ def _scores(part: dict, result: dict) -> dict:
         ],
         "confusion": devel.get("confusion"),
     }
-
-
-def _number(value: object, digits: int | None = None) -> float | None:
-    """A finite number, which alone JSON has, rounded if asked for; None for anything else."""
-    if not isinstance(value, int | float) or not math.isfinite(value):
-        return None
-    return value if digits is None or isinstance(value, int) else float(f"{value:.{digits}g}")
-
-
-def _curves(folder: Path, folds: bool) -> dict[str, dict[str, dict]]:
-    """Target -> name of a training -> epoch (or C), devel, train and lr, as lists."""
-    try:
-        lines = read_regular(folder / "metrics.jsonl").decode(errors="replace").splitlines()
-    except OSError:
-        return {}
-    found: dict[str, dict] = {}
-    for record in _records(lines):
-        if folds or "fold" not in record:  # without folds those of crossfit, no models of the run
-            fold = f", fold {record['fold']}" if "fold" in record else ""
-            own = found.setdefault(str(record.get("target")), {})
-            own.setdefault(f"seed {record.get('seed')}{fold}", []).append(record)
-    return {
-        target: {name: {key: [record.get(key) for record in records]
-                        for key in CURVES if key in records[0]}
-                 for name, records in own.items()}
-        for target, own in found.items()
-    }  # fmt: skip
-
-
-def _records(lines: list[str]) -> Iterator[dict]:
-    """The objects of JSON lines; the last line may be half written."""
-    try:
-        found = json.loads(f"[{','.join(lines)}]")  # all at once is several times as fast
-    except (ValueError, RecursionError):
-        found = []
-        for line in lines:
-            with suppress(ValueError, RecursionError):
-                found.append(json.loads(line))
-    return (record for record in found if isinstance(record, dict))
-
-
-def thin_curves(runs: list[dict]) -> int | None:
-    """Keep so many epochs of each curve that all together are not too many for a page.
-
-    The first, the best and the last epoch stay. Returns how many are kept, None for all.
-    """
-    curves = [curve for run in runs for own in run["curves"].values() for curve in own.values()]
-    most = max(LEAST, CURVE_POINTS // max(len(curves), 1))
-    longest = max((len(values) for curve in curves for values in curve.values()), default=0)
-    for run in runs:
-        run["curves"] = {
-            target: {name: _thinned(curve, most) for name, curve in own.items()}
-            for target, own in run["curves"].items()
-        }
-    return most if longest > most else None
-
-
-def _thinned(curve: dict, most: int) -> dict:
-    count = min(map(len, curve.values()), default=0)
-    picked = np.linspace(0, count - 1, min(count, most)).round().astype(int).tolist()
-    if scores := [-math.inf if (n := _number(v)) is None else n for v in curve.get("devel", [])]:
-        picked.append(int(np.argmax(scores)))
-    return {key: [_number(values[k], 4) for k in sorted({*picked})]
-            for key, values in curve.items()}  # fmt: skip
