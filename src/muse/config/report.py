@@ -42,8 +42,7 @@ class ReportConfig(UseConfig):
             raise MuseError(f"out={self.out}: expected a name that ends in .html.")
         if self.token is not None and (len(self.token) < TOKEN or not self.token.isalnum()):
             raise MuseError(
-                f"token={self.token}: expected {TOKEN} or more letters and digits that nobody "
-                "guesses."
+                f"token: expected {TOKEN} or more letters and digits that nobody guesses."
             )
         if self.live and not self.local and self.token is None:
             raise MuseError(

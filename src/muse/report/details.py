@@ -38,15 +38,13 @@ class Details:
 
         The best of all leaderboards come first, as long as there is room.
         """
-        notes, places = (
-            [],
-            [
-                (board["rows"][rank]["run"], board["target"])
-                for rank in range(self.config.best)
-                for board in boards
-                if rank < len(board["rows"]) and board["rows"][rank]["devel"] is not None
-            ],
-        )
+        notes: list[str] = []
+        places = [
+            (board["rows"][rank]["run"], board["target"])
+            for rank in range(self.config.best)
+            for board in boards
+            if rank < len(board["rows"]) and board["rows"][rank]["devel"] is not None
+        ]
         for done, (number, target) in enumerate(places):
             if self.left <= 0:
                 notes.append(f"Predictions: there was room for {done} of {len(places)} runs.")
