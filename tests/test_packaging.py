@@ -51,6 +51,8 @@ def test_the_wheel_has_all_that_the_commands_need(muse, tmp_path):
     run = f"run={folder.relative_to(tmp_path)}"
     assert ", equal" in call("evaluate", run)
     assert "files of train, devel, test" in call("predict", run, "out=predictions")
+    assert "1 finished run" in call("report")
+    assert "Leon Sorokin" in (tmp_path / "report.html").read_text()
     assert "physio, sent, stress, wilder" in call("train", "--help")
     assert "ewe, gctw, lag, mean, physio, raaw" in call("gold", "--help")
     assert "task@to" in call("classes", "--help")

@@ -5,10 +5,11 @@ import json
 from pathlib import Path
 
 STYLE = Path(__file__).with_name("page.css")
-# what a page may do: show what is in it, and play the recording that it links to
+# what a page may do: show what is in it, play the recording that it links to, and ask whoever has
+# served it for news
 POLICY = (
     "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src data:; "
-    "media-src 'self' file:"
+    "media-src 'self' file:; connect-src 'self'"
 )
 
 

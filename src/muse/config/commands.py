@@ -10,6 +10,7 @@ from muse.config.extract import ExtractConfig
 from muse.config.gold import GoldConfig
 from muse.config.importing import ImportConfig
 from muse.config.package import CheckConfig, SynthConfig
+from muse.config.report import ReportConfig
 from muse.config.table import RunsConfig, SummaryConfig, TableConfig
 from muse.config.train import FuseConfig, TrainConfig
 from muse.config.use import (
@@ -59,6 +60,12 @@ COMMANDS = {
     "compare": Command(
         "Test whether finished runs differ by more than chance, recording by recording.",
         "muse compare outputs/train/RUN1 outputs/train/RUN2 partition=devel",
+        "runs",
+        "runs",
+    ),
+    "report": Command(
+        "One page to look at: leaderboards, curves, predictions, comparisons, tables.",
+        "muse report outputs out=report.html",
         "runs",
         "runs",
     ),
@@ -136,6 +143,7 @@ COMMANDS = {
 SCHEMAS = {
     "train": TrainConfig,
     "fuse": FuseConfig,
+    "report": ReportConfig,
     "resume": ResumeConfig,
     "retrain": RetrainConfig,
     "personalise": PersonaliseConfig,

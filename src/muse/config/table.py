@@ -7,6 +7,7 @@ from muse.config.fields import Settings, names_of, setting
 from muse.config.shared import DataConfig, FeatureSet, JobInfo, TaskConfig
 from muse.errors import MuseError
 
+PAPERS = ("muse2021", "cai2021", "hamieh2021", "muse2020", "li2023")
 STATES = ("finished", "running", "interrupted", "failed", "damaged")
 
 
@@ -41,8 +42,7 @@ class TableConfig(Settings):
                          "to 6 of Cai et al., 2021), hamieh2021 (Tables 1 to 9 of Hamieh et al., "
                          "2021), muse2020 (Tables 2 to 4 of the MuSe 2020 paper), or li2023 "
                          "(Tables 2 to 6 of Li et al., 2023).",
-                         choices=("muse2021", "cai2021", "hamieh2021", "muse2020",
-                                  "li2023"))  # fmt: skip
+                         choices=PAPERS)  # fmt: skip
     tables: Any = setting("Numbers of the paper's tables, [2,4]; null: all.",
                           names=True, null=True)  # fmt: skip
     tasks: Any = setting("Sub-challenges; null: all of the table.", names=True, null=True)

@@ -13,7 +13,7 @@ def render(comparison: Comparison, form: str) -> str:
     if form == "csv":
         return _csv(comparison)
     title = f"{comparison.title}: difference of {comparison.metric}"
-    cells, notes = _cells(comparison), _notes(comparison)
+    cells, notes = cells_of(comparison), notes_of(comparison)
     sources = [f"{name}: {folder}" for name, folder in comparison.runs.items()]
     if form == "latex":
         return latex_table(cells, " ".join([f"{title}.", *notes]), sources, texts=2) + "\n"
@@ -36,7 +36,7 @@ def _csv(comparison: Comparison) -> str:
     return csv_text(frame)
 
 
-def _cells(comparison: Comparison) -> list[list[str]]:
+def cells_of(comparison: Comparison) -> list[list[str]]:
     """Header and rows; columns in which nothing would stand are left out."""
     rows, columns = comparison.rows, {}
     columns["target"] = rows["target"]
@@ -70,7 +70,7 @@ def _p_value(p: float) -> str:
     return "" if pd.isna(p) else f"{p:.4f}" if p >= 0.001 else f"{p:.1e}"
 
 
-def _notes(comparison: Comparison) -> list[str]:
+def notes_of(comparison: Comparison) -> list[str]:
     """What the numbers are, in sentences."""
     rows, notes = comparison.rows, []
     for count, own in rows.groupby(rows["recordings"].astype(object)):  # 2**n of any size

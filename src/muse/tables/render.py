@@ -42,7 +42,8 @@ class Block:
     compared: bool = True  # whether a difference from the published number says something
 
 
-def _title(block: Block) -> str:
+def title_of(block: Block) -> str:
+    """What its numbers are; synthetic data are never without their mark."""
     mark = ", SYNTHETIC data: no comparison with the published numbers" if block.synthetic else ""
     return f"{block.title}: {block.unit}, {' / '.join(block.partitions)}{mark}"
 
@@ -97,6 +98,11 @@ def _texts(values: pd.DataFrame, partitions: int, form: str) -> list[str]:
     return [" / ".join(texts[k : k + partitions]) for k in range(0, len(texts), partitions)]
 
 
+def rows_of(block: Block) -> list[list[str]]:
+    """Header and rows as text, targets side by side."""
+    return _rows(_groups(block), "system")
+
+
 def _rows(groups: dict[str, pd.DataFrame], corner: str) -> list[list[str]]:
     """Header and rows of the columns of all targets side by side."""
     head = [corner, *(f"{target} {part}" for target, group in groups.items() for part in group)]
@@ -104,7 +110,7 @@ def _rows(groups: dict[str, pd.DataFrame], corner: str) -> list[list[str]]:
     return [head, *([name, *row] for name, *row in wide.itertuples(name=None))]
 
 
-def _sources(block: Block) -> list[str]:
+def sources_of(block: Block) -> list[str]:
     """The run behind each cell."""
     return [
         f"{line.name}, {target}: {line.cells[target].run}"
@@ -128,16 +134,16 @@ def _terminal(blocks: list[Block]) -> str:
                 for target, (_, *rows) in alone.items()
                 if len(groups[target].columns)
             )
-        parts.append("\n".join([_title(block), text, *_sources(block)]))
+        parts.append("\n".join([title_of(block), text, *sources_of(block)]))
     return "\n\n".join([*parts, _notes(blocks, "\n")]) + "\n"
 
 
 def _markdown(blocks: list[Block]) -> str:
     parts = []
     for block in blocks:
-        body = markdown_rows(_rows(_groups(block), "system"))
-        sources = "\n".join(f"- {source}" for source in _sources(block))
-        parts.append(f"## {_title(block)}\n\n{body}\n\n{sources}".rstrip())
+        body = markdown_rows(rows_of(block))
+        sources = "\n".join(f"- {source}" for source in sources_of(block))
+        parts.append(f"## {title_of(block)}\n\n{body}\n\n{sources}".rstrip())
     return "\n\n".join([*parts, _notes(blocks, "\n\n")]) + "\n"
 
 
@@ -145,10 +151,10 @@ def _latex(blocks: list[Block]) -> str:
     """Tables for the package booktabs; the runs behind them are comments."""
     parts = []
     for block in blocks:
-        head, *cells = _rows(_groups(block), "system")
+        head, *cells = rows_of(block)
         cells = [[name, *(text.strip("- /") and text for text in row)] for name, *row in cells]
-        caption = f"{_title(block)}. {_notes([block], ' ')}"
-        parts.append(latex_table([head, *cells], caption, _sources(block)))
+        caption = f"{title_of(block)}. {_notes([block], ' ')}"
+        parts.append(latex_table([head, *cells], caption, sources_of(block)))
     return "\n\n".join(parts) + "\n"
 
 
