@@ -6,6 +6,7 @@ it has done before. A job whose numbers are in another finished run below output
 
 import multiprocessing
 import os
+import shutil
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
@@ -20,16 +21,18 @@ from muse.config.train import TrainConfig
 from muse.cores import JOB_BYTES, cores, end_with, within_memory
 from muse.data.layout import feature_folder, find_package, plan_features
 from muse.data.recordings import Package
-from muse.files import write_json
-from muse.runs.folder import BusyError
+from muse.files import check_plain, write_json
 from muse.runs.identity import settings_key
+from muse.runs.lock import BusyError, locked
 from muse.runs.read import read_result
 from muse.sweep.state import (
     LINK_FILE,
     find_finished,
     finished_ids,
+    is_finished,
     keep_failure,
     make_room,
+    set_aside,
     state_of,
 )
 
@@ -98,7 +101,7 @@ def run_job(config: TrainConfig, root: Path) -> float | None:
     if config.rerun == "none" and state_of(folder) == "failed":
         return None
     from muse.training.prepare import id_of  # with torch, which the watching process needs not
-    from muse.training.run import begin_run, settle
+    from muse.training.run import settle
 
     try:
         config = settle(config)
@@ -107,8 +110,7 @@ def run_job(config: TrainConfig, root: Path) -> float | None:
         roots = [root, OUTPUTS]
         earlier = find_finished(roots, id_) if config.rerun != "all" else None
         if not earlier:
-            make_room(folder, id_)
-            result = begin_run(config, folder, package, new=False)
+            result = _train(config, folder, package, id_)
             for above in map(Path.absolute, roots):
                 if folder.absolute().is_relative_to(above):
                     finished_ids(above)[id_] = folder.absolute()
@@ -121,6 +123,25 @@ def run_job(config: TrainConfig, root: Path) -> float | None:
     except Exception as error:
         keep_failure(folder, error, config.job.command)
         return None
+
+
+def _train(config: TrainConfig, folder: Path, package: Package, id_: str) -> dict:
+    """Train a job in its folder, or take what another process has done there meanwhile.
+
+    All that is decided on the folder is decided with its lock: other processes, perhaps of another
+    machine, may be at the same sweep. Raises BusyError if one of them is training the job.
+    """
+    from muse.training.run import begin_run
+
+    check_plain(folder)
+    with locked(folder):
+        set_aside(folder, id_)
+    with locked(folder):  # of a new folder, if there was something to be set aside
+        if config.rerun != "all" and is_finished(folder, id_):
+            shutil.rmtree(folder / "checkpoints", ignore_errors=True)
+            return read_result(folder)
+        make_room(folder, id_)
+        return begin_run(config, folder, package, new=False)
 
 
 def devel_score(result: dict) -> float:
