@@ -1,6 +1,7 @@
 """The one bridge to Hydra: a checked dataclass from the command line, words from errors."""
 
 import os
+import shutil
 import signal
 import sys
 from dataclasses import replace
@@ -32,8 +33,10 @@ from muse.config.overrides import SWEPT, is_multirun, unquoted
 from muse.config.shared import JobInfo
 from muse.config.shipped import config_folder
 from muse.errors import MuseError
+from muse.files import checksum
 from muse.sweep import watch
 from muse.sweep.jobs import run_job, workers_of_job
+from muse.sweep.records import setup_of
 from muse.sweep.state import keep_failure
 
 
@@ -139,19 +142,22 @@ def _job_of_sweep(command: str, config: DictConfig) -> float | None:
     if command not in SWEPT:
         raise MuseError(f"has no sweeps; -m is for {' and '.join(SWEPT)} only.")
     job = HydraConfig.get()
-    root, line = Path(job.sweep.dir), command_line(command, unquoted(job.overrides.task))
+    words, setup = list(job.overrides.task), setup_of(job)
+    root, line = Path(job.sweep.dir), command_line(command, unquoted(words))
+    unnamed = root / f"job_{checksum(line.encode())}"  # its settings have no key if they are wrong
     try:
         settings = to_dataclass(command, config, JobInfo("", line))
         if settings.fusion and settings.target is None:
             known = ",".join(settings.task.targets)
             raise MuseError(f"target=null: a job of a sweep fuses one target. Give target={known}")
     except MuseError as error:
-        keep_failure(root / f"job_{job.job.num}", error, line)
+        keep_failure(unnamed, error, line)
         return None
+    shutil.rmtree(unnamed, ignore_errors=True)  # of an earlier call
     at_once = int(job.launcher.get("n_jobs", 1))
     settings = replace(settings, workers=workers_of_job(settings.workers, at_once))
     with terminal.quietly():
-        return run_job(settings, root)
+        return run_job(settings, root, words, setup)
 
 
 def _end_of_sweep(sweep: watch.Sweep) -> None:

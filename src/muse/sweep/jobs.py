@@ -16,15 +16,15 @@ from joblib import Parallel, delayed
 
 from muse import terminal
 from muse.config.compose import load_config, sweep_params
-from muse.config.fields import path_of
 from muse.config.train import TrainConfig
 from muse.cores import JOB_BYTES, cores, end_with, within_memory
-from muse.data.layout import feature_folder, find_package, plan_features
+from muse.data.layout import find_package, plan_features
 from muse.data.recordings import Package
 from muse.files import check_plain, write_json
 from muse.runs.identity import settings_key
 from muse.runs.lock import BusyError, locked
 from muse.runs.read import read_result
+from muse.sweep.records import data_paths, keep_record, stamps
 from muse.sweep.state import (
     LINK_FILE,
     find_finished,
@@ -87,10 +87,15 @@ def workers_of_job(workers: int, jobs: int) -> int:
     return max(1, at_most // jobs)
 
 
-def run_job(config: TrainConfig, root: Path) -> float | None:
+def run_job(
+    config: TrainConfig, root: Path, words: list[str] | None = None, setup: str | None = None
+) -> float | None:
     """Train one job of the sweep below ``root``, unless that is done.
 
     What goes wrong stays in the job's folder and never stops the others.
+
+    Args:
+        words, setup: by which the job is known to be finished, see `muse.sweep.records`.
 
     Returns:
         The devel score, averaged over targets, for whoever optimises it; None if there is none.
@@ -105,7 +110,7 @@ def run_job(config: TrainConfig, root: Path) -> float | None:
 
     try:
         config = settle(config)
-        package = _inputs(config)
+        package, data = _inputs(config)
         id_ = id_of(config, package)
         roots = [root, OUTPUTS]
         earlier = find_finished(roots, id_) if config.rerun != "all" else None
@@ -114,10 +119,13 @@ def run_job(config: TrainConfig, root: Path) -> float | None:
             for above in map(Path.absolute, roots):
                 if folder.absolute().is_relative_to(above):
                     finished_ids(above)[id_] = folder.absolute()
-            return devel_score(result)
-        if earlier.resolve() != folder.resolve():
-            write_json(folder / LINK_FILE, {"run": str(earlier.resolve())})
-        return devel_score(read_result(earlier))
+        else:
+            if earlier.resolve() != folder.resolve():
+                write_json(folder / LINK_FILE, {"run": str(earlier.resolve())})
+            result = read_result(earlier)
+        if words:
+            keep_record(folder, words, setup, config, id_, data)
+        return devel_score(result)
     except BusyError:
         return None  # another process does it
     except Exception as error:
@@ -153,32 +161,27 @@ def devel_score(result: dict) -> float:
 _kept: list[tuple[tuple, Package]] = []  # of this process: the data of the last jobs
 
 
-def _inputs(config: TrainConfig) -> Package:
-    """The data of a job; jobs often have the same, so those of the last few are kept."""
+def _inputs(config: TrainConfig) -> tuple[Package, list]:
+    """The data of a job, and the stamps of their files; none of the members of a fusion.
+
+    Jobs often have the same, so those of the last few are kept.
+    """
     from muse.training.run import load_inputs
 
     if config.fusion:
-        return load_inputs(config)
+        return load_inputs(config), []
     state = _state_of_files(config)
     for known, package in _kept:
         if known == state:
-            return package
+            return package, state[1]
     _kept[:] = [(state, load_inputs(config)), *_kept[: KEPT - 1]]
-    return _kept[0][1]
+    return _kept[0][1], state[1]
 
 
-def _state_of_files(config: TrainConfig) -> tuple:
-    """What the data of a job depend on: settings, and size and times of every file."""
+def _state_of_files(config: TrainConfig) -> tuple[tuple, list]:
+    """What the data of a job depend on: settings; and size and times of every file."""
     package = find_package(config.task, config.data.root)
     sets = plan_features(config.features, config.feature_sets, package).read
-    homes = [package / "metadata", *(feature_folder(package, name) for name in sets)]
-    homes += [package / "label_segments" / target for target in config.targets]
-    paths = [path for home in homes if home.is_dir() for path in sorted(home.iterdir())]
-    paths += [path_of(config.groups)] if config.groups else []
-    files = []
-    for path in paths:
-        now = path.stat()
-        files.append((path, now.st_size, now.st_mtime_ns, now.st_ctime_ns, now.st_ino))
     settings = (config.missing, config.storage, config.recordings, str(config.task), *sets)
     settings += (config.train_share, bool(config.folds), config.align, str(config.split))
-    return (*settings, str(config.data), *files)
+    return (*settings, str(config.data)), stamps(data_paths(config))

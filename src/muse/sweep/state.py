@@ -3,6 +3,7 @@
 import json
 import logging
 import shutil
+from collections.abc import Container
 from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
@@ -144,8 +145,9 @@ def make_room(folder: Path, run_id: str) -> None:
         write_text(mark, run_id)
 
 
-def job_folders(root: Path) -> list[Path]:
-    """The folders of the jobs of a sweep."""
+def job_folders(root: Path, without: Container[Path] = ()) -> list[Path]:
+    """The folders of the jobs of a sweep, but those that are known already."""
     names = {"status.json", "result.json", LINK_FILE}
-    folders = [p for p in sorted(root.iterdir()) if p.is_dir()] if root.is_dir() else []
+    there = sorted(root.iterdir()) if root.is_dir() else []
+    folders = [path for path in there if path not in without and path.is_dir()]
     return [folder for folder in folders if names & {path.name for path in folder.iterdir()}]

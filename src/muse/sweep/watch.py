@@ -76,7 +76,7 @@ def _watch(sweep: Sweep, ended: threading.Event) -> None:
         last = False
         while not last:
             last = ended.is_set()
-            states = {f: state_of(f) for f in job_folders(sweep.root) if f not in finished}
+            states = {folder: state_of(folder) for folder in job_folders(sweep.root, finished)}
             finished |= {folder for folder, state in states.items() if state == "finished"}
             failed = sum(state == "failed" for state in states.values())
             done = min(len(finished) + failed, sweep.jobs)
