@@ -34,10 +34,13 @@ from muse.config.shared import JobInfo
 from muse.config.shipped import config_folder
 from muse.errors import MuseError
 from muse.files import checksum
+from muse.runs.identity import settings_key
 from muse.sweep import watch
 from muse.sweep.jobs import run_job, workers_of_job
 from muse.sweep.records import setup_of
-from muse.sweep.state import keep_failure
+from muse.sweep.state import keep_failure, reason_of, state_of
+
+SLURM = "hydra_plugins.muse_slurm."  # the module of the launcher
 
 
 def run(command: str) -> None:
@@ -152,12 +155,19 @@ def _job_of_sweep(command: str, config: DictConfig) -> float | None:
             raise MuseError(f"target=null: a job of a sweep fuses one target. Give target={known}")
     except MuseError as error:
         keep_failure(unnamed, error, line)
-        return None
+        return _failed_job(job, unnamed)
     shutil.rmtree(unnamed, ignore_errors=True)  # of an earlier call
     at_once = int(job.launcher.get("n_jobs", 1))
     settings = replace(settings, workers=workers_of_job(settings.workers, at_once))
     with terminal.quietly():
-        return run_job(settings, root, words, setup)
+        score = run_job(settings, root, words, setup)
+    return _failed_job(job, root / settings_key(settings)) if score is None else score
+
+
+def _failed_job(job: DictConfig, folder: Path) -> None:
+    """For Slurm a job that has failed is an error, which its launcher makes the exit status."""
+    if state_of(folder) == "failed" and job.launcher._target_.startswith(SLURM):
+        raise MuseError(reason_of(folder))
 
 
 def _end_of_sweep(sweep: watch.Sweep) -> None:
