@@ -7,6 +7,8 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import hydra
@@ -21,9 +23,9 @@ from muse.cores import JOB_BYTES, cores
 from muse.errors import MuseError
 from muse.runs.identity import settings_key
 from muse.runs.read import run_folders
+from muse.sweep import devices, watch
 from muse.sweep import jobs as sweep_jobs
-from muse.sweep import watch
-from muse.sweep.jobs import expand, run_job, workers_of_job
+from muse.sweep.jobs import expand, placed, run_job, workers_of_job
 from muse.sweep.leaderboard import report
 from muse.sweep.records import left_to_do, setup_of
 from muse.sweep.state import LINK_FILE, finished_ids, state_of
@@ -100,6 +102,7 @@ def sweep(make_config, tmp_path, monkeypatch):
     own.write_text("defaults: [stress]\n")
     root = Path("outputs/sweep/one")
 
+    @cache
     def whole(*words: str):
         words = [
             *SMALL,
@@ -345,6 +348,29 @@ def test_no_more_jobs_than_memory_is_good_for(monkeypatch, caplog):
     assert workers_of_job(8, 2) == 4
     assert workers_of_job(-1, 1) == -1  # bounded when the data are known
     assert len(caplog.messages) == 1
+
+
+def test_jobs_are_spread_over_the_devices_and_keep_their_settings(make_config, monkeypatch):
+    monkeypatch.setattr("muse.training.device.gpus", lambda: 2)
+    monkeypatch.setattr(os, "getppid", lambda: os.getpid())  # a folder of this test
+    config = make_config("train", *SMALL)
+    found = []
+    for _ in range(4):  # each a process of its own
+        devices._place.cache_clear()
+        found.append(placed(config, 4))
+    assert [one.device for one in found] == ["cuda:0", "cuda:1", "cuda:0", "cuda:1"]
+    assert {settings_key(one) for one in found} == {settings_key(config)}
+    devices._held.pop(1).release()  # one has ended: the next takes its place
+    devices._place.cache_clear()
+    assert placed(config, 4).device == "cuda:1"
+    assert placed(config, 1).device == "auto"
+    assert placed(replace(config, device="cuda:1"), 4).device == "cuda:1"
+    devices._place.cache_clear()
+    while devices._held:
+        devices._held.pop().release()
+    devices.clear_places()
+    assert [devices.on_devices(name, 3) for name in ("auto", "cuda:1", "cpu")] == [6, 3, None]
+    assert devices.on_devices("auto", None) is None
 
 
 def muse_command(folder: Path, *words: str, **options) -> subprocess.Popen:

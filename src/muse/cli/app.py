@@ -4,7 +4,6 @@ import os
 import shutil
 import signal
 import sys
-from dataclasses import replace
 from importlib import import_module
 from keyword import iskeyword
 from pathlib import Path
@@ -36,7 +35,7 @@ from muse.errors import MuseError
 from muse.files import checksum
 from muse.runs.identity import settings_key
 from muse.sweep import watch
-from muse.sweep.jobs import run_job, workers_of_job
+from muse.sweep.jobs import placed, run_job
 from muse.sweep.records import setup_of
 from muse.sweep.state import keep_failure, reason_of, state_of
 
@@ -158,7 +157,7 @@ def _job_of_sweep(command: str, config: DictConfig) -> float | None:
         return _failed_job(job, unnamed)
     shutil.rmtree(unnamed, ignore_errors=True)  # of an earlier call
     at_once = int(job.launcher.get("n_jobs", 1))
-    settings = replace(settings, workers=workers_of_job(settings.workers, at_once))
+    settings = placed(settings, at_once)
     with terminal.quietly():
         score = run_job(settings, root, words, setup)
     return _failed_job(job, root / settings_key(settings)) if score is None else score

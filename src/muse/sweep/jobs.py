@@ -24,6 +24,7 @@ from muse.files import check_plain, write_json
 from muse.runs.identity import settings_key
 from muse.runs.lock import BusyError, locked
 from muse.runs.read import read_result
+from muse.sweep.devices import device_of_job
 from muse.sweep.records import data_paths, keep_record, stamps
 from muse.sweep.state import (
     LINK_FILE,
@@ -74,8 +75,14 @@ def run_sweep(command: str, words: list[str], root: Path) -> list[Path]:
 def _compose_and_run(command: str, words: list[str], root: Path, beside: int) -> Path:
     with terminal.quietly():
         config = load_config(command, words)
-        run_job(replace(config, workers=workers_of_job(config.workers, beside)), root)
+        run_job(placed(config, beside), root)
     return root / settings_key(config)
+
+
+def placed(config: TrainConfig, jobs: int) -> TrainConfig:
+    """The settings of one of ``jobs`` that run at once, with its share of the machine."""
+    workers = workers_of_job(config.workers, jobs)
+    return replace(config, workers=workers, device=device_of_job(config.device, jobs))
 
 
 def workers_of_job(workers: int, jobs: int) -> int:

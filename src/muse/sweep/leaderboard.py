@@ -126,4 +126,6 @@ def _effects(board: pd.DataFrame, axes: list[str]) -> Iterator[str]:
 
 def _failure(folder: Path) -> str:
     """State, reason and command of a job without a result."""
-    return f"{state_of(folder)}: {folder}\n  {reason_of(folder)}\n  {command_of(folder)}"
+    state = state_of(folder)
+    state = "running in another process, or killed" if state == "running" else state
+    return f"{state}: {folder}\n  {reason_of(folder)}\n  {command_of(folder)}"

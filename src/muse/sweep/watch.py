@@ -11,6 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from muse import terminal
 from muse.cores import JOB_BYTES, cores, within_memory
+from muse.sweep.devices import clear_places, on_devices
 from muse.sweep.jobs import expand
 from muse.sweep.state import job_folders, state_of
 
@@ -39,6 +40,7 @@ class Sweep:
         self._ended.set()
         if self._thread:
             self._thread.join()
+        clear_places()
 
 
 current: Sweep | None = None  # Hydra makes the callback, so this is where it leaves the sweep
@@ -52,8 +54,10 @@ class Watch(Callback):
         global current
         jobs = expand(list(config.hydra.overrides.task), config.hydra.sweeper.params)
         current = Sweep(Path(config.hydra.sweep.dir), len(jobs), bool(config.show_test))
+        bound = on_devices(str(config.device), config.jobs_per_device)
+        most = min(len(jobs), bound or len(jobs))
         OmegaConf.register_new_resolver(
-            "cores", lambda count: at_once(count, len(jobs)), use_cache=True, replace=True
+            "cores", lambda count: at_once(count, most), use_cache=True, replace=True
         )
         current.watch()
 
