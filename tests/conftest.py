@@ -67,7 +67,9 @@ def make_config(tmp_path):
         folders = (tmp_path / f"run{number}" for number in ["", *range(2, 99)])
         folder = next(folder for folder in folders if not folder.exists())
         # what a test patches counts in this process; pictures take longer than the small trainings
-        alone = ["workers=1", "plots=false"] if command in ("train", "fuse") else []
+        own = {"workers": "1", "plots": "false"} if command in ("train", "fuse") else {}
+        given = {word.split("=")[0] for word in overrides}
+        alone = [f"{key}={value}" for key, value in own.items() if key not in given]
         return load_config(command, [*alone, *overrides], str(folder))
 
     return make

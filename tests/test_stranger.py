@@ -176,6 +176,7 @@ def test_weights_may_be_read_by_whoever_may_read_the_result(finished):
 
 def test_drafts_of_a_killed_process_go(interrupted, make_config):
     draft, young = interrupted / "plots/.0123.draft", interrupted / ".4567.draft"
+    draft.parent.mkdir()
     for path in (draft, young):
         path.write_text("half")
     os.utime(draft, (1e9, 1e9))

@@ -7,21 +7,27 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
+import hydra
 import numpy as np
 import pytest
 import yaml
+from hydra.core.plugins import Plugins
 
+from muse.config.compose import _composing
 from muse.config.overrides import name_of
 from muse.cores import JOB_BYTES, cores
 from muse.errors import MuseError
 from muse.runs.identity import settings_key
 from muse.runs.read import run_folders
+from muse.sweep import devices, watch
 from muse.sweep import jobs as sweep_jobs
-from muse.sweep import watch
-from muse.sweep.jobs import expand, run_job, workers_of_job
+from muse.sweep.jobs import expand, placed, run_job, workers_of_job
 from muse.sweep.leaderboard import report
+from muse.sweep.records import left_to_do, setup_of
 from muse.sweep.state import LINK_FILE, finished_ids, state_of
 from muse.sweep.watch import at_once
 from tests.conftest import edit, stress_package
@@ -84,6 +90,106 @@ def test_what_is_finished_is_read_once_for_all_jobs(job, monkeypatch):
     monkeypatch.setattr("muse.sweep.state.run_folders", counted)
     assert [stamp(job(lr)) for lr in lrs] == before
     assert walked == [Path("outputs/sweep/one").absolute()]  # all were found there
+
+
+@pytest.fixture
+def sweep(make_config, tmp_path, monkeypatch):
+    """sweep(JOBS, WORDS) -> the jobs that are left to do; sweep.run(JOB) runs one of them."""
+    stress_package(tmp_path / "data")
+    monkeypatch.chdir(tmp_path)
+    own = tmp_path / "own/task/mine.yaml"
+    own.parent.mkdir(parents=True)
+    own.write_text("defaults: [stress]\n")
+    root = Path("outputs/sweep/one")
+
+    @cache
+    def whole(*words: str):
+        words = [
+            *SMALL,
+            f"hydra.sweep.dir={root}",
+            f"hydra.searchpath=[{tmp_path / 'own'}]",
+            *words,
+        ]
+        with _composing():
+            return hydra.compose("train", overrides=words, return_hydra_config=True)
+
+    def left(jobs: list[list[str]], *words: str) -> list[list[str]]:
+        return left_to_do(jobs, whole(*words))
+
+    def run(job: list[str]) -> None:
+        run_job(make_config("train", *SMALL, *job), root, job, setup_of(whole().hydra))
+
+    left.run = run
+    return left
+
+
+def test_a_finished_job_is_not_composed_again_while_all_is_as_it_was(sweep, tmp_path):
+    one, other = ["lr=0.1", "workers=1"], ["lr=0.2", "workers=1"]
+    assert sweep([one, other]) == [one, other]
+    sweep.run(one)
+    assert sweep([one, other]) == [other]
+    assert sweep([["lr=0.1", "workers=2"]]) == []  # changes no number
+    for more in (["noise=0.1"], ["rerun=all"]):
+        assert sweep([[*one, *more]]) == [[*one, *more]]
+    assert sweep([one], "rerun=all") == [one]
+    assert sweep([one], "+hydra.job.env_set.MUSE_DATA=elsewhere") == [one]
+    (tmp_path / "own/task/mine.yaml").write_text("defaults: [stress]\nwindow: 7\n")
+    assert sweep([one]) == [one]
+    (tmp_path / "own/task/mine.yaml").write_text("defaults: [stress]\n")
+    assert sweep([one]) == []
+    edit(tmp_path / "data/c3_muse_stress/label_segments/valence/3.csv", 2, "0,1,0.5")
+    assert sweep([one]) == [one]
+    sweep.run(one)
+    assert sweep([one]) == []
+    (result,) = Path("outputs/sweep/one").glob("??????????/result.json")
+    result.write_text(result.read_text().replace("valence", "arousal"))
+    assert sweep([one]) == [one]
+
+
+@pytest.mark.parametrize("text", ["window: ${now:%S}", "window: ${oc.env:${name}}"])
+def test_what_may_be_different_each_time_is_composed_each_time(sweep, tmp_path, text):
+    (tmp_path / "own/task/mine.yaml").write_text(text)
+    sweep.run(["lr=0.1"])
+    assert sweep([["lr=0.1"]]) == [["lr=0.1"]]
+    assert not list(Path("outputs/sweep/one").glob("*/job.json"))
+
+
+def test_an_environment_variable_of_the_settings_counts(sweep, monkeypatch):
+    monkeypatch.setenv("MUSE_DATA", "data")
+    sweep.run(["lr=0.1"])
+    assert sweep([["lr=0.1"]]) == []
+    monkeypatch.setenv("MUSE_DATA", "other")
+    assert sweep([["lr=0.1"]]) == [["lr=0.1"]]
+
+
+def test_each_value_of_each_axis_is_composed_before_the_first_job(monkeypatch):
+    Plugins.instance()  # runs the files of all plugins, once more if they were imported before
+    from hydra_plugins.muse_sweeper import MuseSweeper
+
+    composed = []
+    monkeypatch.setattr(
+        MuseSweeper.__base__, "validate_batch_is_legal", lambda _, jobs: composed.extend(jobs)
+    )
+    jobs = expand(["task=stress", "lr=1,2,3", "noise=0,1"])
+    MuseSweeper(None, None).validate_batch_is_legal(jobs)
+    assert {word for job in composed for word in job} == {word for job in jobs for word in job}
+    assert len(composed) == 4
+
+
+def test_the_leaderboard_reads_the_settings_that_were_kept(sweep, monkeypatch, capsys):
+    sweep.run(["lr=0.1"])
+    sweep.run(["lr=0.2"])
+    root = Path("outputs/sweep/one")
+    report(root, show_test=False)
+    before = capsys.readouterr().out
+    with monkeypatch.context() as patch:
+        patch.setattr("muse.sweep.leaderboard.read_settings", None)
+        report(root, show_test=False)
+    assert capsys.readouterr().out == before and "0.2" in before
+    for record in root.glob("*/job.json"):
+        record.unlink()
+    report(root, show_test=False)
+    assert capsys.readouterr().out == before
 
 
 def test_run_folders_are_found_without_a_look_inside(tmp_path):
@@ -242,6 +348,29 @@ def test_no_more_jobs_than_memory_is_good_for(monkeypatch, caplog):
     assert workers_of_job(8, 2) == 4
     assert workers_of_job(-1, 1) == -1  # bounded when the data are known
     assert len(caplog.messages) == 1
+
+
+def test_jobs_are_spread_over_the_devices_and_keep_their_settings(make_config, monkeypatch):
+    monkeypatch.setattr("muse.sweep.devices.gpus", lambda: 2)
+    monkeypatch.setattr(os, "getppid", lambda: os.getpid())  # a folder of this test
+    config = make_config("train", *SMALL)
+    found = []
+    for _ in range(4):  # each a process of its own
+        devices._place.cache_clear()
+        found.append(placed(config, 4))
+    assert [one.device for one in found] == ["cuda:0", "cuda:1", "cuda:0", "cuda:1"]
+    assert {settings_key(one) for one in found} == {settings_key(config)}
+    devices._held.pop(1).release()  # one has ended: the next takes its place
+    devices._place.cache_clear()
+    assert placed(config, 4).device == "cuda:1"
+    assert placed(config, 1).device == "auto"
+    assert placed(replace(config, device="cuda:1"), 4).device == "cuda:1"
+    devices._place.cache_clear()
+    while devices._held:
+        devices._held.pop().release()
+    devices.clear_places()
+    assert [devices.on_devices(name, 3) for name in ("auto", "cuda:1", "cpu")] == [6, 3, None]
+    assert devices.on_devices("auto", None) is None
 
 
 def muse_command(folder: Path, *words: str, **options) -> subprocess.Popen:

@@ -35,12 +35,19 @@ def find_device(name: str):
     if kind not in ("cpu", "cuda") or (number and not number.isdigit()):
         raise MuseError(f"device={name}: expected auto, cpu, cuda or cuda:N.")
     if kind == "cuda":
-        count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+        count = gpus()
         if int(number or 0) >= count:
             there = ", ".join(["cpu", *(f"cuda:{k}" for k in range(count))])
             raise MuseError(f"device={name}: not available; this machine has {there}.")
         return torch.device("cuda", int(number or 0))
     return torch.device("cpu")
+
+
+def gpus() -> int:
+    """The number of GPUs that this process may use."""
+    import torch
+
+    return torch.cuda.device_count() if torch.cuda.is_available() else 0
 
 
 def start_method() -> str:

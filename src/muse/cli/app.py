@@ -1,9 +1,9 @@
 """The one bridge to Hydra: a checked dataclass from the command line, words from errors."""
 
 import os
+import shutil
 import signal
 import sys
-from dataclasses import replace
 from importlib import import_module
 from keyword import iskeyword
 from pathlib import Path
@@ -32,9 +32,14 @@ from muse.config.overrides import SWEPT, is_multirun, unquoted
 from muse.config.shared import JobInfo
 from muse.config.shipped import config_folder
 from muse.errors import MuseError
+from muse.files import checksum
+from muse.runs.identity import settings_key
 from muse.sweep import watch
-from muse.sweep.jobs import run_job, workers_of_job
-from muse.sweep.state import keep_failure
+from muse.sweep.jobs import placed, run_job
+from muse.sweep.records import setup_of
+from muse.sweep.state import keep_failure, reason_of, state_of
+
+SLURM = "hydra_plugins.muse_slurm."  # the module of the launcher
 
 
 def run(command: str) -> None:
@@ -139,19 +144,29 @@ def _job_of_sweep(command: str, config: DictConfig) -> float | None:
     if command not in SWEPT:
         raise MuseError(f"has no sweeps; -m is for {' and '.join(SWEPT)} only.")
     job = HydraConfig.get()
-    root, line = Path(job.sweep.dir), command_line(command, unquoted(job.overrides.task))
+    words, setup = list(job.overrides.task), setup_of(job)
+    root, line = Path(job.sweep.dir), command_line(command, unquoted(words))
+    unnamed = root / f"job_{checksum(line.encode())}"  # its settings have no key if they are wrong
     try:
         settings = to_dataclass(command, config, JobInfo("", line))
         if settings.fusion and settings.target is None:
             known = ",".join(settings.task.targets)
             raise MuseError(f"target=null: a job of a sweep fuses one target. Give target={known}")
     except MuseError as error:
-        keep_failure(root / f"job_{job.job.num}", error, line)
-        return None
+        keep_failure(unnamed, error, line)
+        return _failed_job(job, unnamed)
+    shutil.rmtree(unnamed, ignore_errors=True)  # of an earlier call
     at_once = int(job.launcher.get("n_jobs", 1))
-    settings = replace(settings, workers=workers_of_job(settings.workers, at_once))
+    settings = placed(settings, at_once)
     with terminal.quietly():
-        return run_job(settings, root)
+        score = run_job(settings, root, words, setup)
+    return _failed_job(job, root / settings_key(settings)) if score is None else score
+
+
+def _failed_job(job: DictConfig, folder: Path) -> None:
+    """For Slurm a job that has failed is an error, which its launcher makes the exit status."""
+    if state_of(folder) == "failed" and job.launcher._target_.startswith(SLURM):
+        raise MuseError(reason_of(folder))
 
 
 def _end_of_sweep(sweep: watch.Sweep) -> None:

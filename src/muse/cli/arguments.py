@@ -2,6 +2,7 @@
 
 import re
 import shlex
+from importlib.util import find_spec
 
 import yaml
 from hydra._internal.utils import get_args_parser
@@ -24,6 +25,8 @@ from muse.errors import MuseError
 def for_hydra(command: str, words: list[str]) -> list[str]:
     """Expand, quote and order the words after `muse COMMAND`; MuseError if they contradict."""
     _check_cell(words)
+    if "hydra/launcher=slurm" in words and not find_spec("submitit"):
+        raise MuseError("hydra/launcher=slurm needs a package: pip install 'muse[slurm]'")
     if set(MULTIRUN) & set(words) and any(word.startswith("learning_curve=") for word in words):
         raise MuseError("learning_curve is a sweep of its own: leave -m out.")
     words = collect_bare_words(command, expand_bare_word(command, words))

@@ -36,8 +36,8 @@ SECTIONS = {
     "difficulty indicators": ("difficulty",),
     "cross-validation": ("folds", "groups", "inner_devel", "train_share", "learning_curve"),
     "scores and output": ("ccc", "bootstrap", "crossfit", "keep_seeds", "plots", "tensorboard"),
-    "sweeps": ("rerun", "show_test"),
-    "machine": ("workers", "device", "precision", "threads"),
+    "sweeps": ("rerun", "show_test", "jobs_per_device"),
+    "machine": ("workers", "device", "population", "precision", "threads"),
     "debugging": ("recordings", "best_on"),
 }  # fmt: skip
 

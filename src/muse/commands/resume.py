@@ -9,7 +9,8 @@ from muse.config.use import ResumeConfig
 from muse.errors import MuseError
 from muse.models import check_trusted
 from muse.runs.find import run_folder
-from muse.runs.folder import locked, log_file
+from muse.runs.folder import log_file
+from muse.runs.lock import locked
 from muse.runs.read import read_result, read_settings, read_unfinished, settings_here
 from muse.training.change import change_settings, changed_command
 from muse.training.run import continue_run

@@ -105,14 +105,18 @@ def _has_names(schema: type, name: str) -> bool:
 
 def name_of(words: list[str]) -> str:
     """The folder of a sweep, from the words of its command: the same words, the same folder."""
-    words = sorted(word for word in words if _names_sweep(word))
+    words = sorted(word for word in words if names_sweep(word))
     values = dict(word.lstrip("+").split("=", 1) for word in words if "=" in word)
     name = values.get("experiment") or values.get("task") or "sweep"
     digest = hashlib.blake2b(" ".join(words).encode(), digest_size=4).hexdigest()
     return f"{name.replace('/', '_').replace(',', '-')}_{digest}"
 
 
-def _names_sweep(word: str) -> bool:
+def names_sweep(word: str) -> bool:
     """Whether a word of the command may change what the jobs of a sweep are."""
     path = word.lstrip("+~").split("=")[0].split(".")
-    return word[:1] != "-" and path[0] != "hydra" and not changes_no_number(SCHEMAS["fuse"], path)
+    return (
+        word[:1] != "-"
+        and path[0].split("/")[0] != "hydra"
+        and not changes_no_number(SCHEMAS["fuse"], path)
+    )

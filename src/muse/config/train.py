@@ -111,6 +111,9 @@ class TrainConfig(Settings):
     plots: bool = setting("Draw the pictures in plots/; without them thousands of small jobs take "
                           "much less time.", identity=False)  # fmt: skip
     tensorboard: bool = setting("Write TensorBoard events beside metrics.jsonl.", identity=False)
+    jobs_per_device: int | None = setting("Jobs of a sweep that share a GPU at a time; null: as "
+                                          "many as cores and memory allow.", low=1,
+                                          identity=False)  # fmt: skip
     workers: int = setting("Seeds, or jobs of a sweep, trained in parallel; -1: one per core, never"
                            " more.", identity=False)  # fmt: skip
     population: Any = setting("Models of one shape (seeds, folds, subjects, jobs of a sweep) that "

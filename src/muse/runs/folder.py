@@ -62,7 +62,6 @@ from dataclasses import asdict
 from pathlib import Path
 
 import yaml
-from filelock import FileLock, Timeout
 
 import muse
 from muse.config.fields import path_of
@@ -73,7 +72,6 @@ from muse.files import (
     digest_of,
     open_regular,
     read_regular,
-    remove_drafts,
     write_json,
     write_text,
 )
@@ -127,10 +125,6 @@ def _text_of(config: TrainConfig) -> str:
     return f"# {config.job.command}\n{text}"
 
 
-class BusyError(MuseError):
-    """Another process is training the run."""
-
-
 @contextmanager
 def log_file(folder: Path) -> Iterator[None]:
     """Append what is logged to train.log of a run."""
@@ -150,30 +144,6 @@ def log_file(folder: Path) -> Iterator[None]:
         root.setLevel(level)
         root.removeHandler(handler)
         stream.close()
-
-
-@contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Keep the run folder for this process until the end of the block.
-
-    The system lifts the lock when a process dies. A process that has it may ask for it again.
-    Raises BusyError if another process has it.
-    """
-    lock = FileLock(folder / "checkpoints" / ".lock", timeout=0, is_singleton=True)
-    try:
-        (folder / "checkpoints").mkdir(exist_ok=True)
-        lock.acquire()
-    except Timeout:
-        raise BusyError(f"{folder}: another process is training this run. Wait for it.") from None
-    except NotImplementedError:  # a file system without locks
-        pass
-    except OSError as error:
-        raise MuseError(f"{folder}: cannot be written ({error.strerror}).") from None
-    remove_drafts(folder)
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 def set_status(folder: Path, state: str, reason: str = "", next_config: str = "") -> None:

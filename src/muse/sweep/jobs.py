@@ -6,6 +6,7 @@ it has done before. A job whose numbers are in another finished run below output
 
 import multiprocessing
 import os
+import shutil
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
@@ -17,12 +18,23 @@ from muse import terminal
 from muse.config.compose import load_config, sweep_params
 from muse.config.train import TrainConfig
 from muse.cores import JOB_BYTES, cores, end_with, within_memory
-from muse.files import write_json
-from muse.runs.folder import BusyError
+from muse.data.recordings import Package
+from muse.files import check_plain, write_json
 from muse.runs.identity import settings_key
+from muse.runs.lock import BusyError, locked
 from muse.runs.read import read_result
+from muse.sweep.devices import device_of_job
 from muse.sweep.inputs import OUTPUTS, look_up
-from muse.sweep.state import LINK_FILE, finished_ids, keep_failure, make_room, state_of
+from muse.sweep.records import keep_record
+from muse.sweep.state import (
+    LINK_FILE,
+    finished_ids,
+    is_finished,
+    keep_failure,
+    make_room,
+    set_aside,
+    state_of,
+)
 from muse.sweep.together import train_together
 
 
@@ -61,8 +73,14 @@ def run_sweep(command: str, words: list[str], root: Path) -> list[Path]:
 def _compose_and_run(command: str, words: list[str], root: Path, beside: int) -> Path:
     with terminal.quietly():
         config = load_config(command, words)
-        run_job(replace(config, workers=workers_of_job(config.workers, beside)), root)
+        run_job(placed(config, beside), root)
     return root / settings_key(config)
+
+
+def placed(config: TrainConfig, jobs: int) -> TrainConfig:
+    """The settings of one of ``jobs`` that run at once, with its share of the machine."""
+    workers = workers_of_job(config.workers, jobs)
+    return replace(config, workers=workers, device=device_of_job(config.device, jobs))
 
 
 def workers_of_job(workers: int, jobs: int) -> int:
@@ -74,10 +92,15 @@ def workers_of_job(workers: int, jobs: int) -> int:
     return max(1, at_most // jobs)
 
 
-def run_job(config: TrainConfig, root: Path) -> float | None:
+def run_job(
+    config: TrainConfig, root: Path, words: list[str] | None = None, setup: str | None = None
+) -> float | None:
     """Train one job of the sweep below ``root``, unless that is done.
 
     What goes wrong stays in the job's folder and never stops the others.
+
+    Args:
+        words, setup: by which the job is known to be finished, see `muse.sweep.records`.
 
     Returns:
         The devel score, averaged over targets, for whoever optimises it; None if there is none.
@@ -87,25 +110,45 @@ def run_job(config: TrainConfig, root: Path) -> float | None:
     folder = root / settings_key(config)
     if config.rerun == "none" and state_of(folder) == "failed":
         return None
-    from muse.training.run import begin_run  # with torch, which the watching process needs not
 
     try:
-        config, package, id_, earlier = look_up(config, root)
+        config, package, data, id_, earlier = look_up(config, root)
         if not earlier:
-            make_room(folder, id_)
-            result = begin_run(config, folder, package, new=False)
+            result = _train(config, folder, package, id_)
             for above in map(Path.absolute, (root, OUTPUTS)):
                 if folder.absolute().is_relative_to(above):
                     finished_ids(above)[id_] = folder.absolute()
-            return devel_score(result)
-        if earlier.resolve() != folder.resolve():
-            write_json(folder / LINK_FILE, {"run": str(earlier.resolve())})
-        return devel_score(read_result(earlier))
+        else:
+            if earlier.resolve() != folder.resolve():
+                write_json(folder / LINK_FILE, {"run": str(earlier.resolve())})
+            result = read_result(earlier)
+        if words:
+            keep_record(folder, words, setup, config, id_, data)
+        return devel_score(result)
     except BusyError:
         return None  # another process does it
     except Exception as error:
         keep_failure(folder, error, config.job.command)
         return None
+
+
+def _train(config: TrainConfig, folder: Path, package: Package, id_: str) -> dict:
+    """Train a job in its folder, or take what another process has done there meanwhile.
+
+    All that is decided on the folder is decided with its lock: other processes, perhaps of another
+    machine, may be at the same sweep. Raises BusyError if one of them is training the job.
+    """
+    from muse.training.run import begin_run
+
+    check_plain(folder)
+    with locked(folder):
+        set_aside(folder, id_)
+    with locked(folder):  # of a new folder, if there was something to be set aside
+        if config.rerun != "all" and is_finished(folder, id_):
+            shutil.rmtree(folder / "checkpoints", ignore_errors=True)
+            return read_result(folder)
+        make_room(folder, id_)
+        return begin_run(config, folder, package, new=False)
 
 
 def devel_score(result: dict) -> float:

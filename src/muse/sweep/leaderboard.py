@@ -7,9 +7,9 @@ import pandas as pd
 
 from muse.errors import MuseError
 from muse.files import csv_text, write_text
-from muse.runs.identity import numbers_of
 from muse.runs.read import SEED_KEYS, read_result, read_settings
 from muse.scoring import metric_title
+from muse.sweep.records import TITLE, kept_row, of_model, row_of
 from muse.sweep.state import command_of, job_folders, reason_of, run_of_job, state_of
 from muse.terminal import in_columns
 
@@ -44,14 +44,15 @@ def report(root: Path, show_test: bool) -> int:
             if "retrained" in result:
                 retrained.append(folder)
             else:
-                rows += _rows(run, result)
+                settings = kept_row(folder, result["run_id"]) or row_of(read_settings(run))
+                rows += _rows(run, result, settings)
         except MuseError as error:
             failures.append(f"damaged: {folder}\n  {error}")
     scores = pd.DataFrame([row for row, _ in rows], columns=SCORES)
     settings = pd.DataFrame([row for _, row in rows], dtype=object).fillna("")
     axes = []
     for name in settings:
-        values = set(settings[name]) - ({""} if _of_model(name) else set())
+        values = set(settings[name]) - ({""} if of_model(name) else set())
         if name != "target" and len(values) > 1:
             axes.append(name)
     boards = []
@@ -73,16 +74,12 @@ def report(root: Path, show_test: bool) -> int:
     return len(failures)
 
 
-def _rows(run: Path, result: dict) -> Iterator[tuple[tuple, dict[str, str]]]:
-    """For each target of a finished run its scores, see SCORES, and settings."""
-    config = read_settings(run)
-    settings = dict(_flat(numbers_of(config)))
-    if config.fusion and config.method != "lstm":  # its weights and seed follow from the method
-        settings = {name: value for name, value in settings.items() if not _of_model(name)}
-    settings |= {"task": config.task.name, "features": "+".join(config.features)}
-    settings |= {"groups": config.groups} if config.groups else {}
+def _rows(
+    run: Path, result: dict, settings: dict[str, str]
+) -> Iterator[tuple[tuple, dict[str, str]]]:
+    """For each target of a finished run its scores, see SCORES, and settings, see `row_of`."""
     metric = result["metric"]
-    title = f"{config.task.title}{', SYNTHETIC data' * result['synthetic']}"
+    title = f"{settings[TITLE]}{', SYNTHETIC data' * result['synthetic']}"
     for target, part in result["targets"].items():
         devel, test = part["devel"][metric], part["test"] and part["test"][metric]
         # in folds each has a seed of its own: the score is its own mean
@@ -90,25 +87,8 @@ def _rows(run: Path, result: dict) -> Iterator[tuple[tuple, dict[str, str]]]:
         heading = f"{title}, {target}: {metric_title(metric)}"
         best = ["" if part[key] is None else part[key] for key in SEED_KEYS]
         best = [best[0], f"C={part['C']:g}"] if "C" in part else best
-        yield (target, heading, devel, over["mean"], over["deviation"], test, *best, run), settings
-
-
-def _flat(settings: dict, prefix: str = "") -> Iterator[tuple[str, str]]:
-    """Nested settings as `model.hidden` -> text; a task is its name."""
-    for key, value in settings.items():
-        name = f"{prefix}{key}"
-        if name == "task":
-            continue
-        if isinstance(value, dict):
-            yield from _flat(value, f"{name}.")
-        else:
-            text = f"[{','.join(map(str, value))}]" if isinstance(value, list) else str(value)
-            yield name, text
-
-
-def _of_model(name: str) -> bool:
-    """Whether a setting is one that some models do not have."""
-    return name == "seeds" or name.startswith("model.")
+        row = (target, heading, devel, over["mean"], over["deviation"], test, *best, run)
+        yield row, {name: text for name, text in settings.items() if name != TITLE}
 
 
 def _shown(board: pd.DataFrame, show_test: bool) -> pd.DataFrame:
@@ -146,4 +126,6 @@ def _effects(board: pd.DataFrame, axes: list[str]) -> Iterator[str]:
 
 def _failure(folder: Path) -> str:
     """State, reason and command of a job without a result."""
-    return f"{state_of(folder)}: {folder}\n  {reason_of(folder)}\n  {command_of(folder)}"
+    state = state_of(folder)
+    state = "running in another process, or killed" if state == "running" else state
+    return f"{state}: {folder}\n  {reason_of(folder)}\n  {command_of(folder)}"

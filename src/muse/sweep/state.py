@@ -3,6 +3,7 @@
 import json
 import logging
 import shutil
+from collections.abc import Container
 from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
@@ -11,6 +12,7 @@ from muse.data.layout import is_name
 from muse.errors import MuseError
 from muse.files import check_plain, read_regular, write_json, write_text
 from muse.runs.folder import log_file
+from muse.runs.lock import LOCKS
 from muse.runs.read import read_result, run_folders
 from muse.runs.status import read_status
 
@@ -101,40 +103,51 @@ def find_finished(roots: list[Path], run_id: str) -> Path | None:
     """The folder of a finished run with this id below one of ``roots``, if it is not damaged."""
     for root in roots:
         folder = finished_ids(root.absolute()).get(run_id)
-        try:
-            if folder and read_result(folder)["run_id"] == run_id:
-                return folder
-        except MuseError:
-            continue
+        if folder and is_finished(folder, run_id):
+            return folder
     return None
 
 
-def make_room(folder: Path, run_id: str) -> None:
-    """Keep a finished run of other data under another name; drop checkpoints of other data.
+def is_finished(folder: Path, run_id: str) -> bool:
+    """Whether there is a sound result of this run in a folder."""
+    try:
+        return read_result(folder)["run_id"] == run_id
+    except MuseError:
+        return False
 
-    Raises MuseError for a folder with links in it.
-    """
-    check_plain(folder)
-    (folder / LINK_FILE).unlink(missing_ok=True)
+
+def set_aside(folder: Path, run_id: str) -> None:
+    """Keep a finished run of other data under another name. The folder is locked."""
     result = folder / "result.json"
-    if result.exists():
-        try:
-            old = str(json.loads(read_regular(result))["run_id"])
-        except (ValueError, KeyError, TypeError, RecursionError):
-            old = "damaged"
-        old = old if is_name(old) else "damaged"
-        if old == run_id:
-            result.unlink()
-        else:
-            folder.rename(folder.with_name(f"{folder.name}_{old}"))
+    if not result.exists():
+        return
+    try:
+        old = str(json.loads(read_regular(result))["run_id"])
+    except (ValueError, KeyError, TypeError, RecursionError):
+        old = "damaged"
+    old = old if is_name(old) else "damaged"
+    if old != run_id:
+        kept = folder.rename(folder.with_name(f"{folder.name}_{old}"))
+        shutil.rmtree(kept / "checkpoints", ignore_errors=True)  # the lock has moved with it
+
+
+def make_room(folder: Path, run_id: str) -> None:
+    """Drop what a new training replaces, and checkpoints of other data. The folder is locked."""
+    for name in (LINK_FILE, "result.json"):
+        (folder / name).unlink(missing_ok=True)
     mark = folder / "checkpoints" / "run_id"
     if not mark.exists() or mark.read_text() != run_id:
-        shutil.rmtree(folder / "checkpoints", ignore_errors=True)
+        for path in mark.parent.iterdir():
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            elif path.name not in LOCKS:
+                path.unlink()
         write_text(mark, run_id)
 
 
-def job_folders(root: Path) -> list[Path]:
-    """The folders of the jobs of a sweep."""
+def job_folders(root: Path, without: Container[Path] = ()) -> list[Path]:
+    """The folders of the jobs of a sweep, but those that are known already."""
     names = {"status.json", "result.json", LINK_FILE}
-    folders = [p for p in sorted(root.iterdir()) if p.is_dir()] if root.is_dir() else []
+    there = sorted(root.iterdir()) if root.is_dir() else []
+    folders = [path for path in there if path not in without and path.is_dir()]
     return [folder for folder in folders if names & {path.name for path in folder.iterdir()}]

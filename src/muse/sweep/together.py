@@ -18,10 +18,12 @@ from muse.config.compose import load_config
 from muse.config.fields import numbers_of
 from muse.config.train import TrainConfig
 from muse.errors import MuseError
-from muse.runs.folder import begin, locked, set_status
+from muse.files import check_plain
+from muse.runs.folder import begin, set_status
 from muse.runs.identity import settings_key
+from muse.runs.lock import locked
 from muse.sweep.inputs import look_up
-from muse.sweep.state import make_room, state_of
+from muse.sweep.state import make_room, set_aside, state_of
 
 log = logging.getLogger(__name__)
 
@@ -39,7 +41,7 @@ def train_together(command: str, jobs: list[list[str]], root: Path) -> None:
         jobs: the overrides of each. Only runs of `muse train` without folds are trained here; a job
             with folds trains these together.
     """
-    if command != "train" or len(jobs) < 2:
+    if command != "train" or len(jobs) < 2 or not _may_share(command, jobs[0]):
         return
     groups: dict[str, list[TrainConfig]] = {}
     for words in jobs:
@@ -50,6 +52,14 @@ def train_together(command: str, jobs: list[list[str]], root: Path) -> None:
     for group in groups.values():
         with suppress(MuseError):  # its jobs say so as well
             _train_group(group, root)
+
+
+def _may_share(command: str, words: list[str]) -> bool:
+    """Whether the first job asks for a population, before all others are composed."""
+    try:
+        return _asks_for_one(load_config(command, words))
+    except Exception:  # its job says what is wrong
+        return True
 
 
 def _asks_for_one(config: TrainConfig) -> bool:
@@ -93,12 +103,11 @@ def _train_group(group: list[TrainConfig], root: Path) -> None:
     with ExitStack() as held, terminal.bar(unit="epoch", desc="population") as bar:
         for config in group:
             with suppress(MuseError, OSError):
-                config, package, id_, earlier = look_up(config, root)
+                config, package, _, id_, earlier = look_up(config, root)
                 if earlier:
                     continue
                 folder = root / settings_key(config)
-                make_room(folder, id_)
-                held.enter_context(_begun(folder, config))
+                held.enter_context(_begun(folder, config, id_))
                 with terminal.quietly():
                     plans = plans or plan_models(config, package, device)
                 run = Run(config, plans, (folder / "checkpoints", checkpoint_ids(config, package)),
@@ -112,10 +121,14 @@ def _train_group(group: list[TrainConfig], root: Path) -> None:
 
 
 @contextmanager
-def _begun(folder: Path, config: TrainConfig) -> Iterator[None]:
+def _begun(folder: Path, config: TrainConfig, id_: str) -> Iterator[None]:
     """A run folder that this process keeps for itself, and leaves as one that is to go on."""
-    begin(folder, config)
+    check_plain(folder)
     with locked(folder):
+        set_aside(folder, id_)
+    with locked(folder):  # of a new folder, if there was something to be set aside
+        make_room(folder, id_)
+        begin(folder, config)
         try:
             yield
         finally:

@@ -12,7 +12,9 @@ from omegaconf import DictConfig, OmegaConf
 from muse import terminal
 from muse.config.overrides import quoted_list
 from muse.cores import JOB_BYTES, cores, within_memory
+from muse.sweep.devices import clear_places, on_devices
 from muse.sweep.jobs import expand
+from muse.sweep.records import left_to_do
 from muse.sweep.state import job_folders, state_of
 from muse.sweep.together import train_together
 
@@ -41,6 +43,7 @@ class Sweep:
         self._ended.set()
         if self._thread:
             self._thread.join()
+        clear_places()
 
 
 current: Sweep | None = None  # Hydra makes the callback, so this is where it leaves the sweep
@@ -55,12 +58,15 @@ class Watch(Callback):
         jobs = expand(list(config.hydra.overrides.task), config.hydra.sweeper.params)
         root = Path(config.hydra.sweep.dir)
         current = Sweep(root, len(jobs), bool(config.show_test))
+        bound = on_devices(str(config.device), config.jobs_per_device)
+        most = min(len(jobs), bound or len(jobs))
         OmegaConf.register_new_resolver(
-            "cores", lambda count: at_once(count, len(jobs)), use_cache=True, replace=True
+            "cores", lambda count: at_once(count, most), use_cache=True, replace=True
         )
         launched, swept = config.hydra.launcher._target_, config.hydra.sweeper._target_
-        if "submitit" not in launched and swept.endswith("BasicSweeper"):
-            train_together(config.hydra.job.name, _with_folders(config, jobs), root)
+        if "submitit" not in launched and swept.endswith(("BasicSweeper", "MuseSweeper")):
+            left = _with_folders(config, left_to_do(jobs, config))
+            train_together(config.hydra.job.name, left, root)
         current.watch()
 
 
@@ -89,7 +95,7 @@ def _watch(sweep: Sweep, ended: threading.Event) -> None:
         last = False
         while not last:
             last = ended.is_set()
-            states = {f: state_of(f) for f in job_folders(sweep.root) if f not in finished}
+            states = {folder: state_of(folder) for folder in job_folders(sweep.root, finished)}
             finished |= {folder for folder, state in states.items() if state == "finished"}
             failed = sum(state == "failed" for state in states.values())
             done = min(len(finished) + failed, sweep.jobs)

@@ -223,8 +223,9 @@ _worker: list = []  # in a process of the pool: the run, and where to tell of ep
 def _begin(run: Run, records: Any, parent: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the one who asks stops this process
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    if hasattr(signal, "SIGHUP"):  # a closed terminal tells every process
-        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    for name in ("SIGHUP", "SIGUSR1", "SIGUSR2"):  # a closed terminal, and Slurm, tell everyone
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
     end_with(parent)
     prepare("cpu", 1)
     terminal.quiet = True

@@ -21,7 +21,8 @@ from muse.extraction.provenance import read_provenance
 from muse.fusion.members import choose_members, load_members
 from muse.models import is_fitted
 from muse.runs.environment import environment
-from muse.runs.folder import begin, check_new, locked, log_file, set_status, write_result
+from muse.runs.folder import begin, check_new, log_file, set_status, write_result
+from muse.runs.lock import locked
 from muse.runs.read import read_result
 from muse.runs.weights import keep_pretrained
 from muse.scoring import metric_name, metric_title
