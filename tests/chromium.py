@@ -44,34 +44,40 @@ class Chromium:
             self.tabs[found["sessionId"]].note(found)
         return found
 
-    def open(self, path: Path) -> "Tab":
-        """The page of a file, loaded."""
+    def open(self, page: Path | str, width: int = 1000, dark: bool = False) -> "Tab":
+        """The page of a file or at an address, loaded and drawn."""
+        url = page if isinstance(page, str) else page.absolute().as_uri()
         target = self.call("Target.createTarget", url="about:blank")["targetId"]
         attached = self.call("Target.attachToTarget", targetId=target, flatten=True)
         tab = self.tabs[attached["sessionId"]] = Tab(self, attached["sessionId"])
-        for domain in ("Page", "Runtime", "Log"):
+        for domain in ("Page", "Runtime", "Log", "Network"):
             tab.call(f"{domain}.enable")
-        tab.call("Page.navigate", url=path.absolute().as_uri())
-        tab.wait_for("document.readyState === 'complete' && location.protocol === 'file:'")
+        tab.look(width, dark)
+        tab.call("Page.navigate", url=url)
+        tab.wait_for("document.readyState === 'complete' && location.protocol !== 'about:'")
+        tab.look(width, dark)
         return tab
 
 
 class Tab:
-    """A page that is open. ``errors`` has what its console says."""
+    """A page that is open. ``errors`` has what its console says, ``requests`` what it fetches."""
 
     def __init__(self, browser: Chromium, session: str):
         self.browser, self.session = browser, session
         self.errors: list[str] = []
+        self.requests: list[str] = []
 
     def call(self, method: str, **parameters) -> dict:
         return self.browser.call(method, self.session, **parameters)
 
     def note(self, message: dict) -> None:
-        """Keep a message of the console."""
+        """Keep a message of the console, and the address of a request."""
         if message.get("method") in ("Runtime.exceptionThrown", "Runtime.consoleAPICalled"):
             self.errors.append(json.dumps(message["params"]))
         elif message.get("method") == "Log.entryAdded":
             self.errors.append(message["params"]["entry"]["text"])
+        elif message.get("method") == "Network.requestWillBeSent":
+            self.requests.append(message["params"]["request"]["url"])
 
     def run(self, script: str):
         """The value of an expression, or of the promise that it is, in the page."""
@@ -118,7 +124,7 @@ def started(profile: Path):
     shell = f'exec "$0" "$@" 3<&{commands} 4>&{answers}'
     words = [PROGRAM, "--headless", "--no-sandbox", "--disable-gpu", "--mute-audio",
              "--autoplay-policy=no-user-gesture-required", f"--user-data-dir={profile}",
-             "--remote-debugging-pipe"]  # fmt: skip
+             "--hide-scrollbars", "--remote-debugging-pipe"]  # fmt: skip
     process = subprocess.Popen(
         ["bash", "-c", shell, *words],
         pass_fds=(commands, answers),

@@ -24,7 +24,6 @@ from muse.report.live import server_of
 from muse.report.page import page
 from muse.scoring import ccc
 from muse.training.run import begin_run, settle
-from tests.browser import CHROMIUM, Browser
 from tests.conftest import sent_package, stress_package
 
 EVIL = "<script>alert(1)</script>"
@@ -299,24 +298,15 @@ def test_names_and_settings_end_no_element(content):
     assert not re.search(r"(src|href)=|@import|url\(", text)
 
 
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory):
-    if CHROMIUM is None:
-        pytest.skip("needs Chromium (Debian package chromium)")
-    browser = Browser(tmp_path_factory.mktemp("chromium"))
-    yield browser
-    browser.close()
-
-
-def first_column(browser) -> list[str]:
+def first_column(tab) -> list[str]:
     rows = "[...document.querySelectorAll('#leaderboard tbody tr:not(.board) th button')]"
-    return browser.js(f"{rows}.map(button => button.textContent)")
+    return tab.run(f"{rows}.map(button => button.textContent)")
 
 
-def test_a_browser_sorts_filters_and_draws(home, content, browser, tmp_path):
+def test_a_browser_sorts_filters_and_draws(home, content, chromium, tmp_path):
     (tmp_path / "report.html").write_text(page(content))
-    browser.open(f"file://{tmp_path / 'report.html'}", width=400)
-    js = browser.js
+    tab = chromium.open(tmp_path / "report.html", width=400)
+    js = tab.run
     assert js("document.documentElement.scrollWidth") == 400  # only tables scroll sideways
     blank = """[...document.querySelectorAll('canvas')].filter(canvas => {
         const { width, height } = canvas;
@@ -324,7 +314,7 @@ def test_a_browser_sorts_filters_and_draws(home, content, browser, tmp_path):
         return !data.some(value => value > 0); }).length"""
     canvases = "document.querySelectorAll('canvas').length"
     assert (js(canvases), js(blank)) == (2, 0)  # of the Sent run: its classes are a table
-    before = first_column(browser)
+    before = first_column(tab)
     assert len(before) == 6  # sent, three of arousal, two of valence
     head = "[...document.querySelectorAll('#leaderboard thead th')]"
     head += ".find(th => th.textContent.startsWith('devel'))"
@@ -334,14 +324,14 @@ def test_a_browser_sorts_filters_and_draws(home, content, browser, tmp_path):
     assert js(f"{head}.getAttribute('aria-sort')") == "ascending"
     boards = [len(board["rows"]) for board in content["boards"]]
     turned = [name for k, n in enumerate(boards) for name in before[sum(boards[:k]) :][:n][::-1]]
-    assert first_column(browser) == turned
+    assert first_column(tab) == turned
     assert js("document.activeElement.dataset.key") == "sort devel"  # it keeps the focus
     js("""{ const select = document.querySelector('[data-key="filter features"]');
         select.value = 'b'; select.dispatchEvent(new Event('change')); }""")
-    assert sorted(first_column(browser)) == ["b", "b", "fusion of a + b"]
+    assert sorted(first_column(tab)) == ["b", "b", "fusion of a + b"]
     js("""{ const select = document.querySelector('[data-key="filter target"]');
         select.value = 'valence'; select.dispatchEvent(new Event('change')); }""")
-    assert first_column(browser) == ["b"]
+    assert first_column(tab) == ["b"]
     js("document.querySelector('#leaderboard tbody th button').click()")
     assert js("document.activeElement.id") == "run-title"
     assert js("document.getElementById('run-title').textContent").startswith("b, lstm")
@@ -356,10 +346,10 @@ def test_a_browser_sorts_filters_and_draws(home, content, browser, tmp_path):
     assert js(f"{unnamed}.length") == 0
     tables = "[...document.querySelectorAll('table:not([aria-hidden])')]"
     assert js(f"{tables}.every(table => table.caption)")
-    assert browser.errors == [] and len(browser.requests) == 1
+    assert tab.errors == [] and len(tab.requests) == 1
 
 
-def test_a_browser_shows_names_as_text(home, content, browser, tmp_path):
+def test_a_browser_shows_names_as_text(home, content, chromium, tmp_path):
     evil = json.loads(json.dumps(content).replace('"folder": "', f'"folder": "{EVIL}'))
     for run in evil["runs"]:
         run |= {"features": [EVIL], "model": EVIL, "command": EVIL, "settings": {EVIL: EVIL}}
@@ -371,23 +361,23 @@ def test_a_browser_shows_names_as_text(home, content, browser, tmp_path):
     for board in evil["boards"]:
         board |= {"title": EVIL, "package": EVIL, "synthetic": True}
     (tmp_path / "evil.html").write_text(page(evil))
-    browser.open(f"file://{tmp_path / 'evil.html'}", dark=True)
-    assert browser.js("document.querySelectorAll('script').length") == 2  # the data and ours
-    assert f"Recording {EVIL}" in browser.js("document.body.innerText")
-    figures = browser.js("[...document.querySelectorAll('figcaption')].map(one => one.textContent)")
+    tab = chromium.open(tmp_path / "evil.html", dark=True)
+    assert tab.run("document.querySelectorAll('script').length") == 2  # the data and ours
+    assert f"Recording {EVIL}" in tab.run("document.body.innerText")
+    figures = tab.run("[...document.querySelectorAll('figcaption')].map(one => one.textContent)")
     assert figures and all("SYNTHETIC data" in text for text in figures)
-    assert browser.errors == []
+    assert tab.errors == []
 
 
 @pytest.mark.slow
-def test_the_live_page_follows_the_runs(home, browser, tmp_path):
+def test_the_live_page_follows_the_runs(home, chromium, tmp_path):
     runs = tmp_path / "runs"
     shutil.copytree(home / "runs" / "b", runs / "b")
     config = settings(home, "live=true", "port=0", f"runs={runs}")
     kept: dict = {}
     with served(config, lambda: collect(config, kept)) as server:
-        browser.open(f"http://127.0.0.1:{server.server_port}/")
-        assert browser.js("document.getElementById('state').textContent") == "1 finished"
+        tab = chromium.open(f"http://127.0.0.1:{server.server_port}/")
+        assert tab.run("document.getElementById('state').textContent") == "1 finished"
         draft = tmp_path / "draft"
         shutil.copytree(home / "runs" / "a", draft)
         result = json.loads((draft / "result.json").read_text())
@@ -395,14 +385,14 @@ def test_the_live_page_follows_the_runs(home, browser, tmp_path):
         write_json(draft / "result.json", result | {"digest": digest_of(result)})
         draft.rename(runs / "a")
         for _ in range(60):
-            if browser.js("document.getElementById('state').textContent") == "2 finished":
+            if tab.run("document.getElementById('state').textContent") == "2 finished":
                 break
             time.sleep(0.5)
-        assert sorted(first_column(browser)) == ["a", "a", "b", "b"]
+        assert sorted(first_column(tab)) == ["a", "a", "b", "b"]
         server.shutdown()
         server.server_close()
         for _ in range(30):
-            if "No answer" in browser.js("document.getElementById('made').textContent"):
+            if "No answer" in tab.run("document.getElementById('made').textContent"):
                 break
             time.sleep(0.5)
-        assert "No answer" in browser.js("document.getElementById('made').textContent")
+        assert "No answer" in tab.run("document.getElementById('made').textContent")

@@ -7,8 +7,8 @@ import pytest
 
 import muse.cli.main
 from muse.config.compose import load_config
-from muse.runs.lock import locked
 from muse.runs.identity import settings_key
+from muse.runs.lock import locked
 from muse.sweep.jobs import run_job
 from muse.sweep.state import state_of
 from muse.sweep.together import train_together
