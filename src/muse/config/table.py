@@ -7,15 +7,16 @@ from muse.config.fields import Settings, names_of, setting
 from muse.config.shared import DataConfig, FeatureSet, JobInfo, TaskConfig
 from muse.errors import MuseError
 
-STATES = ("finished", "running", "interrupted", "failed", "damaged")
+STATES = ("finished", "running", "interrupted", "failed", "pruned", "damaged")
 
 
 @dataclass
 class SummaryConfig(Settings):
     """Settings of `muse summary`."""
 
-    sweep: str = setting("The folder of the sweep.")
+    sweep: str = setting("The folder of the sweep, or of a study of muse tune.")
     show_test: bool = setting("Test scores of all jobs, not only of the one best on devel.")
+    database: str | None = setting("The database of a study, if it is not in its folder; its URL.")
     job: JobInfo | None = None
 
 

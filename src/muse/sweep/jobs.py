@@ -6,6 +6,7 @@ it has done before. A job whose numbers are in another finished run below output
 
 import multiprocessing
 import os
+from collections.abc import Callable
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
@@ -84,10 +85,15 @@ def workers_of_job(workers: int, jobs: int) -> int:
     return max(1, at_most // jobs)
 
 
-def run_job(config: TrainConfig, root: Path) -> float | None:
+def run_job(
+    config: TrainConfig, root: Path, watch: Callable[[dict], None] | None = None
+) -> float | None:
     """Train one job of the sweep below ``root``, unless that is done.
 
     What goes wrong stays in the job's folder and never stops the others.
+
+    Args:
+        watch: see `muse.training.run.begin_run`; its PrunedError goes on to the caller.
 
     Returns:
         The devel score, averaged over targets, for whoever optimises it; None if there is none.
@@ -98,7 +104,7 @@ def run_job(config: TrainConfig, root: Path) -> float | None:
     if config.rerun == "none" and state_of(folder) == "failed":
         return None
     from muse.training.prepare import id_of  # with torch, which the watching process needs not
-    from muse.training.run import begin_run, settle
+    from muse.training.run import PrunedError, begin_run, settle
 
     try:
         config = settle(config)
@@ -108,7 +114,7 @@ def run_job(config: TrainConfig, root: Path) -> float | None:
         earlier = find_finished(roots, id_) if config.rerun != "all" else None
         if not earlier:
             make_room(folder, id_)
-            result = begin_run(config, folder, package, new=False)
+            result = begin_run(config, folder, package, new=False, watch=watch)
             for above in map(Path.absolute, roots):
                 if folder.absolute().is_relative_to(above):
                     finished_ids(above)[id_] = folder.absolute()
@@ -118,6 +124,8 @@ def run_job(config: TrainConfig, root: Path) -> float | None:
         return devel_score(read_result(earlier))
     except BusyError:
         return None  # another process does it
+    except PrunedError:
+        raise
     except Exception as error:
         keep_failure(folder, error, config.job.command)
         return None
