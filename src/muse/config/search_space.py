@@ -13,7 +13,7 @@ from hydra.core.override_parser.types import (
     RangeSweep,
     Transformer,
 )
-from hydra.errors import OverrideParseException
+from hydra.errors import HydraException
 
 from muse.config.overrides import quoted_text
 from muse.errors import MuseError
@@ -37,6 +37,12 @@ class Axis:
     def word(self, value: Any) -> str:
         """A value of this axis as a word of the command line."""
         return f"{self.key}={shown(value)}"
+
+    def __str__(self) -> str:
+        if self.choices:
+            return ", ".join(self.choices)
+        step = "" if self.step is None else f" in steps of {self.step}"
+        return f"{shown(self.low)} to {shown(self.high)}{step}{', log' * self.log}"
 
     @property
     def first(self) -> str:
@@ -114,7 +120,7 @@ def _parsed(word: str) -> Override | None:
         return None
     try:
         return OverridesParser.create().parse_override(word)
-    except OverrideParseException as error:
+    except HydraException as error:
         raise MuseError(
             f"{word}: {str(error).splitlines()[0]}. A search is written as {SYNTAX}."
         ) from None

@@ -11,7 +11,7 @@ from pathlib import Path
 from muse.config.search_space import Axis, shown
 from muse.errors import MuseError
 
-try:
+try:  # what else uses Optuna has it from here, and with it this error
     import optuna
     from optuna.trial import FrozenTrial, Trial, TrialState
     from sqlalchemy.exc import IntegrityError, OperationalError, SQLAlchemyError
@@ -58,15 +58,21 @@ class Study:
         """All trials so far, in their order."""
         return self.optuna.get_trials(deepcopy=False)
 
-    def check(self, about: dict[str, object]) -> None:
-        """Keep what the study is about; MuseError if it was begun with something else."""
+    def check(self, about: dict[str, object], command: str) -> None:
+        """Keep what the study is about; MuseError if it was begun with something else.
+
+        Args:
+            command: as it was typed.
+        """
         before = self.optuna.user_attrs
         for key, value in about.items():
             if before.get(key, value) != value:
                 raise MuseError(
-                    f"study={self.name} was begun with other {key}: {before[key]}\nNow: {value}\n"
-                    "The two cannot be compared. Give another name: study=NAME"
+                    f"study={self.name} was begun with other {key}, which cannot be compared: "
+                    f"{before[key]}, now {value}. Give another name: study=NAME\n"
+                    f"It was begun with: {before.get('command')}"
                 )
+        for key, value in ({"command": command} | about).items():
             if key not in before:
                 self.optuna.set_user_attr(key, value)
 
@@ -126,8 +132,9 @@ class Study:
 
     def give_up(self, trial: Trial) -> None:
         """End a trial that is interrupted; it is tried again."""
-        self.optuna.tell(trial, state=TrialState.FAIL)
-        try_again(self.optuna, self.trials[trial.number])
+        if not self.trials[trial.number].state.is_finished():
+            self.optuna.tell(trial, state=TrialState.FAIL)
+            try_again(self.optuna, self.trials[trial.number])
 
     def try_failed_again(self) -> None:
         """Let trials that have failed be tried again."""
@@ -176,6 +183,8 @@ def _opened(url: str, heartbeat: int) -> optuna.storages.RDBStorage:
             if not left:
                 raise
             time.sleep(0.2)
+        except ImportError as error:
+            raise MuseError(f"database: its driver is not installed ({error}).") from None
 
 
 def try_again(study: optuna.Study, trial: FrozenTrial) -> None:
@@ -238,7 +247,7 @@ def reachable(database: str) -> Iterator[None]:
     """A database that cannot be reached, or has no driver, is the user's to mend."""
     try:
         yield
-    except (SQLAlchemyError, ImportError, optuna.exceptions.StorageInternalError) as error:
+    except (SQLAlchemyError, optuna.exceptions.StorageInternalError) as error:
         cause = error.__cause__ or error
         raise MuseError(
             f"the database of the study, {_without_password(database)}, cannot be used "

@@ -5,7 +5,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-FINISHED, PRUNED, BEST = "#2f6db5", "#b8b8b8", "#d1495b"
+FINISHED, PRUNED, BEST = "#2f6db5", "#8c8c8c", "#d1495b"
 MOST = 20  # values of a setting that have a label each
 
 
@@ -21,7 +21,7 @@ def draw_study(
         importance: setting -> its share of the variance; may be empty.
     """
     axes = [*importance, *(axis for axis in axes if axis not in importance)]
-    columns = min(4, max(2, len(axes)))
+    columns = min(4, max(3, len(axes)))
     rows = 1 + -(-len(axes) // columns)
     figure = Figure(figsize=(1 + 3.2 * columns, 0.8 + 3.1 * rows), layout="constrained")
     grid = figure.add_gridspec(rows, columns)
@@ -51,15 +51,15 @@ def _points(panel, at, table: pd.DataFrame) -> None:
 
 
 def _draw_history(panel, table: pd.DataFrame, value: str) -> None:
-    done = table[table["state"] == "finished"]
-    panel.step(done["trial"], done["value"].cummax(), where="post", color=BEST, lw=1.2,
-               label="best so far")  # fmt: skip
+    reached = table["value"].where(table["state"] == "finished").cummax().ffill()
+    panel.step(table["trial"], reached, where="post", color=BEST, lw=1.2, label="best so far")
     _points(panel, table["trial"], table)
-    panel.set(xlabel="trial", title="history")
+    panel.set_xlabel("trial")
+    panel.set_title("history", loc="left")
     panel.set_ylabel(value, fontsize=8)
     panel.xaxis.set_major_locator(MaxNLocator(integer=True))
-    panel.legend(fontsize=7, frameon=False, ncols=4, loc="lower center",
-                 bbox_to_anchor=(0.5, 1.08))  # fmt: skip
+    panel.legend(fontsize=7, frameon=False, ncols=4, loc="lower right",
+                 bbox_to_anchor=(1, 1), borderaxespad=0.2)  # fmt: skip
 
 
 def _draw_importance(panel, importance: dict[str, float]) -> None:
@@ -69,7 +69,7 @@ def _draw_importance(panel, importance: dict[str, float]) -> None:
     panel.set(xlim=(0, 1), title="importance (fANOVA)", xlabel="share of the variance")
     panel.grid(alpha=0.25, axis="x")
     if not names:
-        panel.text(0.5, 0.5, "too few trials", ha="center", va="center")
+        panel.text(0.5, 0.5, "too few trials", ha="center", transform=panel.transAxes)
 
 
 def _draw_setting(panel, table: pd.DataFrame, axis: str) -> None:

@@ -5,9 +5,7 @@ import math
 import warnings
 from pathlib import Path
 
-import optuna
 import pandas as pd
-from optuna.trial import FrozenTrial, TrialState
 
 from muse.config.search_space import shown
 from muse.errors import MuseError
@@ -16,7 +14,15 @@ from muse.plots import save_figure
 from muse.runs.read import read_result, read_settings
 from muse.scoring import metric_title
 from muse.sweep.state import STUDY_FILE, run_of_job
-from muse.sweep.study import FOLDER, REASON, Study, reachable
+from muse.sweep.study import (
+    FOLDER,
+    REASON,
+    FrozenTrial,
+    Study,
+    TrialState,
+    optuna,
+    reachable,
+)
 from muse.sweep.study_figure import draw_study
 from muse.terminal import counted, heading, in_columns
 
@@ -58,7 +64,12 @@ def summarise(root: Path, database: str | None, show_test: bool) -> None:
     table = table.sort_values("value", ascending=False, kind="stable", na_position="last")
     table = table.sort_values("state", kind="stable", key=lambda s: s != "finished")
     best = table.iloc[0]
-    run = Path(best["run"])
+    run = next((Path(row) for row, yes in zip(table["run"], table["best_seed"].notna(), strict=True)
+                if yes), None)  # fmt: skip
+    if run is None:
+        raise MuseError(
+            f"{root}: none of the runs of {counted(len(done), 'finished trial')} is here."
+        )
     result, settings = read_result(run), read_settings(run)
     title = heading(settings.task.title, "+".join(result["features"]), result["synthetic"])
     value = f"{metric_title(result['metric'])}, {_objective(over)}"
@@ -66,7 +77,7 @@ def summarise(root: Path, database: str | None, show_test: bool) -> None:
     print(f"\n{title}: study {name}, {_counts(trials, killed)}")
     print(f"\nbest: trial {best['trial']}, {value}: {best['value']:.4f}")
     print("  " + "  ".join(f"{axis}={best[axis]}" for axis in axes))
-    print(f"  {run}")
+    print(f"  {best['run']}")
     if importance:
         print("\nimportance of the settings (fANOVA; the share of the variance of finished trials)")
         for axis, share in importance.items():

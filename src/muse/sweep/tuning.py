@@ -10,24 +10,35 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import mean
 
-import optuna
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
 from muse import terminal
 from muse.config.compose import explain_error, given_keys, load_config, sweep_params
+from muse.config.overrides import unquoted
 from muse.config.search_space import Axis, axes_of, split_words
 from muse.config.train import TrainConfig
 from muse.config.tune import OWN, TuneConfig
 from muse.cores import end_with, start_method
+from muse.data.layout import is_name
 from muse.errors import MuseError
 from muse.files import write_json
 from muse.runs.identity import settings_key
 from muse.runs.read import read_result
-from muse.scoring import metric_name
+from muse.scoring import metric_name, metric_title
 from muse.sweep.jobs import run_job
 from muse.sweep.state import STUDY_FILE, finished_ids, reason_of, run_of_job, state_of
-from muse.sweep.study import FOLDER, Study, draw, pruner, reachable, sampler
+from muse.sweep.study import (
+    FOLDER,
+    Study,
+    Trial,
+    TrialState,
+    draw,
+    optuna,
+    pruner,
+    reachable,
+    sampler,
+)
 from muse.sweep.watch import at_once
 from muse.training.run import PrunedError
 
@@ -61,15 +72,19 @@ def tune(config: TuneConfig) -> Path:
         MuseError: no search space; a study with another; a database that cannot be reached; none
             of the trials has finished.
     """
-    search = plan_search(config)
+    if not is_name(config.study):
+        raise MuseError(f"study={config.study}: expected a name for a folder, without slashes.")
+    try:
+        search = plan_search(config)
+        first = load_config("train", [*search.words, *(axis.first for axis in search.axes)])
+    except (HydraException, OmegaConfBaseException) as error:
+        raise MuseError(explain_error("train", error, config.job.words)) from None
+    search.root.mkdir(parents=True, exist_ok=True)
     with reachable(config.database or str(search.root)):
         study = search.open()
-        first = load_config("train", [*search.words, *(axis.first for axis in search.axes)])
-        study.check({
-            "space": {axis.key: axis.text for axis in search.axes},
-            "objective": config.objective,
-            "settings": f"{' '.join(sorted(search.words))} ({settings_key(first)})",
-        })  # fmt: skip
+        about = {"space": {axis.key: str(axis) for axis in search.axes}}
+        about |= {"objective": config.objective, "settings": settings_key(first)}
+        study.check(about, config.job.command)
         write_json(search.root / STUDY_FILE, {
             "study": config.study,
             "own_database": config.database is None,
@@ -78,10 +93,12 @@ def tune(config: TuneConfig) -> Path:
         })  # fmt: skip
         if config.rerun == "failed":
             study.try_failed_again()
-        missing = max(1, config.trials - study.counted())
-        study.close()
-        count = at_once(config.workers, missing)
-        work(search) if count == 1 else _in_processes(search, count)
+        count = at_once(config.workers, max(1, config.trials - study.counted()))
+        if count == 1:
+            work(search, study)
+        study.close()  # no fork may have its connections
+        if count > 1:
+            _in_processes(search, count)
     return search.root
 
 
@@ -91,7 +108,7 @@ def plan_search(config: TuneConfig) -> Search:
     The space is that of an experiment, as `space` or as axes of a sweep, and of the command line,
     which has the last word. MuseError if there is none.
     """
-    fixed, given = split_words(config.job.words)
+    fixed, given = split_words(unquoted(config.job.words))
     fixed = [word for word in fixed if word.lstrip("+~").split("=")[0].split(".")[0] not in OWN]
     first = [*fixed, *(axis.first for axis in given.values())]
     swept = {k: v for k, v in sweep_params("train", first).items() if "," in v or "(" in v}
@@ -145,7 +162,7 @@ def _process(search: Search, parent: int) -> None:
     end_with(parent)
     try:
         with reachable(search.config.database or str(search.root)):
-            work(search)
+            work(search, search.open())
     except KeyboardInterrupt:
         sys.exit(130)
     except MuseError as error:
@@ -153,9 +170,9 @@ def _process(search: Search, parent: int) -> None:
         sys.exit(1)
 
 
-def work(search: Search) -> None:
+def work(search: Search, study: Study) -> None:
     """Do trials until the study has as many as it should; wait for those of other processes."""
-    study, config, started = search.open(), search.config, time.monotonic()
+    config, started = search.config, time.monotonic()
     while study.unfinished(config.trials):
         if config.timeout is not None and time.monotonic() - started > config.timeout:
             break
@@ -166,20 +183,19 @@ def work(search: Search) -> None:
         with study.alive(trial):
             try:
                 _try(search, study, trial)
+            except optuna.exceptions.UpdateFinishedTrialError:
+                continue  # no sign of life for too long: another process tries it again
             except BaseException:
                 study.give_up(trial)
                 raise
-    study.close()
 
 
-def _try(search: Search, study: Study, trial: optuna.Trial) -> None:
+def _try(search: Search, study: Study, trial: Trial) -> None:
     """Train a trial, and tell the study what came out."""
     config = search.config
-    study.optuna.sampler = sampler(
-        config.sampler, [config.sampler_seed, trial.number], config.startup
-    )
-    settings = draw(trial, search.axes)
-    words = [f"{key}={value}" for key, value in settings.items()]
+    seed = [config.sampler_seed, trial.number]
+    study.optuna.sampler = sampler(config.sampler, seed, config.startup)
+    words = [f"{key}={value}" for key, value in draw(trial, search.axes).items()]
     try:
         job = load_config("train", [*search.words, *words])
         trial.set_user_attr(FOLDER, settings_key(job))
@@ -190,14 +206,13 @@ def _try(search: Search, study: Study, trial: optuna.Trial) -> None:
         study.optuna.tell(trial, value, skip_if_finished=True)
         outcome = f"{value:.4f}"
     except PrunedError as stopped:
-        study.optuna.tell(trial, state=optuna.trial.TrialState.PRUNED, skip_if_finished=True)
+        study.optuna.tell(trial, state=TrialState.PRUNED, skip_if_finished=True)
         outcome = f"pruned {stopped}"
-    except MuseError as error:
-        study.fail(trial, str(error))
-        outcome = f"failed: {error}"
-    except (HydraException, OmegaConfBaseException) as error:
-        study.fail(trial, explain_error("train", error, words))
-        outcome = f"failed: {explain_error('train', error, words)}"
+    except (MuseError, HydraException, OmegaConfBaseException) as error:
+        known = isinstance(error, MuseError)
+        reason = str(error) if known else explain_error("train", error, words)
+        study.fail(trial, reason)
+        outcome = f"failed: {reason}"
     print(f"trial {trial.number}: {outcome}  {' '.join(words)}", flush=True)
 
 
@@ -232,7 +247,7 @@ def objective(result: dict, over: str) -> float:
     return mean(part["over_seeds"]["devel"]["mean"] for part in parts)
 
 
-def _watch(config: TuneConfig, trial: optuna.Trial) -> Callable[[dict], None]:
+def _watch(config: TuneConfig, trial: Trial) -> Callable[[dict], None]:
     """What is told to the pruner after each epoch: the objective if the trial ended there.
 
     Targets and seeds are trained in turn, so the objective is over the models so far, each with the
@@ -250,7 +265,7 @@ def _watch(config: TuneConfig, trial: optuna.Trial) -> Callable[[dict], None]:
         with suppress(optuna.exceptions.UpdateFinishedTrialError):  # given up as dead: finish it
             trial.report(value, step)
             if trial.should_prune():
-                metric = metric_name(config.task.metric)
-                raise PrunedError(f"at {metric} {value:.4f} after {step} epochs")
+                metric = metric_title(metric_name(config.task.metric))
+                raise PrunedError(f"at {metric} {value:.4f} in epoch {step}")
 
     return watch
