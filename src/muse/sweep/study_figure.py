@@ -6,6 +6,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 FINISHED, PRUNED, BEST = "#2f6db5", "#8c8c8c", "#d1495b"
+FEW = 6  # numbers that have a tick each
 MOST = 20  # values of a setting that have a label each
 
 
@@ -79,6 +80,8 @@ def _draw_setting(panel, table: pd.DataFrame, axis: str) -> None:
         at = numbers
         if numbers.min() > 0 and numbers.max() >= 10 * numbers.min():
             panel.set_xscale("log")
+        elif len(texts) <= FEW:
+            panel.set_xticks(sorted(numbers.unique()))
     else:
         at = [texts.index(text) for text in table[axis]]
         if len(texts) <= MOST:
