@@ -18,6 +18,7 @@ from muse.config.overrides import (
     quote_texts,
     quoted_list,
 )
+from muse.config.search_space import base_words
 from muse.config.shipped import GROUPS, choices_of, known_keys
 from muse.errors import MuseError
 
@@ -32,6 +33,8 @@ def for_hydra(command: str, words: list[str]) -> list[str]:
     words = collect_bare_words(command, expand_bare_word(command, words))
     _check_bare_words(words)
     words = quote_texts(command, own_model(words))
+    if command == "tune":
+        words = [*base_words(words), "hydra.mode=RUN"]  # also with an experiment that is a sweep
     if command in SWEPT and not any(word.startswith(LAUNCHER) for word in words):
         words = [*words, "hydra.launcher.n_jobs='${cores:${workers}}'"]  # of the default launcher
     if "--cfg" in words and words[words.index("--cfg") :][1:2] == ["job"]:

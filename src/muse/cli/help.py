@@ -8,7 +8,7 @@ from typing import get_args
 import yaml
 
 from muse.config.commands import COMMANDS, SCHEMAS
-from muse.config.overrides import SWEPT, config_dirs
+from muse.config.overrides import SWEPT, TRAINING, config_dirs
 from muse.config.shipped import GROUPS, group_files, shipped
 
 # groups, or filled in by muse
@@ -26,6 +26,8 @@ NOT_SETTINGS = (
 
 # the settings of a training by what they are about; those that people change most come first
 SECTIONS = {
+    "search": ("trials", "objective", "sampler", "sampler_seed", "startup", "pruner",
+               "warmup_epochs", "study", "database", "heartbeat", "timeout", "space"),
     "what is trained": ("features", "target", "joint", "runs", "select", "beside",
                         "method", "out_of_fold"),
     "training": ("lr", "epochs", "batch_size", "seeds", "patience", "weight_decay", "loss",
@@ -90,7 +92,7 @@ def _choices(command: str, groups: list[str], folders: list[Path]) -> dict[str, 
 
 def _sections(command: str, rows: list[tuple[str, str]]) -> dict[str, list[tuple[str, str]]]:
     """Section -> its settings; of other commands than a training what must be given is first."""
-    if command not in SWEPT:
+    if command not in TRAINING:
         last = {row: (row[0].startswith("data."), "(required)" not in row[1]) for row in rows}
         return {"settings": sorted(rows, key=last.get)}
     parts = {title: [row for name in names for row in rows if row[0].split(".")[0] == name]

@@ -1,15 +1,22 @@
-"""`muse summary`: the leaderboard of a sweep again, and which setting matters."""
+"""`muse summary`: what came out of a sweep or a study, and which setting matters."""
 
 from pathlib import Path
 
 from muse.config.table import SummaryConfig
 from muse.sweep.leaderboard import report
+from muse.sweep.state import is_study
 
 
 def run(config: SummaryConfig) -> None:
-    """Print the leaderboard of a sweep's folder.
+    """Print the leaderboard of a sweep's folder, or of a study's.
 
     Raises:
-        MuseError: a folder without jobs.
+        MuseError: a folder without jobs; a study whose database cannot be read.
     """
-    report(Path(config.sweep), config.show_test)
+    root = Path(config.sweep)
+    if is_study(root):
+        from muse.sweep.study_summary import summarise  # with Optuna, an extra
+
+        summarise(root, config.database, config.show_test)
+    else:
+        report(root, config.show_test)

@@ -13,6 +13,7 @@ from muse.config.package import CheckConfig, SynthConfig
 from muse.config.report import ReportConfig
 from muse.config.table import RunsConfig, SummaryConfig, TableConfig
 from muse.config.train import FuseConfig, TrainConfig
+from muse.config.tune import TuneConfig
 from muse.config.use import (
     EvaluateConfig,
     PersonaliseConfig,
@@ -42,8 +43,14 @@ COMMANDS = {
         "muse fuse task=stress 'select.features=[egemaps,vggface]'",
         "task",
     ),
+    "tune": Command(
+        "Search settings by Optuna: trials that learn from each other, many of them cut short.",
+        "muse tune task=stress features=egemaps trials=40 'lr=tag(log,interval(1e-4,1e-2))' "
+        "'model.hidden=choice(32,64)'",
+        "task",
+    ),
     "summary": Command(
-        "The leaderboard of a sweep, and which setting matters.",
+        "The leaderboard of a sweep or a study, and which setting matters.",
         "muse summary outputs/sweep/SWEEP",
         "sweep",
     ),
@@ -144,6 +151,7 @@ SCHEMAS = {
     "train": TrainConfig,
     "fuse": FuseConfig,
     "report": ReportConfig,
+    "tune": TuneConfig,
     "resume": ResumeConfig,
     "retrain": RetrainConfig,
     "personalise": PersonaliseConfig,

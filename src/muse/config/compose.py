@@ -110,6 +110,14 @@ def model_keys(command: str, overrides: list[str]) -> list[str]:
     return [str(key) for key in config.model]
 
 
+def given_keys(command: str, overrides: list[str]) -> list[str]:
+    """The settings that a command line and its experiment give a value, known or not."""
+    register_resolvers(overrides)
+    with _composing():
+        config = hydra.compose(command, overrides=quote_texts(command, own_model(overrides)))
+    return [str(key) for key in config]
+
+
 def to_dataclass(command: str, config: DictConfig, info: JobInfo):
     """Return the dataclass of the command, filled from ``config``.
 

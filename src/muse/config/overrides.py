@@ -14,6 +14,7 @@ from muse.config.fields import changes_no_number
 
 MULTIRUN = ("-m", "--multirun")
 SWEPT = ("train", "fuse")  # the commands whose jobs leave run folders
+TRAINING = (*SWEPT, "tune")  # the commands that have the settings of a training
 LAUNCHER = ("hydra/launcher=", "hydra.launcher.n_jobs=")
 CONFIG_DIR_FLAGS = ("--config-dir", "-cd")  # the word after them is a folder
 
@@ -48,7 +49,7 @@ def quote_texts(command: str, words: list[str]) -> list[str]:
 
     What Hydra's grammar has for texts is left alone: quotes, null, ${...}, and in a sweep commas.
     """
-    several = any(w in MULTIRUN or w.startswith("+experiment=") for w in words)
+    several = command == "tune" or any(w in MULTIRUN or w.startswith("+experiment=") for w in words)
     return [_quoted(command, word, several) for word in words]
 
 
@@ -62,10 +63,10 @@ def _quoted(command: str, word: str, several: bool) -> str:
         key = f"++{key}"  # Hydra: it is not in the YAML
     if value[0] in "'\"" or value == "null" or "${" in value or (several and _sweeps(value)):
         return f"{key}={value}"
-    return f"{key}={_in_quotes(value)}"
+    return f"{key}={quoted_text(value)}"
 
 
-def _in_quotes(value: str) -> str:
+def quoted_text(value: str) -> str:
     """In quotes a backslash counts only before a quote."""
     escaped = re.sub(r"(\\*)('|$)", lambda m: m[1] * 2 + ("\\'" if m[2] else ""), value)
     return f"'{escaped}'"
@@ -73,7 +74,7 @@ def _in_quotes(value: str) -> str:
 
 def quoted_list(values: Iterable[str]) -> str:
     """A list for the command line, whatever is in its texts."""
-    return f"[{','.join(map(_in_quotes, values))}]"
+    return f"[{','.join(map(quoted_text, values))}]"
 
 
 def unquoted(words: Iterable[str]) -> list[str]:
@@ -83,7 +84,7 @@ def unquoted(words: Iterable[str]) -> list[str]:
 
 
 def _sweeps(value: str) -> bool:
-    return bool("," in value or re.match(r"(choice|range|glob|interval|shuffle|sort)\(", value))
+    return bool("," in value or re.match(r"(choice|range|glob|interval|shuffle|sort|tag)\(", value))
 
 
 def _is_text(schema: type, path: list[str]) -> bool:
@@ -115,8 +116,5 @@ def name_of(words: list[str]) -> str:
 def names_sweep(word: str) -> bool:
     """Whether a word of the command may change what the jobs of a sweep are."""
     path = word.lstrip("+~").split("=")[0].split(".")
-    return (
-        word[:1] != "-"
-        and path[0].split("/")[0] != "hydra"
-        and not changes_no_number(SCHEMAS["fuse"], path)
-    )
+    without = any(changes_no_number(SCHEMAS[command], path) for command in ("fuse", "tune"))
+    return word[:1] != "-" and path[0].split("/")[0] != "hydra" and not without

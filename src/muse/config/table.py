@@ -8,15 +8,16 @@ from muse.config.shared import DataConfig, FeatureSet, JobInfo, TaskConfig
 from muse.errors import MuseError
 
 PAPERS = ("muse2021", "cai2021", "hamieh2021", "muse2020", "li2023")
-STATES = ("finished", "running", "interrupted", "failed", "damaged")
+STATES = ("finished", "running", "interrupted", "failed", "pruned", "damaged")
 
 
 @dataclass
 class SummaryConfig(Settings):
     """Settings of `muse summary`."""
 
-    sweep: str = setting("The folder of the sweep.")
+    sweep: str = setting("The folder of the sweep, or of a study of muse tune.")
     show_test: bool = setting("Test scores of all jobs, not only of the one best on devel.")
+    database: str | None = setting("The database of a study, if it is not in its folder; its URL.")
     job: JobInfo | None = None
 
 

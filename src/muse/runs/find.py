@@ -19,7 +19,7 @@ class ListedRun:
 
     folder: Path
     changed: float  # when its state was last written, in seconds since 1970
-    state: str  # finished, running, interrupted, failed or damaged
+    state: str  # see STATES in muse.config.table
     task: str = ""
     targets: tuple[str, ...] = ()
     features: tuple[str, ...] = ()

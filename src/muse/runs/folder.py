@@ -1,6 +1,7 @@
 """The run folder: what a run leaves behind, and all that later stages read.
 
-status.json          running, finished, interrupted or failed (with the reason)
+status.json          running, finished, interrupted, failed (with the reason), or pruned by
+                     `muse tune`, with the score at that epoch
 config.yaml          every setting, with the command in its first line
 metrics.jsonl        one line per target, seed and epoch: the source of TensorBoard's curves; with
                      loss=ccc `train` is the mean CCC of the training windows (1 - loss)
@@ -147,7 +148,7 @@ def log_file(folder: Path) -> Iterator[None]:
 
 
 def set_status(folder: Path, state: str, reason: str = "", next_config: str = "") -> None:
-    """Say in status.json how far the run is: running, finished, interrupted or failed.
+    """Say in status.json how far the run is: running, finished, interrupted, failed or pruned.
 
     Beside it stands a checksum of the settings: `resume` goes on with no others, but those with
     the checksum ``next_config``, which are about to replace them.

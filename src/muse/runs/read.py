@@ -358,7 +358,7 @@ def _no_result(home: Path) -> str:
         return _no_run(home)
     state, reason = status_of(home)
     text = f"{home}: the run is not finished (status {state}{': ' * bool(reason)}{reason})."
-    if can_continue(home):
+    if can_continue(home) or state == "pruned":
         return f"{text} Continue it with: muse resume {shlex.quote(str(home))}"
     return f"{text} Remove the cause and train anew: to resume would fail again."
 

@@ -22,9 +22,13 @@ def status_of(home: Path) -> tuple[str, str]:
 
 
 def can_continue(home: Path) -> bool:
-    """Whether a run has stopped, and not for a reason that would stop it again at once."""
+    """Whether a run has stopped, and not for a reason that would stop it again at once.
+
+    One that was pruned was stopped on purpose; it is only continued if it is named.
+    """
     state, reason = status_of(home)
     begun = any((home / "checkpoints").rglob("*.safetensors"))
     return not (home / "result.json").exists() and (
-        state != "failed" or (begun and "diverged" not in reason)
+        state not in ("failed", "pruned")
+        or (state == "failed" and begun and "diverged" not in reason)
     )

@@ -7,6 +7,7 @@ it has done before. A job whose numbers are in another finished run below output
 import multiprocessing
 import os
 import shutil
+from collections.abc import Callable
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
@@ -93,7 +94,11 @@ def workers_of_job(workers: int, jobs: int) -> int:
 
 
 def run_job(
-    config: TrainConfig, root: Path, words: list[str] | None = None, setup: str | None = None
+    config: TrainConfig,
+    root: Path,
+    words: list[str] | None = None,
+    setup: str | None = None,
+    watch: Callable[[dict], None] | None = None,
 ) -> float | None:
     """Train one job of the sweep below ``root``, unless that is done.
 
@@ -101,6 +106,7 @@ def run_job(
 
     Args:
         words, setup: by which the job is known to be finished, see `muse.sweep.records`.
+        watch: see `muse.training.run.begin_run`; its PrunedError goes on to the caller.
 
     Returns:
         The devel score, averaged over targets, for whoever optimises it; None if there is none.
@@ -110,11 +116,12 @@ def run_job(
     folder = root / settings_key(config)
     if config.rerun == "none" and state_of(folder) == "failed":
         return None
+    from muse.training.run import PrunedError  # with torch, which the watching process needs not
 
     try:
         config, package, data, id_, earlier = look_up(config, root)
         if not earlier:
-            result = _train(config, folder, package, id_)
+            result = _train(config, folder, package, id_, watch)
             for above in map(Path.absolute, (root, OUTPUTS)):
                 if folder.absolute().is_relative_to(above):
                     finished_ids(above)[id_] = folder.absolute()
@@ -127,12 +134,20 @@ def run_job(
         return devel_score(result)
     except BusyError:
         return None  # another process does it
+    except PrunedError:
+        raise
     except Exception as error:
         keep_failure(folder, error, config.job.command)
         return None
 
 
-def _train(config: TrainConfig, folder: Path, package: Package, id_: str) -> dict:
+def _train(
+    config: TrainConfig,
+    folder: Path,
+    package: Package,
+    id_: str,
+    watch: Callable[[dict], None] | None,
+) -> dict:
     """Train a job in its folder, or take what another process has done there meanwhile.
 
     All that is decided on the folder is decided with its lock: other processes, perhaps of another
@@ -148,7 +163,7 @@ def _train(config: TrainConfig, folder: Path, package: Package, id_: str) -> dic
             shutil.rmtree(folder / "checkpoints", ignore_errors=True)
             return read_result(folder)
         make_room(folder, id_)
-        return begin_run(config, folder, package, new=False)
+        return begin_run(config, folder, package, new=False, watch=watch)
 
 
 def devel_score(result: dict) -> float:

@@ -20,6 +20,7 @@ log = logging.getLogger(__name__)
 
 SHOWN = 5  # jobs without a result
 LINK_FILE = "same_as.json"  # in the folder of a job whose numbers are in another run
+STUDY_FILE = "study.json"  # in the folder of a study of `muse tune`: what it is
 
 
 def keep_failure(folder: Path, error: Exception, command: str) -> None:
@@ -37,10 +38,15 @@ def keep_failure(folder: Path, error: Exception, command: str) -> None:
 
 
 def state_of(folder: Path) -> str:
-    """finished, failed, running, interrupted, or missing."""
+    """finished, failed, running, interrupted, pruned, or missing."""
     if (folder / "result.json").exists() or (folder / LINK_FILE).exists():
         return "finished"
     return read_status(folder).get("status", "missing")
+
+
+def is_study(root: Path) -> bool:
+    """Whether a folder is that of a study of `muse tune`."""
+    return (root / STUDY_FILE).is_file()
 
 
 def run_of_job(folder: Path) -> Path:

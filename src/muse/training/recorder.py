@@ -3,7 +3,7 @@
 import json
 import logging
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -23,8 +23,14 @@ log = logging.getLogger(__name__)
 class Recorder:
     """Writes each epoch where people look; `of` names the model that is being trained."""
 
-    def __init__(self, config: TrainConfig, folder: Path, bar):
-        self.config, self.folder, self.bar = config, folder, bar
+    def __init__(
+        self,
+        config: TrainConfig,
+        folder: Path,
+        bar,
+        watch: Callable[[dict], None] | None = None,
+    ):
+        self.config, self.folder, self.bar, self.watch = config, folder, bar, watch
         self.job: ModelPlan | None = None
         self.writers: dict[str, Any] = {}  # TensorBoard's, of each target and seed
         self.seconds = 0.0  # in epochs
@@ -53,6 +59,8 @@ class Recorder:
         scores = {name: f"{record[name]:.3f}" for name in ("devel", "best") if name in record}
         self.bar.set_postfix(scores, refresh=False)
         self.bar.update(0 if "C" in record else 1)  # a fit is one step of the bar
+        if self.watch:
+            self.watch(record)
 
     def on_seed(self, row: dict) -> None:
         """One line of the log; the bar skips what the early stop has saved."""
@@ -123,12 +131,21 @@ def _chosen(row: dict, best: int, epochs: int) -> str:
 
 
 @contextmanager
-def recording(config: TrainConfig, folder: Path, models: int) -> Iterator[Recorder]:
-    """A recorder with a bar over all epochs of as many models; its files are closed in any case."""
+def recording(
+    config: TrainConfig,
+    folder: Path,
+    models: int,
+    watch: Callable[[dict], None] | None = None,
+) -> Iterator[Recorder]:
+    """A recorder with a bar over all epochs of as many models; its files are closed in any case.
+
+    Args:
+        watch: gets each record, too.
+    """
     total = models * config.epochs
     above_the_bar = nullcontext() if terminal.quiet else logging_redirect_tqdm()
     with above_the_bar, terminal.bar(total=total, unit="epoch") as bar:
-        recorder = Recorder(config, folder, bar)
+        recorder = Recorder(config, folder, bar, watch)
         try:
             yield recorder
             recorder.sort()

@@ -2,6 +2,7 @@
 
 import json
 import logging
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from itertools import islice, zip_longest
@@ -44,8 +45,19 @@ from muse.training.seeds import best_of
 log = logging.getLogger(__name__)
 
 
+class PrunedError(Exception):
+    """Whoever watches a run has seen enough of it: it is stopped, and not finished."""
+
+
+Watch = Callable[[dict], None]
+
+
 def begin_run(
-    config: TrainConfig, folder: Path, package: Package | None = None, new: bool = True
+    config: TrainConfig,
+    folder: Path,
+    package: Package | None = None,
+    new: bool = True,
+    watch: Watch | None = None,
 ) -> dict:
     """Begin a run folder, train, score and save; return the content of result.json.
 
@@ -53,24 +65,28 @@ def begin_run(
         config: settings; those of a fusion with its members, see `settle`.
         package: the data, if they have been read already.
         new: refuse a folder that is not empty; else checkpoints in it are continued.
+        watch: gets the record of each epoch, as metrics.jsonl; may raise PrunedError.
 
     Raises:
+        PrunedError: that of ``watch``; the status of the run is then `pruned`.
         MuseError: the folder is not empty; data that cannot be read; training has diverged.
     """
     if new:
         check_new(folder)
     begin(folder, config)
-    return continue_run(config, folder, package)
+    return continue_run(config, folder, package, watch)
 
 
-def continue_run(config: TrainConfig, folder: Path, package: Package | None = None) -> dict:
+def continue_run(
+    config: TrainConfig, folder: Path, package: Package | None = None, watch: Watch | None = None
+) -> dict:
     """Train on in a run folder that was begun, from its checkpoints if it has some.
 
     The run folder says how it ended, whatever happens. Returns and raises as `begin_run`.
     """
     with locked(folder), log_file(folder):
         if not (folder / "result.json").exists():
-            return _train_locked(config, folder, package)
+            return _train_locked(config, folder, package, watch)
         log.info("%s was finished by another process meanwhile.", folder)
         return read_result(folder)
 
@@ -108,10 +124,16 @@ def load_inputs(config: TrainConfig) -> Package:
     return take_share(config, split_test(config.split, package))
 
 
-def _train_locked(config: TrainConfig, folder: Path, package: Package | None) -> dict:
+def _train_locked(
+    config: TrainConfig, folder: Path, package: Package | None, watch: Watch | None
+) -> dict:
     try:
         set_status(folder, "running")
-        return _train(config, folder, package)
+        return _train(config, folder, package, watch)
+    except PrunedError as stopped:
+        set_status(folder, "pruned", str(stopped))
+        log.info("Pruned %s. Train to the end: muse resume %s", stopped, quote(str(folder)))
+        raise
     except KeyboardInterrupt:
         set_status(folder, "interrupted", "stopped by the user or the system")
         log.error("Interrupted. Continue where it stood: muse resume %s", quote(str(folder)))
@@ -133,7 +155,7 @@ def _failed(folder: Path, reason: str) -> None:
         set_status(folder, "failed", reason)
 
 
-def _train(config: TrainConfig, folder: Path, package: Package | None) -> dict:
+def _train(config: TrainConfig, folder: Path, package: Package | None, watch: Watch | None) -> dict:
     device = prepare(config.device, config.threads)
     package = package or load_inputs(config)
     id_ = id_of(config, package)
@@ -161,7 +183,7 @@ def _train(config: TrainConfig, folder: Path, package: Package | None) -> dict:
     count = 1 if together > 1 else processes(config, device, len(units), run.plan(units[0]))
     models = len(units) + len(jobs) * config.crossfit
     with (
-        recording(config, folder, models) as recorder,
+        recording(config, folder, models, watch) as recorder,
         trainer(run, count, recorder.on_epoch, together) as train,
     ):
         outcomes = train(units)
