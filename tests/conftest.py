@@ -1,5 +1,6 @@
 """A hand-made package, small enough to know every number of it, and configs as Hydra makes them."""
 
+import gc
 import logging
 from pathlib import Path
 
@@ -14,6 +15,11 @@ torch.set_num_threads(1)
 
 CEAP = Path(__file__).parents[2] / "shared" / "data" / "ceap"
 PARTITION_OF = {"3": "train", "1": "train", "4": "devel", "2": "test"}
+
+
+def pytest_collection_finish():
+    """What is imported stays: the garbage collector need not look at it again and again."""
+    gc.freeze()
 
 
 @pytest.fixture
@@ -49,15 +55,18 @@ def make_config(tmp_path):
     def make(command: str, *overrides: str):
         folders = (tmp_path / f"run{number}" for number in ["", *range(2, 99)])
         folder = next(folder for folder in folders if not folder.exists())
-        alone = ["workers=1"] if command in ("train", "fuse") else []  # what a test patches counts
+        # what a test patches counts in this process; pictures take longer than the small trainings
+        alone = ["workers=1", "plots=false"] if command in ("train", "fuse") else []
         return load_config(command, [*alone, *overrides], str(folder))
 
     return make
 
 
 @pytest.fixture
-def print_table(make_config, capsys):
+def print_table(make_config, capsys, monkeypatch):
     """print_table("table=muse2021", ...) -> what `muse table` prints."""
+
+    monkeypatch.setattr("muse.sweep.jobs.cores", lambda count: 1)  # processes start slowly
 
     def call(*words: str) -> str:
         capsys.readouterr()

@@ -48,7 +48,7 @@ def test_a_recording_for_each_segment(package, tmp_path, monkeypatch, capsys, ma
         "stimulus": ["7_1,1", "7_2,2", "3_1,1", "3_2,2", "5_1,1", "5_2,2"],
     }
     words = ["task=stress", "features=a", "target=valence", "epochs=1", "seeds=1", "model.layers=1",
-             "model.hidden=4", "bootstrap=0", "tensorboard=false", "folds=loso",
+             "model.hidden=4", "bootstrap=0", "tensorboard=false", "plots=false", "folds=loso",
              f"data.root={out.parent}", f"groups={out}/metadata/person.csv"]  # fmt: skip
     config = make_config("train", *words)
     muse.commands.train.run(config)

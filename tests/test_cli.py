@@ -375,7 +375,8 @@ def test_a_failed_run_keeps_its_reason_and_is_not_finished(fails, tmp_path):
 
 def test_a_sweep_goes_on_after_a_job_with_a_mistake(fails, tmp_path):
     stress_package(tmp_path / "data")
-    small = ["epochs=1", "seeds=1", "model.hidden=4", "model.layers=1", "tensorboard=false"]
+    small = ["epochs=1", "seeds=1", "model.hidden=4", "model.layers=1", "plots=false",
+             "tensorboard=false"]  # fmt: skip
     text = fails("train", "-m", "task=stress", "target=valence", "features=c,a", *small)
     assert "no feature set 'c'" in text
     (sweep,) = (tmp_path / "outputs" / "sweep").iterdir()

@@ -147,7 +147,7 @@ def test_the_numbers_are_those_of_the_files(make_run, compare):
 
 
 SMALL = ["features=a", "target=valence", "standardise=true", "epochs=2", "model.hidden=4",
-         "model.head=4", "bootstrap=0", "tensorboard=false", "lr=0.01"]  # fmt: skip
+         "model.head=4", "bootstrap=0", "tensorboard=false", "plots=false", "lr=0.01"]  # fmt: skip
 
 
 @pytest.fixture
@@ -171,7 +171,9 @@ def test_a_trained_run_and_a_fusion_are_read_as_they_were_scored(train, compare)
     folder, one = train("train", "task=stress", *SMALL, "seeds=2")
     words = ["task=stress", "target=valence", "method=mean"]
     shutil.copytree(folder, "copy")
-    fusion, two = train("fuse", *words, f"runs=[{folder},copy]", "bootstrap=0", "tensorboard=false")
+    fusion, two = train(
+        "fuse", *words, f"runs=[{folder},copy]", "bootstrap=0", "tensorboard=false", "plots=false"
+    )
     (row,) = table(compare(folder, "latest", format="csv"))
     assert (row["first"], row["second"], row["second_run"]) == ("a", "mean of a + a_2", str(fusion))
     assert float(row["first_score"]) == pytest.approx(one["devel"]["ccc"], abs=1e-9)

@@ -95,7 +95,7 @@ def test_the_scripts_of_a_page_run_in_order(name, tmp_path):
 
 
 SHARED = ROOT.parent / "shared" / "data"
-QUICK = "seeds=1 epochs=1 bootstrap=0 tensorboard=false"
+QUICK = "seeds=1 epochs=1 bootstrap=0 tensorboard=false plots=false"
 
 
 def what_a_reader_has(folder: Path) -> None:

@@ -12,7 +12,8 @@ from muse.errors import MuseError
 
 SHORT = "task.size.seconds={train:3320,devel:1240,test:1260}"  # 20 s a recording
 MINUTE = "task.size.seconds={train:9960,devel:3720,test:3780}"
-TINY = ["model.channels=[4,4,4]", "model.hidden=4", "tensorboard=false", "bootstrap=0"]
+TINY = ["model.channels=[4,4,4]", "model.hidden=4", "tensorboard=false", "plots=false",
+        "bootstrap=0"]  # fmt: skip
 
 
 @pytest.fixture

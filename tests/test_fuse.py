@@ -22,7 +22,7 @@ from muse.scoring import ccc
 from tests.conftest import edit, sent_package, stress_package
 
 SMALL = ["epochs=3", "seeds=1", "model.hidden=6", "model.head=5", "batch_size=4", "bootstrap=0",
-         "tensorboard=false", "lr=0.01"]  # fmt: skip
+         "tensorboard=false", "plots=false", "lr=0.01"]  # fmt: skip
 DEVEL = "predictions/valence/devel/4.csv"
 
 

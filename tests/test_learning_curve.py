@@ -18,7 +18,8 @@ from tests import conftest
 from tests.conftest import stress_package
 
 SMALL = ["task=stress", "features=a", "epochs=1", "seeds=2", "model.hidden=4", "model.layers=1",
-         "model.head=3", "standardise=true", "bootstrap=0", "tensorboard=false"]  # fmt: skip
+         "model.head=3", "standardise=true", "bootstrap=0", "tensorboard=false",
+         "plots=false"]  # fmt: skip
 PARTITIONS = {**dict.fromkeys("1467", "train"), "3": "devel", "5": "devel", "2": "test"}
 
 

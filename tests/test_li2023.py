@@ -97,7 +97,9 @@ def test_the_experiment_of_a_table_is_its_rows(make_config, table, experiment):
         words = [*system.words("personalisation"), f"features=[{','.join(fits[0].features)}]"]
         words += [f"target={first.target}"] if first.target else []
         own = make_config("train", *words)
-        assert replace(own, job=None, workers=1) == replace(fits[0], job=None, workers=1)
+        assert replace(own, job=None, workers=1, plots=True) == replace(
+            fits[0], job=None, workers=1
+        )
         sizes = {name: known[name].dimension["ulm-tsst"] for name in own.features}
         if table not in "23":
             assert build_model(own.model, sizes, 1)
@@ -181,12 +183,11 @@ def test_every_published_row_is_trained_and_personalised(
     size = "task.size.seconds={train:1845,devel:630,test:630}"  # 45 s each
     words = ["task=personalisation", "scale=0.1", "out=data", size, *small]
     muse.commands.synth.run(make_config("synth", *words))
-    general = (
-        "{epochs:1,seeds:1,bootstrap:0,tensorboard:false,split.method:derive,split.seconds:[10,10]}"
-    )
+    general = "{epochs:1,seeds:1,bootstrap:0,tensorboard:false,plots:false,"
+    general += "split.method:derive,split.seconds:[10,10]}"
     words = [f"tables={tables}", "train=missing", "format=csv", f"settings={general}",
              "personal_settings={seeds:1,epochs:1,workers:1}",
-             "fusion_settings={bootstrap:0,tensorboard:false}"]  # fmt: skip
+             "fusion_settings={bootstrap:0,tensorboard:false,plots:false}"]  # fmt: skip
     found = list(csv.DictReader(io.StringIO(table(*words))))
     assert [r for r in found if not r["muse"]] == [r for r in found if r["system"] == BASELINE]
     before = {p: p.stat().st_mtime_ns for p in tmp_path.glob("outputs/**/result.json")}

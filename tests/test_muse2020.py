@@ -267,7 +267,9 @@ def test_every_published_row_is_trained(make_config, table, task, system, tmp_pa
     size = "task.size.seconds={train:9960,devel:3720,test:3780}"  # a minute each
     words = ["scale=0.001", f"features=[{','.join(sorted(read))}]", "out=data", size, *small]
     muse.commands.synth.run(make_config("synth", f"task={task}", *words))
-    tiny = "{epochs:1,seeds:1,bootstrap:0,tensorboard:false,model.hidden:2,model.dim:10}"
+    tiny = (
+        "{epochs:1,seeds:1,bootstrap:0,tensorboard:false,plots:false,model.hidden:2,model.dim:10}"
+    )
     if system == "ALBERT fine-tuned":
         pytest.importorskip("transformers")
         from tests.tiny_albert import write_albert

@@ -66,7 +66,8 @@ def test_a_table_refuses_fusions_whose_members_were_standardised(
 
 def test_they_can_be_fused_by_this_version(old, make_config):
     words = ["task=stress", "target=valence", "runs=[train/one,train/two]", "method=mean",
-             f"data.root={old / 'data'}", "tensorboard=false", "bootstrap=20"]  # fmt: skip
+             f"data.root={old / 'data'}", "tensorboard=false",
+             "plots=false", "bootstrap=20"]  # fmt: skip
     result = begin_run(settle(make_config("fuse", *words)), Path("fused"))
     before = json.loads(Path("fuse/mean/result.json").read_text())
     devel = before["targets"]["valence"]["devel"]

@@ -13,7 +13,8 @@ from tests.conftest import PARTITION_OF, write
 from tests.data.test_align import package
 
 SMALL = ["task=stress", "target=arousal", "features=[fine,text,slow]", "align=own", "epochs=2",
-         "seeds=1", "window=3", "hop=2", "bootstrap=0", "tensorboard=false", "standardise=true",
+         "seeds=1", "window=3", "hop=2", "bootstrap=0", "tensorboard=false",
+         "plots=false", "standardise=true",
          "model=multimodal_transformer", "model.dim=4", "model.heads=2",
          "model.layers=1"]  # fmt: skip
 

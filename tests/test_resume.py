@@ -247,7 +247,7 @@ def test_it_ends_as_a_run_that_began_with_other_settings(
     make_config, resume, monkeypatch, tmp_path, where, count, changes
 ):
     stress_package(tmp_path)
-    words = [*SETTINGS, f"data.root={tmp_path}", "tensorboard=false"]
+    words = [*SETTINGS, f"data.root={tmp_path}", "tensorboard=false", "plots=false"]
     whole = make_config("train", *words, *changes)
     muse.commands.train.run(whole)
     folder = stopped(make_config, monkeypatch, where, count, *words)
@@ -266,7 +266,7 @@ def test_a_change_of_settings_is_made_whole_or_not_at_all(
 ):
     stress_package(tmp_path)
     words = [*SETTINGS, f"data.root={tmp_path}", "target=valence", "epochs=1", "seeds=1",
-             "tensorboard=false"]  # fmt: skip
+             "tensorboard=false", "plots=false"]  # fmt: skip
     folder = stopped(make_config, monkeypatch, "muse.runs.folder.write_json", 2, *words)
     with monkeypatch.context() as patch:
         patch.setattr(Path, "replace", _counted(Path.replace, count))

@@ -25,7 +25,7 @@ from tests.test_resume import Killed, kill_at
 
 SETTINGS = ["task=stress", "features=[a,b]", "standardise=true", "window=8", "hop=3", "epochs=4",
             "seeds=3", "lr=0.01", "lr_patience=0", "batch_size=4", "bootstrap=20",
-            "tensorboard=false", "model.hidden=6", "model.layers=2",
+            "tensorboard=false", "plots=false", "model.hidden=6", "model.layers=2",
             "model.dropout=0.4"]  # fmt: skip
 
 

@@ -22,7 +22,7 @@ from muse.sweep.leaderboard import report
 from tests.conftest import stress_package
 
 SMALL = ("task=stress", "features=a", "target=valence", "epochs=1", "seeds=1", "bootstrap=0",
-         "model.hidden=4", "model.layers=1", "standardise=true", "tensorboard=false",
+         "model.hidden=4", "model.layers=1", "standardise=true", "tensorboard=false", "plots=false",
          "workers=1")  # fmt: skip
 
 

@@ -23,7 +23,8 @@ from tests.conftest import stress_package, write
 
 IDS = {"train": range(1, 7), "devel": range(7, 10), "test": range(10, 13)}
 GRID = [1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0]
-BASE = ["task=topic", "model=svm", "bootstrap=0", "tensorboard=false", "target=valence"]
+BASE = ["task=topic", "model=svm", "bootstrap=0", "tensorboard=false", "plots=false",
+        "target=valence"]  # fmt: skip
 
 
 def package(root: Path) -> None:

@@ -27,7 +27,7 @@ from muse.sweep.watch import at_once
 from tests.conftest import edit, stress_package
 
 SMALL = ["task=stress", "epochs=2", "seeds=2", "model.hidden=4", "model.layers=1", "batch_size=4",
-         "bootstrap=0", "tensorboard=false", "standardise=true", "target=valence",
+         "bootstrap=0", "tensorboard=false", "plots=false", "standardise=true", "target=valence",
          "features=a"]  # fmt: skip
 
 
@@ -192,7 +192,7 @@ def test_what_follows_from_other_settings_is_no_axis(job, make_config, tmp_path,
     runs = [job(f"features={name}", "lr=0.1") for name in ("a", "b")]
     for method in ("mean", "weighted"):
         words = ["task=stress", "target=valence", f"runs=[{runs[0]},{runs[1]}]", f"method={method}"]
-        config = make_config("fuse", *words, "bootstrap=0", "tensorboard=false")
+        config = make_config("fuse", *words, "bootstrap=0", "tensorboard=false", "plots=false")
         run_job(config, Path("outputs/sweep/fusion"))
     capsys.readouterr()
     assert report(Path("outputs/sweep/fusion"), show_test=False) == 0
@@ -289,7 +289,7 @@ def test_a_sweep_killed_in_the_middle_is_continued_by_the_same_command(tmp_path)
 def test_an_interrupted_sweep_ends_with_one_line(tmp_path):
     stress_package(tmp_path / "data", frames=200)
     words = ["train", "-m", *SMALL, "epochs=9999", "patience=9999", "lr=0.01,0.02", "workers=2",
-             "tensorboard=false"]  # fmt: skip
+             "tensorboard=false", "plots=false"]  # fmt: skip
     process = muse_command(tmp_path, *words, start_new_session=True)
     deadline = time.time() + 300
     while len(list(tmp_path.glob("outputs/sweep/*/*/checkpoints/*/*.safetensors"))) < 2:

@@ -10,7 +10,8 @@ import pytest
 from muse.commands import synth, train
 
 FEATURES = "features=[pose,au]"
-FAST = [FEATURES, "lr=0.005", "epochs=4", "seeds=5", "bootstrap=0", "tensorboard=false"]
+FAST = [FEATURES, "lr=0.005", "epochs=4", "seeds=5", "bootstrap=0", "tensorboard=false",
+        "plots=false"]  # fmt: skip
 SMALL = ["model.dim=10", "model.heads=2", "model.layers=1"]
 LSTM, TRANSFORMER = "muse2020/lstm_attention", "muse2020/multimodal_transformer"
 

@@ -27,7 +27,7 @@ from tests.conftest import stress_package
 
 PUBLISHED = Path(__file__).parents[2] / "shared" / "data" / "published"
 SMALL = ["epochs=2", "seeds=1", "model.hidden=4", "model.head=4", "batch_size=4", "bootstrap=0",
-         "tensorboard=false", "lr=0.01"]  # fmt: skip
+         "tensorboard=false", "plots=false", "lr=0.01"]  # fmt: skip
 
 
 ONE_JOB = f"{{{','.join([*SMALL, 'model.layers=1', 'model.bidirectional=false'])}}}".replace(

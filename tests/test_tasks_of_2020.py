@@ -42,7 +42,8 @@ def topic_package(root):
 def test_a_model_has_as_many_outputs_as_its_targets_have_classes(make_config, tmp_path, joint):
     topic_package(tmp_path)
     words = ["task=topic", "features=a", "epochs=2", "seeds=1", "bootstrap=0", "model.hidden=4",
-             "tensorboard=false", "lr=0.01", f"joint={joint}", f"data.root={tmp_path}"]  # fmt: skip
+             "tensorboard=false",
+             "plots=false", "lr=0.01", f"joint={joint}", f"data.root={tmp_path}"]  # fmt: skip
     config = make_config("train", *words)
     train.run(config)
     home = tmp_path / "run"

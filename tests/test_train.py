@@ -49,7 +49,9 @@ def column(folder: Path, name: str = "value") -> np.ndarray:
 
 def test_the_run_folder_of_a_regression_task(train, tmp_path):
     package = stress_package(tmp_path)
-    folder, result = train("task=stress", "features=[a,b]", "standardise=true", "window=8", "hop=4")
+    folder, result = train(
+        "task=stress", "features=[a,b]", "standardise=true", "window=8", "hop=4", "plots=true"
+    )
     assert result["format"] == 2 and result["task"] == "stress" and not result["synthetic"]
     assert json.loads((folder / "status.json").read_text())["status"] == "finished"
     assert yaml.safe_load((folder / "config.yaml").read_text())["window"] == 8
@@ -80,7 +82,7 @@ def test_the_run_folder_of_a_regression_task(train, tmp_path):
 
 def test_metrics_have_a_line_per_target_seed_and_epoch(train, tmp_path):
     stress_package(tmp_path)
-    folder, result = train("task=stress", "features=a", "standardise=true")
+    folder, result = train("task=stress", "features=a", "standardise=true", "plots=true")
     lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
     keys = [(line["target"], line["seed"], line["epoch"]) for line in lines]
     assert keys == [
@@ -110,7 +112,7 @@ def test_weights_hold_what_is_needed_to_use_them(train, tmp_path):
 
 def test_the_run_folder_of_a_class_task(train, tmp_path):
     sent_package(tmp_path)
-    folder, result = train("task=sent", "features=a", "standardise=true")
+    folder, result = train("task=sent", "features=a", "standardise=true", "plots=true")
     part = result["targets"]["valence"]
     assert np.sum(part["devel"]["confusion"]) == part["devel"]["segments"] == 2
     predicted = pd.read_csv(folder / "predictions/valence/devel/4.csv")
@@ -243,7 +245,7 @@ def test_the_same_run_gives_the_same_numbers_and_id(train, tmp_path):
     settings = ["task=stress", "features=a", "standardise=true"]
     _, first = train(*settings, root=tmp_path / "one")
     package.rename(tmp_path / "c3_muse_stress")
-    _, again = train(*settings, "data.readers=1", "tensorboard=false", root=tmp_path)
+    _, again = train(*settings, "data.readers=1", "tensorboard=false", "plots=false", root=tmp_path)
     assert again["run_id"] == first["run_id"] and again["targets"] == first["targets"]
     _, other = train(*settings, "lr=0.01")
     assert other["run_id"] != first["run_id"]

@@ -25,6 +25,7 @@ SMALL = [  # a few segments of half a minute
 ]
 METRIC = {"micro_f1": 0.66, "uar": 0.34}
 QUICK = ["target=valence", "seeds=1", "epochs=2", "lr=0.01", "bootstrap=0", "tensorboard=false",
+         "plots=false",
          "batch_size=4"]  # fmt: skip
 
 

@@ -133,7 +133,8 @@ def table(print_table):
     return print_table
 
 
-TINY = "epochs:1,seeds:1,lr:0.001,bootstrap:10,tensorboard:false,model.hidden:2,model.dropout:0.1"
+QUICK = "epochs:1,seeds:1,bootstrap:10,tensorboard:false,plots:false"
+TINY = f"{QUICK},lr:0.001,model.hidden:2,model.dropout:0.1"
 SINGLE = f"{{{TINY},batch_size:64,model.heads:4,model.attention_layers:1,model.channels:2}}"
 
 
@@ -146,7 +147,7 @@ def test_a_row_shows_the_runs_of_its_system(package, table, make_config):
         words = ["task=stress", "target=arousal", "features=egemaps", "model=plain",
                  "model.cell=gru",
                  "model.bidirectional=true", "model.layers=4", "model.hidden=2", f"loss={loss}",
-                 "epochs=1", "seeds=1", "bootstrap=10", "tensorboard=false"]  # fmt: skip
+                 *QUICK.replace(":", "=").split(",")]  # fmt: skip
         config = make_config("train", *words)
         config.job.folder = f"outputs/train/{loss}"
         muse.commands.train.run(config)

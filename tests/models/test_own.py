@@ -17,7 +17,7 @@ from muse.models import build_model, find_class, source_of
 from muse.runs.weights import load_model_file
 from tests.conftest import stress_package
 
-SMALL = ["epochs=2", "seeds=1", "batch_size=4", "bootstrap=0", "tensorboard=false"]
+SMALL = ["epochs=2", "seeds=1", "batch_size=4", "bootstrap=0", "tensorboard=false", "plots=false"]
 LINEAR = """
 import torch
 from torch import nn

@@ -38,7 +38,7 @@ from tests.test_resume import Killed, content, kill_at
 
 SMALL = ["task=stress", "features=a", "target=valence", "standardise=true", "epochs=2", "seeds=2",
          "model.hidden=4", "model.layers=1", "model.head=3", "batch_size=4", "window=6", "hop=3",
-         "bootstrap=10", "lr=0.01", "tensorboard=false"]  # fmt: skip
+         "bootstrap=10", "lr=0.01", "tensorboard=false", "plots=false"]  # fmt: skip
 PARTITIONS = {**dict.fromkeys("1467", "train"), "3": "devel", "5": "devel", "2": "test"}
 GROUPS = dict(zip("1234567", "abcdabc", strict=True))
 
@@ -56,7 +56,13 @@ def finished(tmp_path_factory) -> Path:
     """The folder of a run with folds=3 on such a package; tests only read it."""
     home = tmp_path_factory.mktemp("finished")
     packages(home / "data")
-    words = ["folds=3", "workers=1", f"data.root={home / 'data'}", f"data.cache={home / 'cache'}"]
+    words = [
+        "folds=3",
+        "workers=1",
+        "plots=true",
+        f"data.root={home / 'data'}",
+        f"data.cache={home / 'cache'}",
+    ]
     muse.commands.train.run(load_config("train", [*SMALL, *words], str(home / "run")))
     return home / "run"
 
@@ -410,7 +416,7 @@ def test_the_curves_of_folds_are_scores_on_the_inner_devel(
     monkeypatch.setattr(save, "draw_curves", lambda title, metric, records: drawn.append(metric))
     monkeypatch.setattr(save, "save_figure", lambda figure, path: None)
     package = SimpleNamespace(features=["a"], synthetic=False)
-    config = make_config("train", *SMALL, f"folds={folds}")
+    config = make_config("train", *SMALL, f"folds={folds}", "plots=true")
     save.save_curves(
         config, tmp_path, package, [{"seed": 101} | ({"fold": 1} if config.folds else {})]
     )

@@ -28,7 +28,7 @@ from tests.conftest import sent_package, stress_package
 
 CPU = torch.device("cpu")
 RUN = ["epochs=2", "seeds=1", "model.hidden=4", "model.head=4", "model.layers=1", "bootstrap=0",
-       "window=8", "hop=4", "tensorboard=false", "lr=0.01"]  # fmt: skip
+       "window=8", "hop=4", "tensorboard=false", "plots=false", "lr=0.01"]  # fmt: skip
 SMALL = ["difficulty.hidden=3", "difficulty.layers=2", "difficulty.epochs=2", "difficulty.lr=0.005"]
 SETS = "feature_segments"
 

@@ -22,7 +22,8 @@ from tests.conftest import stress_package
 from tests.training.test_loop import frames
 
 SETTINGS = ("task=stress", "features=a", "seeds=3", "epochs=3", "window=6", "hop=3", "bootstrap=0",
-            "model.hidden=4", "model.dropout=0.3", "crossfit=2", "tensorboard=false")  # fmt: skip
+            "model.hidden=4", "model.dropout=0.3", "crossfit=2", "tensorboard=false",
+            "plots=false")  # fmt: skip
 
 
 @pytest.fixture

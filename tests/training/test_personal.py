@@ -131,7 +131,7 @@ def test_the_official_layout_is_the_same(general, package, tmp_path):
 def test_subjects_get_their_own_model_and_others_the_general_one(
     general, personal, package, caplog
 ):
-    run = general()
+    run = general("plots=true")
     folder = personal(run)
     result, before = read_result(folder), read_result(run)
     part = result["targets"]["valence"]

@@ -35,7 +35,7 @@ SECTIONS = {
              "tokenizer", "storage"),
     "difficulty indicators": ("difficulty",),
     "cross-validation": ("folds", "groups", "inner_devel", "train_share", "learning_curve"),
-    "scores and output": ("ccc", "bootstrap", "crossfit", "keep_seeds", "tensorboard"),
+    "scores and output": ("ccc", "bootstrap", "crossfit", "keep_seeds", "plots", "tensorboard"),
     "sweeps": ("rerun", "show_test"),
     "machine": ("workers", "device", "precision", "threads"),
     "debugging": ("recordings", "best_on"),

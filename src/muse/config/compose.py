@@ -116,9 +116,8 @@ def to_dataclass(command: str, config: DictConfig, info: JobInfo):
     Raises MuseError for unknown keys, missing values, wrong types and what the dataclass refuses.
     """
     try:
-        typed = OmegaConf.merge(OmegaConf.structured(SCHEMAS[command]), config)
-        if "job" in typed:
-            typed = OmegaConf.merge(typed, {"job": info})
+        job = {"job": info} if "job" in SCHEMAS[command].__dataclass_fields__ else {}
+        typed = OmegaConf.unsafe_merge(OmegaConf.structured(SCHEMAS[command]), config, job)
         missing = sorted(OmegaConf.missing_keys(typed))
         if missing:
             example = COMMANDS[command].example

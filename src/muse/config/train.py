@@ -108,6 +108,8 @@ class TrainConfig(Settings):
                                   " [0.25,0.5,1].", identity=False)  # fmt: skip
     bootstrap: int = setting("Resamples of recordings for the 95 % confidence interval; 0: none.",
                              low=0, high=1_000_000)  # fmt: skip
+    plots: bool = setting("Draw the pictures in plots/; without them thousands of small jobs take "
+                          "much less time.", identity=False)  # fmt: skip
     tensorboard: bool = setting("Write TensorBoard events beside metrics.jsonl.", identity=False)
     workers: int = setting("Seeds, or jobs of a sweep, trained in parallel; -1: one per core, never"
                            " more.", identity=False)  # fmt: skip

@@ -77,7 +77,8 @@ def save_folds(
     results: dict[str, dict] = {}
     for kept, of_seed in zip(chosen, of_seeds, strict=True):
         results |= _save_job(config, folder, package, folds, kept, of_seed)
-    _plot(config, folder, package, results)
+    if config.plots:
+        _plot(config, folder, package, results)
     return results
 
 

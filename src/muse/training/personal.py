@@ -146,7 +146,8 @@ def save_subjects(
     results: dict[str, dict] = {}
     for kept, model in zip(chosen, general, strict=True):
         results |= _save_group(config, folder, package, folds, kept, model)
-    _plot(config, folder, package, results)
+    if config.plots:
+        _plot(config, folder, package, results)
     return results
 
 

@@ -181,6 +181,8 @@ def plot_target(
     Args:
         values: of devel, see muse.data.heads, (frames, ...) of all recordings in turn.
     """
+    if not config.plots:
+        return
     path, metric = folder / "plots" / f"{target}.png", metric_name(config.task.metric)
     title = f"{config.task.title}, {target}, devel {metric_title(metric)} {scores[metric]:.3f}"
     title += " (synthetic data)" if package.synthetic else ""
@@ -207,7 +209,7 @@ def save_curves(
     if config.folds:
         records = [r | {"seed": f"{r['seed']}, fold {r['fold']}"} for r in records]
     records = [record for record in records if config.folds or "fold" not in record]
-    if records:
+    if records and config.plots:
         title = heading(config.task.title, config.describe(package.features), package.synthetic)
         draw, metric = draw_curves, metric_name(config.task.metric)
         if "C" in records[0]:
