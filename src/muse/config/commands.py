@@ -5,6 +5,7 @@ from typing import NamedTuple
 from muse.config.classes import ClassesConfig
 from muse.config.compare import CompareConfig
 from muse.config.difficulty import DifficultyConfig
+from muse.config.export import ExportConfig
 from muse.config.extract import ExtractConfig
 from muse.config.gold import GoldConfig
 from muse.config.importing import ImportConfig
@@ -86,6 +87,11 @@ COMMANDS = {
         "muse predict run=outputs/train/RUN data.root=data out=submission",
         "run",
     ),
+    "export": Command(
+        "Put a trained model into one file with a model card, to share it.",
+        "muse export outputs/train/RUN out=model.zip",
+        "run",
+    ),
     "check": Command(
         "Check a whole package: every fault at once, or its statistics.",
         "muse check task=stress",
@@ -134,6 +140,7 @@ SCHEMAS = {
     "personalise": PersonaliseConfig,
     "evaluate": EvaluateConfig,
     "predict": PredictConfig,
+    "export": ExportConfig,
     "check": CheckConfig,
     "summary": SummaryConfig,
     "runs": RunsConfig,
