@@ -52,9 +52,9 @@ def _check_unseen(used: LoadedRun, package: Package, partitions: list[str]) -> N
     seen = [name for name in partitions if used.nameless and used.same_data(package, name)]
     if seen:
         raise MuseError(
-            f"{used.label}: the model of each fold has learnt from recordings of {seen[0]}, and the "
-            "archive does not say from which: their score would be too good. Evaluate other data, "
-            "or ask for an archive made with predictions=true."
+            f"{used.label}: the model of each fold has learnt from recordings of {seen[0]}, and "
+            "the archive does not say from which: their score would be too good. Evaluate other "
+            "data, or ask for an archive made with predictions=true."
         )
 
 

@@ -43,8 +43,6 @@ class AppliedConfig(UseConfig):
         super().__post_init__()
         if isinstance(self.model, dict):  # see muse.config.overrides.quote_texts
             self.model = self.model.get("file")
-        if not isinstance(self.model, str | None):
-            raise MuseError(f"model={self.model}: expected an archive of `muse export`, FILE.zip.")
         if self.run is not None and self.model is not None:
             raise MuseError(
                 f"run={self.run} model={self.model} exclude each other: expected a run folder, or "

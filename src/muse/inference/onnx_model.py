@@ -53,7 +53,6 @@ def write_onnx(saved: SavedRun, home: Path) -> dict[str, str]:
     Raises:
         MuseError: without the extra `onnx`; a model that cannot be exported, with the reason.
     """
-    _import_onnx()
     model = saved.config.model
     target = str(model["_target_"])
     reason = ""
@@ -65,6 +64,7 @@ def write_onnx(saved: SavedRun, home: Path) -> dict[str, str]:
         reason = f"reads {computed[0]}, which an auto-encoder computes from other features"
     if reason:
         raise MuseError(f"onnx=true: {saved.folder} {reason}. {WITHOUT}")
+    _import_onnx()
     parts = saved.result["targets"].values()
     rows = [row for part in parts for row in (part, *part.get("folds", []))]
     found = {}
