@@ -131,7 +131,7 @@ def test_help_lists_every_setting_of_a_training_once_the_often_changed_first():
 
 
 def test_help_begins_with_what_must_be_given():
-    for command, first in (("predict", "run"), ("evaluate", "run"), ("gold", "raters")):
+    for command, first in (("predict", "out"), ("export", "run"), ("gold", "raters")):
         rows = help_text(command, []).split("settings (default)\n")[1].splitlines()
         assert rows[0].split()[0] == first and rows[0].endswith("(required)")
     assert rows[1].split()[0] == "unit"

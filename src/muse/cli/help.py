@@ -120,7 +120,8 @@ def settings(schema: type, defaults: dict, prefix: str = "") -> list[tuple[str, 
     names = [name for name in defaults if name in known]  # in the order of the YAML
     for name in names + [name for name in known if name not in names]:
         item = known[name]
-        if not prefix and name in NOT_SETTINGS:
+        group = name not in defaults or defaults[name] is not None
+        if not prefix and name in NOT_SETTINGS and group:
             continue
         value = defaults.get(item.name)
         kinds = get_args(item.type) or (item.type,)  # a group of settings may be null

@@ -8,7 +8,8 @@ from muse.data.heads import head_of
 from muse.data.recordings import Package
 from muse.errors import MuseError
 from muse.files import write_json
-from muse.inference.apply import LoadedRun, load_run
+from muse.inference.apply import LoadedRun
+from muse.inference.shared import loaded
 from muse.scoring import metric_name, metric_title
 from muse.terminal import format_interval, heading, in_columns
 from muse.training.scores import score_recordings, split_frames
@@ -23,7 +24,11 @@ def run(config: EvaluateConfig) -> None:
     """
     if config.out and Path(config.out).exists():
         raise MuseError(f"out={config.out}: the file is there already. Give another name.")
-    used = load_run(config, config.run)
+    with loaded(config) as used:
+        _evaluate(config, used)
+
+
+def _evaluate(config: EvaluateConfig, used: LoadedRun) -> None:
     there = used.recordings()
     partitions = config.partition or list(there)
     # a fold is predicted as a whole, as in the run: what it has held out is in any partition
@@ -31,6 +36,7 @@ def run(config: EvaluateConfig) -> None:
     whole = used.folds or used.config.split
     read = dict.fromkeys([*partitions, *(there if whole else [])])
     package = used.package(used.targets, {name: there.get(name, []) for name in read})
+    _check_unseen(used, package, partitions)
     scores = score(used, package, partitions)
     for name in partitions:
         if config.partition and not any(parts.get(name) for parts in scores.values()):
@@ -39,6 +45,17 @@ def run(config: EvaluateConfig) -> None:
     if config.out:
         write_json(Path(config.out), _content(used, package, scores))
         print(f"\nscores in {config.out}")
+
+
+def _check_unseen(used: LoadedRun, package: Package, partitions: list[str]) -> None:
+    """Raise MuseError for data that the models of folds have learnt from, nobody knows which."""
+    seen = [name for name in partitions if used.nameless and used.same_data(package, name)]
+    if seen:
+        raise MuseError(
+            f"{used.label}: the model of each fold has learnt from recordings of {seen[0]}, and "
+            "the archive does not say from which: their score would be too good. Evaluate other "
+            "data, or ask for an archive made with predictions=true."
+        )
 
 
 def score(used: LoadedRun, package: Package, partitions: list[str]) -> dict[str, dict[str, dict]]:
@@ -72,11 +89,12 @@ def report(used: LoadedRun, package: Package, scores: dict) -> str:
             before = _compared(used, package, target, partition, found[metric])
             rows.append([target, partition, *values, *counts, before])
     how = "\nEach recording by the model of the fold that has held it out." if used.folds else ""
+    how = "\nEach recording by the mean of the folds' models." if used.nameless else how
     if used.general:
         how = "\nEach recording of a subject by the subject's model, all others by the general one."
     if used.refitted:
         how = "\ntrain and devel of the run by the model of train alone, all else by that of both."
-    return f"{title}: {used.saved.folder}\n{in_columns(rows)}{how}"
+    return f"{title}: {used.label}\n{in_columns(rows)}{how}"
 
 
 def _compared(used: LoadedRun, package: Package, target: str, partition: str, now: float) -> str:
@@ -99,7 +117,7 @@ def _compared(used: LoadedRun, package: Package, target: str, partition: str, no
 def _content(used: LoadedRun, package: Package, scores: dict) -> dict:
     return {
         "muse": muse.__version__,
-        "run": str(used.saved.folder),
+        "run": used.label,
         "run_id": used.saved.result["run_id"],
         "task": used.config.task.name,
         "features": used.features,

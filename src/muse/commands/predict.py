@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import zipfile
 from contextlib import suppress
 from pathlib import Path
 
@@ -12,8 +11,10 @@ from muse.config.use import PredictConfig
 from muse.data.heads import head_of
 from muse.data.layout import find_package, recordings_in
 from muse.errors import MuseError
-from muse.files import check_plain, read_regular, write_file, write_json
-from muse.inference.apply import LoadedRun, load_run
+from muse.files import check_plain, read_regular, write_json
+from muse.inference.apply import LoadedRun
+from muse.inference.shared import loaded
+from muse.runs.archive import write_archive
 from muse.training.save import save_predictions
 from muse.training.scores import not_finite
 
@@ -32,10 +33,14 @@ def run(config: PredictConfig) -> None:
         raise MuseError(f"out={out}: zip=true needs a folder with a name, for NAME.zip beside it.")
     archive = out.parent / f"{out.name}.zip"
     _check_free(out, archive, config)
-    used = load_run(config, config.run)
+    with loaded(config) as used:
+        _predict(config, used, out, archive)
+
+
+def _predict(config: PredictConfig, used: LoadedRun, out: Path, archive: Path) -> None:
     if used.config.fusion:
         raise MuseError(
-            f"{config.run}: a fusion reads predictions, no features. Its own are in {config.run}"
+            f"{used.label}: a fusion reads predictions, no features. Its own are in {used.label}"
             "/predictions; for other data predict with each of its members first."
         )
     ids = _recordings(used, config)
@@ -48,7 +53,7 @@ def run(config: PredictConfig) -> None:
     head = head_of(used.config.task)
     about = {
         "muse": muse.__version__,
-        "run": str(used.saved.folder),
+        "run": used.label,
         "run_id": used.saved.result["run_id"],
         "task": used.config.task.name,
         "features": used.features,
@@ -82,7 +87,7 @@ def run(config: PredictConfig) -> None:
         print(f"Each prediction is from the mean of the {what} of the {len(used.folds)} folds.")
     print(f"{count} files of {', '.join(ids)}{mark}: {out / 'predictions'}")
     if zipped:
-        _write_archive(archive, files)
+        write_archive(archive, files)
         print(f"{len(files)} files of {zipped}, TARGET/ID.csv: {archive}")
 
 
@@ -137,16 +142,3 @@ def _partition_of_archive(partitions: list[str]) -> str:
         f"zip=true: the archive has one partition, but there are {', '.join(partitions)} and no "
         "test. Say which with partition=NAME."
     )
-
-
-def _write_archive(path: Path, files: dict[str, Path]) -> None:
-    """Equal predictions give an equal archive: the entries have no time of their own."""
-
-    def write(draft: Path) -> None:
-        with zipfile.ZipFile(draft, "w") as archive:
-            for name, file in sorted(files.items()):
-                entry = zipfile.ZipInfo(name)
-                entry.external_attr = 0o644 << 16
-                archive.writestr(entry, file.read_bytes(), zipfile.ZIP_DEFLATED)
-
-    write_file(path, write)

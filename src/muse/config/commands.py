@@ -6,6 +6,7 @@ from muse.config.annotate import AnnotateConfig
 from muse.config.classes import ClassesConfig
 from muse.config.compare import CompareConfig
 from muse.config.difficulty import DifficultyConfig
+from muse.config.export import ExportConfig
 from muse.config.extract import ExtractConfig
 from muse.config.gold import GoldConfig
 from muse.config.importing import ImportConfig
@@ -107,6 +108,11 @@ COMMANDS = {
         "source",
         "source",
     ),
+    "export": Command(
+        "Put a trained model into one file with a model card, to share it.",
+        "muse export outputs/train/RUN out=model.zip",
+        "run",
+    ),
     "check": Command(
         "Check a whole package: every fault at once, or its statistics.",
         "muse check task=stress",
@@ -158,6 +164,7 @@ SCHEMAS = {
     "evaluate": EvaluateConfig,
     "predict": PredictConfig,
     "annotate": AnnotateConfig,
+    "export": ExportConfig,
     "check": CheckConfig,
     "summary": SummaryConfig,
     "runs": RunsConfig,

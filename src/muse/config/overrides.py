@@ -11,6 +11,7 @@ from pathlib import Path
 
 from muse.config.commands import SCHEMAS
 from muse.config.fields import changes_no_number
+from muse.config.use import AppliedConfig
 
 MULTIRUN = ("-m", "--multirun")
 SWEPT = ("train", "fuse")  # the commands whose jobs leave run folders
@@ -55,6 +56,10 @@ def quote_texts(command: str, words: list[str]) -> list[str]:
 
 def _quoted(command: str, word: str, several: bool) -> str:
     match = re.fullmatch(r"([A-Za-z_][\w.]*)=(.+)", word, re.DOTALL)
+    if match and match[1] == "model" and issubclass(SCHEMAS[command], AppliedConfig):
+        # a text would be looked for in the group `model`; quotes as below
+        value = match[2] if match[2][0] in "'\"" else quoted_text(match[2])
+        return word if value == "'null'" else f"model={{file: {value}}}"
     path = match[1].split(".") if match else []
     if not match or not _is_text(SCHEMAS[command], path):
         return word

@@ -34,6 +34,29 @@ class UseConfig(Settings):
 
 
 @dataclass
+class AppliedConfig(UseConfig):
+    """What the commands share that apply a finished run, or an exported model."""
+
+    run: str | None = setting("The run folder, or latest: the newest finished run below outputs.")
+    model: Any = setting("In place of run: an archive of `muse export`, FILE.zip.")
+
+    def __post_init__(self):
+        super().__post_init__()
+        if isinstance(self.model, dict):  # see muse.config.overrides.quote_texts
+            self.model = self.model.get("file")
+        if self.run is not None and self.model is not None:
+            raise MuseError(
+                f"run={self.run} model={self.model} exclude each other: expected a run folder, or "
+                "an archive of `muse export`. Leave one of them out."
+            )
+        if self.run is None and self.model is None:
+            raise MuseError(
+                "no value for run. Give a run folder, run=outputs/train/RUN or run=latest, or an "
+                "archive of `muse export`, model=FILE.zip."
+            )
+
+
+@dataclass
 class ResumeConfig(UseConfig):
     """Settings of `muse resume` and `muse train resume=...`."""
 
@@ -106,20 +129,18 @@ class PersonaliseConfig(UseConfig):
 
 
 @dataclass
-class EvaluateConfig(UseConfig):
+class EvaluateConfig(AppliedConfig):
     """Settings of `muse evaluate`."""
 
-    run: str = setting("The run folder, or latest: the newest finished run below outputs.")
     partition: Any = setting("Partitions to score: null (all), a name or a list.",
                              choices=PARTITIONS, names=True, null=True)  # fmt: skip
     out: str | None = setting("JSON file for the scores; null: they are only printed.")
 
 
 @dataclass
-class PredictConfig(UseConfig):
+class PredictConfig(AppliedConfig):
     """Settings of `muse predict`."""
 
-    run: str = setting("The run folder, or latest: the newest finished run below outputs.")
     out: str = setting("Folder for the predictions; new or empty, unless overwrite=true.")
     partition: Any = setting("Partitions to predict: null (all of the package), a name or a list.",
                              choices=PARTITIONS, names=True, null=True)  # fmt: skip

@@ -53,6 +53,7 @@ class LoadedRun:
     # for each fold those of the difficulty indicators that the run computes
     autoencoders: list[dict[str, LoadedModel]]
     general: list[LoadedModel]  # of a personalised run, for all that is no subject's; else empty
+    label: str  # what was loaded, in words of the user: the run folder, or an archive of it
 
     @property
     def features(self) -> list[str]:
@@ -69,6 +70,11 @@ class LoadedRun:
         """The recordings that each fold has held out; empty for a run without folds."""
         part = next(iter(self.saved.result["targets"].values()))
         return [row["recordings"] for row in part.get("folds", [])]
+
+    @property
+    def nameless(self) -> bool:
+        """Whether it has folds and does not say what they held out, as `muse export` leaves it."""
+        return bool(self.folds) and not any(self.folds)
 
     def groups(self, recordings: list[Recording]) -> dict[str, str] | None:
         """The group of each recording; None unless all were in groups of a cross-validation."""
@@ -192,18 +198,22 @@ class LoadedRun:
         return before == package.digests[partition]
 
 
-def load_run(use: UseConfig, folder: str) -> LoadedRun:
+def load_run(use: UseConfig, folder: str, label: str | None = None) -> LoadedRun:
     """Read a finished run, that of a folder or the `latest`, and build its models.
+
+    Args:
+        label: what the run is called, if that is not its folder.
 
     Raises MuseError for a run folder that cannot be trusted, see `muse.runs.read.read_run` and
     `muse.runs.weights.load_model_file`.
     """
     saved = read_run(str(run_folder(folder)))
+    label = label or str(saved.folder)
     config = settings_here(saved.config, use)
     path = saved.folder / "config.yaml"
     check_trusted(path, str(config.model["_target_"]), use.trust)
     if "retrained" in saved.result:
-        log.info("%s was retrained: it was trained on train and devel.", saved.folder)
+        log.info("%s was retrained: it was trained on train and devel.", label)
     device = prepare(config.device, config.threads)
     kept = [saved.file(n) for n in saved.result["files"] if n.startswith("weights/pretrained/")]
     pretrained = kept[0].parent if kept else None
@@ -239,10 +249,10 @@ def load_run(use: UseConfig, folder: str) -> LoadedRun:
             {n: load_model_file(saved.file(path), use.trust, device) for n, path in there.items()}
         )
     run = LoadedRun(
-        saved, config, device, list(models.values()), autoencoders, list(general.values())
+        saved, config, device, list(models.values()), autoencoders, list(general.values()), label
     )
     if run.refitted:
-        log.info("%s: its models were fitted on train and devel.", saved.folder)
+        log.info("%s: its models were fitted on train and devel.", label)
     return run
 
 

@@ -193,7 +193,7 @@ class Layer(nn.Module):
 
 def attention_mask(lengths: Tensor, frames: int) -> Tensor | None:
     """Which frames exist, (B, 1, 1, T); None if no recording is padded."""
-    if int(lengths.min()) >= frames:
+    if not torch.jit.is_tracing() and int(lengths.min()) >= frames:
         return None
     return (torch.arange(frames, device=lengths.device) < lengths[:, None])[:, None, None, :]
 

@@ -118,7 +118,7 @@ class FrameConvolutions(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """x (T, B, S) -> (T, B, outputs)."""
         frames = x.reshape(-1, 1, x.shape[2])  # (T * B, 1, S)
-        if x.device.type != "cpu":
+        if x.device.type != "cpu" or torch.jit.is_tracing():
             return self.layers(frames).view(*x.shape[:2], self.outputs)
         keep = len(frames) * self.bytes_per_frame <= STEP_BYTES or not torch.is_grad_enabled()
         parts = [

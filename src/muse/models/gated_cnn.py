@@ -103,7 +103,7 @@ class GatedBlocks(nn.Module):
         """features (B, T, F), lengths (B,) -> (B, T, C), undefined past each length."""
         x = features.transpose(1, 2)  # (B, F, T)
         padding = None
-        if int(lengths.min()) < x.shape[2]:
+        if torch.jit.is_tracing() or int(lengths.min()) < x.shape[2]:
             steps = torch.arange(x.shape[2], device=x.device)
             padding = (steps >= lengths[:, None])[:, None]  # (B, 1, T)
         for block in self.blocks:

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn.functional import scaled_dot_product_attention
 
 from muse.models.checks import check_sizes, check_switches
-from muse.models.products import Turn
+from muse.models.products import turn
 from muse.models.recurrent import recur, turned_order
 
 
@@ -49,17 +49,17 @@ class LSTMAttention(nn.Module):
     def forward(self, features: Tensor, lengths: Tensor) -> Tensor:
         """features (B, T, F), lengths (B,) -> (B, T, O), undefined past each length."""
         x = features.transpose(0, 1)  # (T, B, F)
-        turned = turned_order(len(x), lengths)
-        reverse = Turn.apply(x, turned)
+        turned = turned_order(x.shape[0], lengths)
+        reverse = turn(x, turned)
         queries, keys = (
-            (recur(lstm["ahead"], x) + Turn.apply(recur(lstm["back"], reverse), turned))
+            (recur(lstm["ahead"], x) + turn(recur(lstm["back"], reverse), turned))
             for lstm in (self.queries, self.keys)
         )  # (T, B, H)
-        there = torch.arange(len(x), device=x.device) < lengths[:, None]  # (B, T)
+        there = torch.arange(x.shape[0], device=x.device) < lengths[:, None]  # (B, T)
         q, k = (part.transpose(0, 1)[:, None] for part in (queries, keys))  # (B, 1, T, H)
         attended = scaled_dot_product_attention(q, k, k, there[:, None, None], scale=1.0)[:, 0]
         both = torch.cat([q[:, 0], attended], dim=2)  # (B, T, 2H)
         if not self.pool:
             return self.output(both)
         most = both.masked_fill(~there[..., None], -torch.inf).amax(1)  # (B, 2H)
-        return self.output(most)[:, None].expand(-1, len(x), -1)
+        return self.output(most)[:, None].expand(-1, x.shape[0], -1)

@@ -127,7 +127,7 @@ class MultimodalTransformer(nn.Module):
             steps = torch.arange(features.shape[1], device=features.device)
             features = features * (steps < lengths[:, None])[..., None]
         parts = [
-            project(_sequence(features, columns, rows).mT).mT
+            project(_sequence(features, columns, rows).transpose(1, 2)).transpose(1, 2)
             for project, columns, rows in zip(self.project, self.columns, self.rows, strict=True)
         ]  # (B, T * R, D) each
         ends = [rows * lengths for rows in self.rows]

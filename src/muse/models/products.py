@@ -29,7 +29,7 @@ def linear(layer: nn.Linear, x: Tensor) -> Tensor:
 
 def in_parts(network: nn.Sequential, x: Tensor) -> Tensor:
     """What a network of single frames gives for x (T, B, F): (T, B, O), some frames at a time."""
-    if x.device.type != "cpu":
+    if x.device.type != "cpu" or torch.jit.is_tracing():  # the parts of one T are not those of all
         return network(x)
 
     def of(part: Tensor) -> Tensor:
@@ -40,8 +40,13 @@ def in_parts(network: nn.Sequential, x: Tensor) -> Tensor:
     return torch.cat([of(part) for part in x.split(max(1, ROWS_AT_ONCE // x.shape[1]))])
 
 
-class Turn(torch.autograd.Function):
+def turn(x: Tensor, turned: Tensor) -> Tensor:
     """Rows of x (T, B, F) in the order ``turned`` (T, B), which undoes itself."""
+    return Turn.apply(x, turned) if torch.is_grad_enabled() else _turn(x, turned)
+
+
+class Turn(torch.autograd.Function):
+    """`turn` with a backward pass that needs the order alone."""
 
     @staticmethod
     def forward(ctx, x: Tensor, turned: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from muse.errors import MuseError
 from muse.models.checks import check_dropout, check_sizes, check_switches
-from muse.models.products import Turn, in_parts, linear
+from muse.models.products import in_parts, linear, turn
 
 CELLS = {"lstm": nn.LSTM, "gru": nn.GRU}
 State = Tensor | tuple[Tensor, Tensor] | None  # of recurrent layers, (layers, B, H) each
@@ -134,17 +134,17 @@ class Bidirectional(nn.Module):
 
         With ``project`` (inputs, F), the weights of a layer in front, x is (T, B, F).
         """
-        turned = turned_order(len(x), lengths)
+        turned = turned_order(x.shape[0], lengths)
         for k, (ahead, back) in enumerate(zip(self.ahead, self.back, strict=True)):
             if k:
                 x, project = self.dropout(x), None
-            reverse = recur(back, Turn.apply(x, turned), project)
-            x = torch.cat([recur(ahead, x, project), Turn.apply(reverse, turned)], dim=2)
+            reverse = recur(back, turn(x, turned), project)
+            x = torch.cat([recur(ahead, x, project), turn(reverse, turned)], dim=2)
         return x
 
 
 def turned_order(frames: int, lengths: Tensor) -> Tensor:
-    """The frames of each recording from its last to its first, (frames, B), for `Turn`."""
+    """The frames of each recording from its last to its first, (frames, B), for `turn`."""
     steps = torch.arange(frames, device=lengths.device)[:, None]
     turned = lengths - 1 - steps
     return torch.where(turned >= 0, turned, steps)  # padding stays in place
