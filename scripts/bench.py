@@ -817,9 +817,9 @@ def population(
     done = operations(config.model, data[0].features.shape[1], frames) * count * epochs / taken
     name = f"{config.model['cell']} {config.model['layers']} x {config.model['hidden']}"
     case = f"{count} x {name}, {len(data[0].samples)} windows, {epochs} epochs"
+    more = {"matrix_share": done / matrix_rate(device)} if device.type == "cuda" else {}
     report("population", case, alone / taken, seconds=taken, alone=alone, MiB=peak,
-           trained_epochs_per_hour=3600 * count * epochs / taken,
-           matrix_share=done / matrix_rate(device))  # fmt: skip
+           trained_epochs_per_hour=3600 * count * epochs / taken, **more)  # fmt: skip
 
 
 def peak_of_process() -> float:

@@ -107,26 +107,36 @@ def _train_alike(waiting: deque[Waiting], most: int) -> deque[Waiting]:
     population: Population | None = None
     unlike: deque[Waiting] = deque()
     while True:
-        while waiting and (population is None or len(population.rows) < most):
+        joined, there = [], population.rows if population else []
+        while waiting and len(there) + len(joined) < most:
             row = _begin(waiting.popleft())
-            if row and population and not _alike(row, population.rows[0]):
+            if row and (there or joined) and not _alike(row, (there or joined)[0]):
                 unlike.append(row.origin)
             elif row:
-                population = _with(population, row)
-                most = min(most, _room(row)) if len(population.rows) == 1 else most
+                joined.append(row)
+                most = min(most, _room(row)) if len(there) + len(joined) == 1 else most
+        if joined:
+            population = _with(population, joined)
         if not population:
             return unlike
-        try:
-            _train_epoch(population)
-        except torch.cuda.OutOfMemoryError:
-            most = max(1, len(population.rows) // 2)
-            log.info("Out of memory: the population goes on with %d models at once.", most)
-            if len(population.rows) > 1:  # else it is left out
-                waiting.extendleft(row.origin for row in reversed(population.rows))
-            population = None
-            torch.cuda.empty_cache()  # nothing happens where there is no GPU
+        if _train_epoch_within_memory(population):
+            population = _without_stopped(population)
             continue
-        population = _without_stopped(population)
+        most = max(1, len(population.rows) // 2)
+        log.info("Out of memory: the population goes on with %d models at once.", most)
+        if len(population.rows) > 1:  # else it is left out
+            waiting.extendleft(row.origin for row in reversed(population.rows))
+        population = None
+        torch.cuda.empty_cache()  # nothing happens where there is no GPU
+
+
+def _train_epoch_within_memory(population: Population) -> bool:
+    """Whether the memory was enough; what the error holds of it is free when this returns."""
+    try:
+        _train_epoch(population)
+    except torch.cuda.OutOfMemoryError:
+        return False
+    return True
 
 
 def _room(row: Row) -> int:
@@ -178,21 +188,21 @@ def _alike(row: Row, other: Row) -> bool:
     return shape(row) == shape(other)
 
 
-def _with(population: Population | None, row: Row) -> Population:
-    """The population with one more member."""
-    weights = to_row(row.state.model.state_dict())
-    moments = row.state.optimiser.state_dict()["state"]
-    values = [weights]
-    for name in ("exp_avg", "exp_avg_sq"):
-        kept = {str(k): moments[k][name] for k in sorted(moments)}
-        values.append(to_row(kept) if kept else torch.zeros_like(weights))
+def _with(population: Population | None, joined: list[Row]) -> Population:
+    """The population with more members."""
+    weights = [to_row(row.state.model.state_dict()) for row in joined]
+    values = [weights, [], []]
+    for row, own in zip(joined, weights, strict=True):
+        moments = row.state.optimiser.state_dict()["state"]
+        for name, rows in zip(("exp_avg", "exp_avg_sq"), values[1:], strict=True):
+            kept = {str(k): moments[k][name] for k in sorted(moments)}
+            rows.append(to_row(kept) if kept else torch.zeros_like(own))
+    stacked = [torch.stack(rows) for rows in values]
     if population:
         before = population.weights.detach(), population.mean, population.square
-        values = [torch.cat([old, new[None]]) for old, new in zip(before, values, strict=True)]
-        rows = [*population.rows, row]
-    else:
-        values, rows = [value[None] for value in values], [row]
-    return Population(rows, values[0].requires_grad_(), *values[1:])
+        stacked = [torch.cat(pair) for pair in zip(before, stacked, strict=True)]
+        joined = [*population.rows, *joined]
+    return Population(joined, stacked[0].requires_grad_(), *stacked[1:])
 
 
 def _without_stopped(population: Population) -> Population | None:
