@@ -28,6 +28,7 @@ from muse.data.csv_table import Table, parse_table
 from muse.errors import MuseError, did_you_mean
 from muse.extraction.feature_files import Extractor, Times
 from muse.extraction.resample import averaged
+from muse.extraction.spans import frame_middles, span
 from muse.files import read_bytes
 from muse.gold.smoothing import savgol
 
@@ -84,8 +85,7 @@ def extract_hrv(
     if seconds < window:
         raise MuseError(f"{path}: {seconds:.3g} s are less than the window of {window:g} s.")
     times = times_of(seconds)
-    step = float(np.median(np.diff(times))) / 1000 if len(times) > 1 else window
-    middles = (times - begin) / 1000 + step / 2
+    middles, step = frame_middles(times - begin, window)
     cleaned, peaks = find_peaks(ecg, rate)
     inside = (middles >= 0) & (middles <= seconds)
     valid = inside & usable(cleaned, np.isnan(ecg), peaks, rate, middles, window)
@@ -197,10 +197,10 @@ def usable(
     gaps = np.append(0, np.cumsum(missing))
     valid = np.zeros(len(middles), dtype=bool)
     for frame, middle in enumerate(middles):
-        start, end = _span(middle, window, seconds)
+        start, end = span(middle, window, seconds)
         if gaps[min(round(end * rate), len(missing))] > gaps[round(start * rate)]:
             continue
-        start, end = _span(middle, QUALITY_SECONDS, seconds)
+        start, end = span(middle, QUALITY_SECONDS, seconds)
         own = peaks[(peaks >= start * rate) & (peaks < end * rate)]
         valid[frame] = _alike(cleaned, own, rate)
     return valid
@@ -231,7 +231,7 @@ def measures(peaks: np.ndarray, middle: float, window: float, seconds: float) ->
     Args:
         peaks: s, rising. middle: of the window, in s. seconds: of the recording.
     """
-    start, end = _span(middle, window, seconds)
+    start, end = span(middle, window, seconds)
     own = peaks[(peaks >= start) & (peaks < end)]
     if len(own) < 2:
         return dict.fromkeys(MEASURES, np.nan)
@@ -241,12 +241,6 @@ def measures(peaks: np.ndarray, middle: float, window: float, seconds: float) ->
     values = found.iloc[0]
     known = {name: float(values[f"HRV_{name}"]) for name in MEASURES}
     return {name: value if np.isfinite(value) else np.nan for name, value in known.items()}
-
-
-def _span(middle: float, window: float, seconds: float) -> tuple[float, float]:
-    """Start and end of a window in s, moved inwards at the ends of the recording."""
-    start = min(max(0.0, middle - window / 2), max(0.0, seconds - window))
-    return start, min(start + window, seconds)
 
 
 def _heart_rate(peaks: np.ndarray, rate: float, rows: int) -> np.ndarray:
