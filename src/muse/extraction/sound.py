@@ -11,11 +11,15 @@ from pathlib import Path
 import numpy as np
 
 from muse.errors import MuseError
-from muse.extraction.media import decode
+from muse.extraction.media import VIDEO, decode
 
 RATE = 16_000  # samples per second
 PEAK = 10 ** (-3 / 20)  # -3 dB of full scale
 STEPS = 2**15  # of 16 bit on each side of zero
+# of files that are small for their length; a longer one than that takes more memory than expected
+BYTES_A_SECOND = {".wav": 32_000, ".aif": 32_000, ".aiff": 32_000, ".flac": 10_000, ".mp3": 6_000,
+                  ".video": 40_000}  # fmt: skip
+OWN_BYTES = 300 * 2**20
 # Samples go by the time that the file gives them: sound that begins after the pictures, or has a
 # gap, gets silence there. Channels are mixed so that the sum cannot be louder than they are.
 FILTERS = (
@@ -25,6 +29,19 @@ FILTERS = (
     "aformat=sample_fmts=flt:channel_layouts=mono"
 )
 DECIBELS = re.compile(r"Peak level dB: (\S+)")
+
+
+def sound_bytes(path: Path) -> int:
+    """Roughly the bytes that features of a media file take on their way; 0 of one not there.
+
+    Args:
+        path: its size and ending say about how long it is.
+    """
+    if not path.is_file():
+        return 0
+    kind = ".video" if path.suffix.lower() in VIDEO else path.suffix.lower()
+    seconds = path.stat().st_size / BYTES_A_SECOND.get(kind, BYTES_A_SECOND[".mp3"])
+    return OWN_BYTES + int(16 * RATE * seconds)
 
 
 def read_sound(path: Path) -> np.ndarray:

@@ -1,0 +1,96 @@
+"""The pitch that openSMILE finds in each of many overlapping windows, from one pass over a file.
+
+eGeMAPS smooths its pitch candidates by the Viterbi algorithm, with six candidates and `unvoiced` as
+the states of a frame (after Luengo et al., Evaluation of pitch detection algorithms under real
+conditions, ICASSP 2007). Candidates depend on their frame alone, the path through them on where a
+window begins and ends. So the path is found anew for each window, for all windows at once; the
+costs are those of openSMILE 2.6.0 with the weights of the feature set, and the result is the same.
+"""
+
+import numpy as np
+
+CANDIDATES = 6
+STATES = CANDIDATES + 1  # the last one: unvoiced
+THRESHOLD = np.float32(0.7)  # of the voicing probability
+LOCAL, BIAS, CHANGE, SWITCH, STAY = 2.0, 4.0, 10.0, 10.0, 1.0  # weights
+IMPOSSIBLE = 999.0
+MEMORY = 40  # frames after which openSMILE decides, whether paths have merged or not
+
+
+def decode(
+    pitch: np.ndarray, voicing: np.ndarray, starts: np.ndarray, frames: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """The best path through each window.
+
+    Args:
+        pitch: (file frames, candidates) float32 Hz, 0 for none.
+        voicing: (file frames, candidates) float32, their probabilities.
+        starts: (windows,) first frame of each window. frames: of a window.
+
+    Returns:
+        Pitch (windows, frames) float32 Hz, 0 where it is unvoiced; and the number of frames on
+        which all paths agree at the end of a window (windows,), which is where eGeMAPS stops.
+    """
+    local, moves, first_moves = _costs(pitch, voicing)
+    best = np.zeros((frames, len(starts), STATES), dtype=np.int8)  # state of the frame before
+    cost = local[starts]
+    for t in range(1, frames):
+        at = starts + t
+        step = moves[at]
+        if t == 1:
+            step[:, 0] = first_moves[at]
+        total = step + cost[:, None, :]  # (windows, state, state before)
+        best[t] = total.argmin(axis=2)
+        cost = total.min(axis=2) + local[at]
+    values = np.pad(pitch, ((0, 0), (0, 1)))  # unvoiced is 0 Hz
+    found = np.zeros((len(starts), frames), dtype=np.float32)
+    agreed = np.zeros(len(starts), dtype=np.int64)
+    state = cost.argmin(axis=1)
+    paths = np.tile(np.arange(STATES), (len(starts), 1))
+    for t in range(frames - 1, -1, -1):
+        found[:, t] = values[starts + t, state]
+        same = (paths == paths[:, :1]).all(axis=1)
+        agreed[(agreed == 0) & same] = t + 1
+        state = np.take_along_axis(best[t], state[:, None], axis=1)[:, 0]
+        paths = np.take_along_axis(best[t], paths, axis=1).astype(np.int64)
+    return found, agreed
+
+
+def _costs(pitch: np.ndarray, voicing: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Costs of states (frames, states), of moves into frames (frames, states, states before), and
+    of the moves into the first candidate that are a window's first (frames, states)."""
+    hertz = pitch.astype(np.float64)
+    known = np.clip(voicing.astype(np.float64), 0.01, 1.0)
+    outside = np.select(
+        [hertz <= 0, hertz < 100, hertz < 350, hertz < 600],
+        [2.0, 1 - hertz / 100, 0.0, (hertz - 350) / 250],
+        1.2,
+    )
+    voiced = voicing >= THRESHOLD
+    local = np.empty((len(pitch), STATES))
+    local[:, :CANDIDATES] = LOCAL * (-np.log(known) + BIAS * (known < THRESHOLD)) + outside
+    local[:, CANDIDATES] = LOCAL * BIAS * voiced.any(axis=1)
+    moves = np.full((len(pitch), STATES, STATES), SWITCH)
+    moves[:, CANDIDATES, CANDIDATES] = STAY
+    possible = (pitch[1:, :, None] != 0) & (pitch[:-1, None, :] != 0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        change = np.log((pitch[1:, :, None] / pitch[:-1, None, :]).astype(np.float64))
+    moves[1:, :CANDIDATES, :CANDIDATES] = _changes(change, possible, 0.0)
+    first = moves[:, 0].copy()
+    first[1:, :CANDIDATES] = _changes(change[:, 0], possible[:, 0], 1.0)
+    return local, moves, first
+
+
+def _changes(change: np.ndarray, possible: np.ndarray, before: float) -> np.ndarray:
+    """Costs of changes of pitch (..., candidates before), given as logarithms of its ratio.
+
+    Each also pays for its difference from the change that was looked at before it, that from the
+    previous candidate; the first of them for that from ``before``.
+    """
+    costs = np.full(change.shape, IMPOSSIBLE)
+    last = np.full(change.shape[:-1], before)
+    for k in range(CANDIDATES):
+        cost = CHANGE * np.abs(change[..., k]) + CHANGE * np.abs(change[..., k] - last)
+        costs[..., k] = np.where(possible[..., k], cost, IMPOSSIBLE)
+        last = np.where(possible[..., k], change[..., k], last)
+    return costs
