@@ -30,10 +30,20 @@ class HrvConfig(Settings):
 
 
 @dataclass
+class LldConfig(Settings):
+    """How `muse extract lld` brings descriptors of 10 ms to frames."""
+
+    KEY = "lld."
+
+    frame: str = setting("lld: what a frame has of the descriptors of 10 ms: their mean over it, or "
+                         "the one nearest to its middle.", choices=("mean", "nearest"))  # fmt: skip
+
+
+@dataclass
 class ExtractConfig(Settings):
     """Settings of `muse extract`."""
 
-    extractor: str = setting("What is extracted.", choices=("hrv",))
+    extractor: str = setting("What is extracted.", choices=("hrv", "egemaps", "lld"))
     source: Any = setting("Files, or folders of them, one file per recording; in= is the same.",
                           names=True)  # fmt: skip
     out: str = setting("Folder of the package; gets feature_segments/FEATURES.")
@@ -45,4 +55,5 @@ class ExtractConfig(Settings):
     workers: int = setting("Files side by side; -1: one per core, as far as memory goes.",
                            low=-1, identity=False)  # fmt: skip
     hrv: HrvConfig = setting("Heart-rate variability.")
+    lld: LldConfig = setting("Low-level descriptors.")
     job: JobInfo | None = None

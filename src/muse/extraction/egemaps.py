@@ -11,7 +11,7 @@ that of each window alone (muse/extraction/egemaps_windows.py).
 """
 
 import warnings
-from functools import partial
+from functools import cache, partial
 from importlib.metadata import version
 from pathlib import Path
 
@@ -34,6 +34,8 @@ BLOCK_SECONDS = 300  # of sound that they may span
 def extractor(config: ExtractConfig) -> Extractor:
     """What `muse extract egemaps` does; MuseError if openSMILE or ffmpeg is not installed."""
     import_opensmile()
+    if config.window is None or config.window < FRAME / RATE:
+        raise MuseError(f"window={config.window}: expected {FRAME / RATE:g} s or more.")
     tool = {"name": "opensmile", "version": version("opensmile"), "ffmpeg": ffmpeg_version()}
     extract = partial(extract_egemaps, window=config.window)
     return Extractor(MEDIA, tool, {"window": config.window}, sound_bytes, extract)
@@ -59,23 +61,33 @@ def extract_egemaps(
         MuseError: no sound, or less than a frame of openSMILE's; openSMILE is not installed.
     """
     sound = read_sound(path)
-    if len(sound) < FRAME:
-        raise MuseError(
-            f"{path}: {1000 * len(sound) / RATE:.3g} ms of sound; openSMILE needs "
-            f"{1000 * FRAME // RATE} ms. Leave the file out."
-        )
+    check_sound(path, sound)
     times = times_of(len(sound) / RATE)
     first, length, inside = sample_spans(times, window, len(sound), RATE)
     starts, which = np.unique(first // HOP, return_inverse=True)
     values = functionals(sound, starts, length)[which]
     values[~inside] = np.nan
-    notes = []
-    if not inside.all():
-        notes.append(
-            f"{path}: {(~inside).sum()} of {len(times)} frames are outside of its "
-            f"{len(sound) / RATE:.6g} s; their fields are empty."
+    columns = dict(zip(names(), values.T, strict=True))
+    return times, columns, note_outside(path, inside, len(sound) / RATE)
+
+
+def check_sound(path: Path, sound: np.ndarray) -> None:
+    """Raise MuseError for a sound that is shorter than a frame of openSMILE's."""
+    if len(sound) < FRAME:
+        raise MuseError(
+            f"{path}: {1000 * len(sound) / RATE:.3g} ms of sound; openSMILE needs "
+            f"{1000 * FRAME // RATE} ms. Leave the file out."
         )
-    return times, dict(zip(names(), values.T, strict=True)), notes
+
+
+def note_outside(path: Path, inside: np.ndarray, seconds: float) -> list[str]:
+    """A warning if frames (frames,) are not ``inside`` the recording."""
+    if inside.all():
+        return []
+    return [
+        f"{path}: {(~inside).sum()} of {len(inside)} frames are outside of its {seconds:.6g} s of "
+        "sound; their fields are empty."
+    ]
 
 
 def names() -> list[str]:
@@ -90,6 +102,7 @@ def reference(sound: np.ndarray) -> np.ndarray:
         return _reference().process_signal(sound, RATE).to_numpy()[0]
 
 
+@cache
 def _reference():
     opensmile = import_opensmile()
     return opensmile.Smile(opensmile.FeatureSet.eGeMAPSv02, opensmile.FeatureLevel.Functionals)

@@ -18,6 +18,7 @@ SHORT = 2 * HOP  # samples of the frames of loudness, spectrum and formants: 20 
 AUDIBLE = np.float32(0.001)  # energy of a frame up to which it is unvoiced
 LOWEST, BASE = np.float32(29.136), np.float32(27.5)  # Hz of the first semitone, and of none
 SPECTRAL = [2, 3, 0, 1]  # columns of `spectral`: alpha ratio, Hammarberg index, two slopes
+LEAST = 10  # frames that are used, below which openSMILE has rules of its own
 QUIETEST = 1e-12  # -120 dB
 
 
@@ -32,15 +33,18 @@ def window_functionals(
         length: of a window in samples.
 
     Returns:
-        (windows, 88) float32; and the windows in which openSMILE has decided on the pitch before it
-        could know, in another way than in the file (windows,) bool: these values are not its own.
+        (windows, 88) float32; and the windows that need openSMILE itself (windows,) bool: they are
+        very short, or it has had to decide on the pitch before all paths agreed.
     """
     lld = parts.descriptors(sound)
     long, short = ((length - size) // HOP + 1 for size in (FRAME, SHORT))  # frames of a window
     at = starts[:, None] + np.arange(long)  # (windows, frames)
     at_short = starts[:, None] + np.arange(short)
     pitch, used = _pitch(lld, starts, long)
-    changed = (pitch != lld["pitch"][at, 0]) & (np.arange(long) < used[:, None])
+    changed = pitch != lld["pitch"][at, 0]
+    tones = np.where(changed, _semitones(pitch), lld["pitch"][at, 1])
+    tones = _smoothed(tones[:, :, None], True)[:, :, 0]
+    changed &= np.arange(long) < used[:, None]
     flux = lld["flux"][at_short]
     flux[:, 0] = 0  # nothing is before a window
     whole = np.full(len(starts), short)
@@ -50,8 +54,6 @@ def window_functionals(
     spectral = [lld["spectral"][at][:, :, SPECTRAL], flux[:, :long], lld["mfcc"][at]]
     spectral = np.concatenate(spectral, axis=2)
     voiced = (pitch > 0)[:, :, None]
-    tones = np.where(changed, _semitones(pitch), lld["pitch"][at, 1])
-    tones = _smoothed(tones[:, :, None], True)[:, :, 0]
     of_pitch = parts.contour_functionals(tones, used, "F0", parts.PITCH_FUNCTIONALS)
     of_loudness = parts.contour_functionals(
         loudness, whole, "loudness", parts.LOUDNESS_FUNCTIONALS
@@ -73,7 +75,8 @@ def window_functionals(
         10 * np.log10(np.maximum(energy, QUIETEST))[:, None],
     ]
     values = np.concatenate(columns, axis=1).astype(np.float32)
-    return values, changed[:, MEMORY:].any(axis=1)
+    forced = (used < LEAST) | (used <= long - MEMORY) | changed[:, MEMORY:].any(axis=1)
+    return values, forced
 
 
 def _pitch(

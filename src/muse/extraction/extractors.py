@@ -6,7 +6,11 @@ from muse.config.extract import ExtractConfig
 from muse.extraction.feature_files import Extractor
 
 # name -> module and function, imported only where it is used: most need packages of an extra
-EXTRACTORS = {"hrv": "muse.extraction.hrv:extractor"}
+EXTRACTORS = {
+    "hrv": "muse.extraction.hrv:extractor",
+    "egemaps": "muse.extraction.egemaps:extractor",
+    "lld": "muse.extraction.lld:extractor",
+}
 
 
 def extractor_of(config: ExtractConfig) -> Extractor:

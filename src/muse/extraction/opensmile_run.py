@@ -100,7 +100,7 @@ def run(
             options[name] = f"{folder}/{name}"
             Path(options[name]).write_text(text)
         smile = OpenSMILE()
-        smile.initialize(str(place), options, loglevel=1, console_output=True)
+        smile.initialize(str(place), options, loglevel=0)
         for name, values in (tables or {}).items():
             values = np.ascontiguousarray(values, dtype=np.float32)
             # the package's own call takes the number of values for that of frames
