@@ -14,12 +14,14 @@ STATES = CANDIDATES + 1  # the last one: unvoiced
 THRESHOLD = np.float32(0.7)  # of the voicing probability
 LOCAL, BIAS, CHANGE, SWITCH, STAY = 2.0, 4.0, 10.0, 10.0, 1.0  # weights
 IMPOSSIBLE = 999.0
-MEMORY = 40  # frames after which openSMILE decides, whether paths have merged or not
+# after 40 frames openSMILE decides, whether paths agree or not; if they agree on a frame 20 frames
+# later, for each twentieth frame, it has never had to
+CHECKED = 20
 
 
 def decode(
     pitch: np.ndarray, voicing: np.ndarray, starts: np.ndarray, frames: int
-) -> tuple[np.ndarray, np.ndarray]:
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The best path through each window.
 
     Args:
@@ -28,12 +30,15 @@ def decode(
         starts: (windows,) first frame of each window. frames: of a window.
 
     Returns:
-        Pitch (windows, frames) float32 Hz, 0 where it is unvoiced; and the number of frames on
-        which all paths agree at the end of a window (windows,), which is where eGeMAPS stops.
+        Pitch (windows, frames) float32 Hz, 0 where it is unvoiced; the number of frames on which
+        all paths agree at the end of a window (windows,), which is where eGeMAPS stops; and whether
+        openSMILE may have decided before they did, in another way (windows,) bool.
     """
     local, moves, first_moves = _costs(pitch, voicing)
     best = np.zeros((frames, len(starts), STATES), dtype=np.int8)  # state of the frame before
     cost = local[starts]
+    alone = np.tile(np.arange(STATES, dtype=np.int8), (len(starts), 1))
+    paths, early = alone, np.zeros(len(starts), dtype=bool)
     for t in range(1, frames):
         at = starts + t
         step = moves[at]
@@ -42,18 +47,22 @@ def decode(
         total = step + cost[:, None, :]  # (windows, state, state before)
         best[t] = total.argmin(axis=2)
         cost = total.min(axis=2) + local[at]
+        paths = np.take_along_axis(paths, best[t], axis=1)  # state at the last frame checked
+        if t % CHECKED == 0:
+            early |= (paths != paths[:, :1]).any(axis=1)
+            paths = alone
     values = np.pad(pitch, ((0, 0), (0, 1)))  # unvoiced is 0 Hz
     found = np.zeros((len(starts), frames), dtype=np.float32)
     agreed = np.zeros(len(starts), dtype=np.int64)
     state = cost.argmin(axis=1)
-    paths = np.tile(np.arange(STATES), (len(starts), 1))
+    paths = alone
     for t in range(frames - 1, -1, -1):
         found[:, t] = values[starts + t, state]
         same = (paths == paths[:, :1]).all(axis=1)
         agreed[(agreed == 0) & same] = t + 1
         state = np.take_along_axis(best[t], state[:, None], axis=1)[:, 0]
-        paths = np.take_along_axis(best[t], paths, axis=1).astype(np.int64)
-    return found, agreed
+        paths = np.take_along_axis(best[t], paths, axis=1)
+    return found, agreed, early
 
 
 def _costs(pitch: np.ndarray, voicing: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
