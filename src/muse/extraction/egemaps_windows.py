@@ -55,9 +55,7 @@ def window_functionals(
     spectral = np.concatenate(spectral, axis=2)
     voiced = (pitch > 0)[:, :, None]
     of_pitch = parts.contour_functionals(tones, used, "F0", parts.PITCH_FUNCTIONALS)
-    of_loudness = parts.contour_functionals(
-        loudness, whole, "loudness", parts.LOUDNESS_FUNCTIONALS
-    )
+    of_loudness = parts.contour_functionals(loudness, whole, "loudness", parts.LOUDNESS_FUNCTIONALS)
     # eGeMAPS smooths these up to the frames that are used, as if the last of them went on
     ended = np.minimum(np.arange(long), used[:, None] - 1)[:, :, None]
     voice = np.take_along_axis(voice, ended, axis=1)
@@ -122,9 +120,9 @@ def _voice(
         jitter[k, a:b] = values
     jitter[pitch == 0] = 0
     formants = np.where((pitch > 0)[:, :, None], lld["formants"][at], 0)
-    tracks = [column for k in range(3)
-              for column in (formants[:, :, k], formants[:, :, 5 + k], harmonics[:, :, 3 + k])]  # fmt: skip
-    return np.concatenate([jitter, harmonics[:, :, :3], np.stack(tracks, axis=2)], axis=2)
+    tracks = [formants[:, :, :3], formants[:, :, 5:8], harmonics[:, :, 3:]]
+    tracks = np.stack(tracks, axis=3).reshape(*at.shape, 9)  # first formant, second, third
+    return np.concatenate([jitter, harmonics[:, :, :3], tracks], axis=2)
 
 
 def _stretches(

@@ -40,7 +40,7 @@ def sample_spans(
         First sample of each window (frames,) int64; samples of a window, the same for all; whether
         the middle of a frame lies in the recording (frames,) bool.
     """
-    middles, _ = frame_middles(times, window)
+    middles, _ = frame_middles(times, min(window, samples / rate))
     length = min(round(window * rate), samples)
     starts, _ = span(middles, window, samples / rate)
     first = np.minimum(np.round(starts * rate).astype(np.int64), samples - length)
