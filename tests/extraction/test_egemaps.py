@@ -13,7 +13,7 @@ import pytest
 from muse.commands import extract as command
 from muse.config.extract import LldConfig
 from muse.errors import MuseError
-from muse.extraction.egemaps import extract_egemaps, functionals, names, reference
+from muse.extraction.egemaps import _blocks, extract_egemaps, functionals, names, reference
 from muse.extraction.egemaps_pitch import decode
 from muse.extraction.lld import at_frames, descriptors, extract_lld
 from muse.extraction.sound import RATE
@@ -52,6 +52,14 @@ def test_windows_are_those_of_opensmile_alone(sound, length):
     expected = np.stack([reference(sound[160 * k : 160 * k + length]) for k in starts])
     assert found.shape == (len(starts), 88) and expected[:, 0].min() > 20
     assert np.allclose(found, expected, rtol=1e-5, atol=1e-6)
+
+
+def test_windows_that_are_computed_at_once():
+    """Windows of 6 s every 0.5 s, then a gap, then one every 10 s: of two blocks with 200."""
+    starts = np.concatenate([np.arange(250) * 50, 50_000 + np.arange(3) * 1000])
+    sizes = [len(block) for block in _blocks(starts, 6 * RATE)]
+    assert sizes == [200, 50, 1, 1, 1]
+    assert len(_blocks(np.arange(5), 2000 * RATE)) == 5
 
 
 @with_opensmile

@@ -35,39 +35,50 @@ def decode(
         openSMILE may have decided before they did, in another way (windows,) bool.
     """
     local, moves, first_moves = _costs(pitch, voicing)
-    best = np.zeros((frames, len(starts), STATES), dtype=np.int8)  # state of the frame before
-    cost = local[starts]
-    alone = np.tile(np.arange(STATES, dtype=np.int8), (len(starts), 1))
-    paths, early = alone, np.zeros(len(starts), dtype=bool)
+    best = np.zeros((frames, STATES, len(starts)), dtype=np.int8)  # state of the frame before
+    cost = local[:, starts]
     for t in range(1, frames):
         at = starts + t
-        step = moves[at]
+        total = moves[:, :, at]  # (state before, state, windows)
         if t == 1:
-            step[:, 0] = first_moves[at]
-        total = step + cost[:, None, :]  # (windows, state, state before)
-        best[t] = total.argmin(axis=2)
-        cost = total.min(axis=2) + local[at]
-        paths = np.take_along_axis(paths, best[t], axis=1)  # state at the last frame checked
-        if t % CHECKED == 0:
-            early |= (paths != paths[:, :1]).any(axis=1)
-            paths = alone
+            total[:, 0] = first_moves[:, at]
+        total += cost[:, None, :]
+        best[t] = total.argmin(axis=0)
+        cost = total.min(axis=0) + local[:, at]
     values = np.pad(pitch, ((0, 0), (0, 1)))  # unvoiced is 0 Hz
     found = np.zeros((len(starts), frames), dtype=np.float32)
-    agreed = np.zeros(len(starts), dtype=np.int64)
-    state = cost.argmin(axis=1)
-    paths = alone
+    state, windows = cost.argmin(axis=0), np.arange(len(starts))
     for t in range(frames - 1, -1, -1):
         found[:, t] = values[starts + t, state]
-        same = (paths == paths[:, :1]).all(axis=1)
+        state = best[t, state, windows]
+    return found, *_agreement(best)
+
+
+def _agreement(best: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Frames on which all paths agree at the end, and where they may not in time: (windows,) each.
+
+    Args:
+        best: (frames, states, windows) the state of the frame before on the way to each.
+    """
+    frames, states, windows = best.shape
+    agreed = np.zeros(windows, dtype=np.int64)
+    paths = np.tile(np.arange(states, dtype=np.int8)[:, None], (1, windows))
+    for t in range(frames - 1, -1, -1):
+        same = (paths == paths[0]).all(axis=0)
         agreed[(agreed == 0) & same] = t + 1
-        state = np.take_along_axis(best[t], state[:, None], axis=1)[:, 0]
-        paths = np.take_along_axis(best[t], paths, axis=1)
-    return found, agreed, early
+        if agreed.all():
+            break
+        paths = np.take_along_axis(best[t], paths, axis=0)
+    ends = np.arange(CHECKED, frames, CHECKED)
+    paths = np.tile(np.arange(states, dtype=np.int8)[:, None], (len(ends), 1, windows))
+    for back in range(CHECKED):
+        paths = np.take_along_axis(best[ends - back], paths, axis=1)
+    return agreed, (paths != paths[:, :1]).any(axis=(0, 1))
 
 
 def _costs(pitch: np.ndarray, voicing: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Costs of states (frames, states), of moves into frames (frames, states, states before), and
-    of the moves into the first candidate that are a window's first (frames, states)."""
+    """Costs of states (states, frames), of moves into frames (states before, states, frames), and
+    of the moves into the first candidate that are a window's first (states before, frames)."""
     hertz = pitch.astype(np.float64)
     known = np.clip(voicing.astype(np.float64), 0.01, 1.0)
     outside = np.select(
@@ -87,7 +98,7 @@ def _costs(pitch: np.ndarray, voicing: np.ndarray) -> tuple[np.ndarray, np.ndarr
     moves[1:, :CANDIDATES, :CANDIDATES] = _changes(change, possible, 0.0)
     first = moves[:, 0].copy()
     first[1:, :CANDIDATES] = _changes(change[:, 0], possible[:, 0], 1.0)
-    return local, moves, first
+    return tuple(np.ascontiguousarray(costs.T) for costs in (local, moves, first))
 
 
 def _changes(change: np.ndarray, possible: np.ndarray, before: float) -> np.ndarray:
