@@ -1,6 +1,6 @@
 """How exact and how fast is `muse extract egemaps`? Prints both, measured in one run.
 
-    python scripts/bench_extract.py                      a minute of a made-up voice
+    python scripts/bench_extract.py                      two minutes of a made-up voice
     python scripts/bench_extract.py --sound speech.wav   the first --seconds of a recording
     python scripts/bench_extract.py --hour               also an hour-long file: time and memory
 
@@ -93,7 +93,7 @@ def one_hour(sound: np.ndarray, step: float) -> None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--sound", type=Path)
-    parser.add_argument("--seconds", type=float, default=60.0)
+    parser.add_argument("--seconds", type=float, default=120.0)
     parser.add_argument("--hour", action="store_true")
     options = parser.parse_args()
     given = voice(options.seconds) if options.sound is None else read_sound(options.sound)

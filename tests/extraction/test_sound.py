@@ -128,4 +128,4 @@ def test_windows_lie_around_frames_and_inside_the_recording():
     assert first.tolist() == [0, 2, 8, 12, 12] and length == 10  # 2.5 is rounded to the even 2
     assert inside.tolist() == [True, True, True, True, False]
     first, length, inside = sample_spans(np.array([0.0]), 6.0, 7, 10)
-    assert first.tolist() == [0] and length == 7
+    assert first.tolist() == [0] and length == 7 and inside.tolist() == [True]

@@ -96,8 +96,11 @@ class LldConfig(Settings):
 
     KEY = "lld."
 
-    frame: str = setting("lld: what a frame has of the descriptors of 10 ms: their mean over it, or "
-                         "the one nearest to its middle.", choices=("mean", "nearest"))  # fmt: skip
+    frame: str = setting(
+        "lld: what a frame has of the descriptors of 10 ms: their mean over it, or the one nearest "
+        "to its middle.",
+        choices=("mean", "nearest"),
+    )
 
 
 @dataclass

@@ -27,7 +27,7 @@ from muse.extraction.opensmile_run import HOP, import_opensmile
 from muse.extraction.sound import RATE, read_sound, sound_bytes
 from muse.extraction.spans import sample_spans
 
-BLOCK = 200  # windows that are computed at once
+BLOCK_FRAMES = 120_000  # of windows that are computed at once: 200 of 6 s
 BLOCK_SECONDS = 300  # of sound that they may span
 
 
@@ -127,15 +127,28 @@ def functionals(sound: np.ndarray, starts: np.ndarray, length: int) -> np.ndarra
         starts: (windows,) rising, their first frames of 10 ms.
         length: of a window in samples.
     """
-    if len(starts) == 1:
-        return reference(sound[starts[0] * HOP : starts[0] * HOP + length])[None]
-    seconds = np.searchsorted(starts, starts[0] + BLOCK_SECONDS * RATE // HOP)
-    size = max(1, min(BLOCK, int(seconds)))
     found = []
-    for some in np.split(starts, range(size, len(starts), size)):
+    for some in _blocks(starts, length):
         block = sound[some[0] * HOP : some[-1] * HOP + length]
-        values, doubtful = window_functionals(block, some - some[0], length)
-        for k in np.flatnonzero(doubtful):
+        alone = np.ones(1, dtype=bool)
+        if len(some) > 1:
+            values, alone = window_functionals(block, some - some[0], length)
+        else:
+            values = np.empty((1, len(names())), dtype=np.float32)
+        for k in np.flatnonzero(alone):
             values[k] = reference(sound[some[k] * HOP : some[k] * HOP + length])
         found.append(values)
     return np.concatenate(found)
+
+
+def _blocks(starts: np.ndarray, length: int) -> list[np.ndarray]:
+    """Windows that are computed at once, as far as memory should go; those far from any alone."""
+    most = max(1, BLOCK_FRAMES // (length // HOP))
+    blocks: list[list[int]] = []
+    for start in starts:
+        near = blocks and start - blocks[-1][-1] <= length // HOP
+        fits = near and start - blocks[-1][0] <= BLOCK_SECONDS * RATE // HOP
+        if not fits or len(blocks[-1]) == most:
+            blocks.append([])
+        blocks[-1].append(start)
+    return [np.array(block) for block in blocks]

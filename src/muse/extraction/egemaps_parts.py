@@ -23,6 +23,11 @@ LEVELS = {
     "mfcc": "egemapsv02_mfcc",
     "energy": "egemapsv02_energyRMS",
 }
+# of the two parts, what smooths for whole files; windows are smoothed one by one
+SMOOTHERS = ("gemapsv01b_smoFnz", "gemapsv01b_smoE", "gemapsv01b_smoNoF0andLoudnNz",
+             "gemapsv01b_smoSpectralZ", "gemapsv01b_smoSpectralNz", "egemapsv02_smoFnz",
+             "egemapsv02_smoE", "egemapsv02_smoNoFLZ", "egemapsv02_smoNoF0andLoudnNz",
+             "egemapsv02_smoSpectralZ", "egemapsv02_smoSpectralNz")  # fmt: skip
 PITCH_FUNCTIONALS = {
     "functionals": "gemapsv01b_functionalsF0",
     "segments": "gemapsv01b_temporalF0",
@@ -43,7 +48,9 @@ def descriptors(sound: np.ndarray) -> dict[str, np.ndarray]:
     """
     config = shipped("gemaps/v01b/GeMAPSv01b_core.lld.conf.inc")
     config += shipped("egemaps/v02/eGeMAPSv02_core.lld.conf.inc")
-    return run(config, LEVELS, sound)
+    config += table_source("nothing", {"nothing": 1}, 0.01)
+    config += "".join(f"[{name}:cContourSmoother]\nreader.dmLevel=nothing\n" for name in SMOOTHERS)
+    return run(config, LEVELS, sound, {"nothing": np.empty((0, 1))})
 
 
 def _path(name: str) -> str:

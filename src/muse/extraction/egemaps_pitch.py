@@ -14,12 +14,14 @@ STATES = CANDIDATES + 1  # the last one: unvoiced
 THRESHOLD = np.float32(0.7)  # of the voicing probability
 LOCAL, BIAS, CHANGE, SWITCH, STAY = 2.0, 4.0, 10.0, 10.0, 1.0  # weights
 IMPOSSIBLE = 999.0
-MEMORY = 40  # frames after which openSMILE decides, whether paths have merged or not
+# after 40 frames openSMILE decides, whether paths agree or not; if they agree on a frame 20 frames
+# later, for each twentieth frame, it has never had to
+CHECKED = 20
 
 
 def decode(
     pitch: np.ndarray, voicing: np.ndarray, starts: np.ndarray, frames: int
-) -> tuple[np.ndarray, np.ndarray]:
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The best path through each window.
 
     Args:
@@ -28,37 +30,55 @@ def decode(
         starts: (windows,) first frame of each window. frames: of a window.
 
     Returns:
-        Pitch (windows, frames) float32 Hz, 0 where it is unvoiced; and the number of frames on
-        which all paths agree at the end of a window (windows,), which is where eGeMAPS stops.
+        Pitch (windows, frames) float32 Hz, 0 where it is unvoiced; the number of frames on which
+        all paths agree at the end of a window (windows,), which is where eGeMAPS stops; and whether
+        openSMILE may have decided before they did, in another way (windows,) bool.
     """
     local, moves, first_moves = _costs(pitch, voicing)
-    best = np.zeros((frames, len(starts), STATES), dtype=np.int8)  # state of the frame before
-    cost = local[starts]
+    best = np.zeros((frames, STATES, len(starts)), dtype=np.int8)  # state of the frame before
+    cost = local[:, starts]
     for t in range(1, frames):
         at = starts + t
-        step = moves[at]
+        total = moves[:, :, at]  # (state before, state, windows)
         if t == 1:
-            step[:, 0] = first_moves[at]
-        total = step + cost[:, None, :]  # (windows, state, state before)
-        best[t] = total.argmin(axis=2)
-        cost = total.min(axis=2) + local[at]
+            total[:, 0] = first_moves[:, at]
+        total += cost[:, None, :]
+        best[t] = total.argmin(axis=0)
+        cost = total.min(axis=0) + local[:, at]
     values = np.pad(pitch, ((0, 0), (0, 1)))  # unvoiced is 0 Hz
     found = np.zeros((len(starts), frames), dtype=np.float32)
-    agreed = np.zeros(len(starts), dtype=np.int64)
-    state = cost.argmin(axis=1)
-    paths = np.tile(np.arange(STATES), (len(starts), 1))
+    state, windows = cost.argmin(axis=0), np.arange(len(starts))
     for t in range(frames - 1, -1, -1):
         found[:, t] = values[starts + t, state]
-        same = (paths == paths[:, :1]).all(axis=1)
+        state = best[t, state, windows]
+    return found, *_agreement(best)
+
+
+def _agreement(best: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Frames on which all paths agree at the end, and where they may not in time: (windows,) each.
+
+    Args:
+        best: (frames, states, windows) the state of the frame before on the way to each.
+    """
+    frames, states, windows = best.shape
+    agreed = np.zeros(windows, dtype=np.int64)
+    paths = np.tile(np.arange(states, dtype=np.int8)[:, None], (1, windows))
+    for t in range(frames - 1, -1, -1):
+        same = (paths == paths[0]).all(axis=0)
         agreed[(agreed == 0) & same] = t + 1
-        state = np.take_along_axis(best[t], state[:, None], axis=1)[:, 0]
-        paths = np.take_along_axis(best[t], paths, axis=1).astype(np.int64)
-    return found, agreed
+        if agreed.all():
+            break
+        paths = np.take_along_axis(best[t], paths, axis=0)
+    ends = np.arange(CHECKED, frames, CHECKED)
+    paths = np.tile(np.arange(states, dtype=np.int8)[:, None], (len(ends), 1, windows))
+    for back in range(CHECKED):
+        paths = np.take_along_axis(best[ends - back], paths, axis=1)
+    return agreed, (paths != paths[:, :1]).any(axis=(0, 1))
 
 
 def _costs(pitch: np.ndarray, voicing: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Costs of states (frames, states), of moves into frames (frames, states, states before), and
-    of the moves into the first candidate that are a window's first (frames, states)."""
+    """Costs of states (states, frames), of moves into frames (states before, states, frames), and
+    of the moves into the first candidate that are a window's first (states before, frames)."""
     hertz = pitch.astype(np.float64)
     known = np.clip(voicing.astype(np.float64), 0.01, 1.0)
     outside = np.select(
@@ -78,7 +98,7 @@ def _costs(pitch: np.ndarray, voicing: np.ndarray) -> tuple[np.ndarray, np.ndarr
     moves[1:, :CANDIDATES, :CANDIDATES] = _changes(change, possible, 0.0)
     first = moves[:, 0].copy()
     first[1:, :CANDIDATES] = _changes(change[:, 0], possible[:, 0], 1.0)
-    return local, moves, first
+    return tuple(np.ascontiguousarray(costs.T) for costs in (local, moves, first))
 
 
 def _changes(change: np.ndarray, possible: np.ndarray, before: float) -> np.ndarray:

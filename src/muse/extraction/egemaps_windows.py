@@ -11,7 +11,7 @@ import numpy as np
 
 from muse.extraction import egemaps_parts as parts
 from muse.extraction.egemaps_parts import FRAME
-from muse.extraction.egemaps_pitch import CANDIDATES, MEMORY, decode
+from muse.extraction.egemaps_pitch import CANDIDATES, decode
 from muse.extraction.opensmile_run import HOP
 
 SHORT = 2 * HOP  # samples of the frames of loudness, spectrum and formants: 20 ms
@@ -40,7 +40,7 @@ def window_functionals(
     long, short = ((length - size) // HOP + 1 for size in (FRAME, SHORT))  # frames of a window
     at = starts[:, None] + np.arange(long)  # (windows, frames)
     at_short = starts[:, None] + np.arange(short)
-    pitch, used = _pitch(lld, starts, long)
+    pitch, used, early = _pitch(lld, starts, long)
     changed = pitch != lld["pitch"][at, 0]
     tones = np.where(changed, _semitones(pitch), lld["pitch"][at, 1])
     tones = _smoothed(tones[:, :, None], True)[:, :, 0]
@@ -73,18 +73,17 @@ def window_functionals(
         10 * np.log10(np.maximum(energy, QUIETEST))[:, None],
     ]
     values = np.concatenate(columns, axis=1).astype(np.float32)
-    forced = (used < LEAST) | (used <= long - MEMORY) | changed[:, MEMORY:].any(axis=1)
-    return values, forced
+    return values, early | (used < LEAST)
 
 
 def _pitch(
     lld: dict[str, np.ndarray], starts: np.ndarray, frames: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Pitch of each window (windows, frames) Hz, 0 if unvoiced; frames that are used (windows,)."""
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """What `decode` finds, with no pitch where it is too quiet."""
     hertz, voicing = np.split(lld["candidates"][:, 1 : 1 + 2 * CANDIDATES], 2, axis=1)
-    pitch, used = decode(hertz, voicing, starts, frames)
+    pitch, used, early = decode(hertz, voicing, starts, frames)
     pitch[lld["energy60"][starts[:, None] + np.arange(frames), 0] <= AUDIBLE] = 0
-    return pitch, used
+    return pitch, used, early
 
 
 def _semitones(pitch: np.ndarray) -> np.ndarray:
@@ -121,9 +120,9 @@ def _voice(
         jitter[k, a:b] = values
     jitter[pitch == 0] = 0
     formants = np.where((pitch > 0)[:, :, None], lld["formants"][at], 0)
-    tracks = [column for k in range(3)
-              for column in (formants[:, :, k], formants[:, :, 5 + k], harmonics[:, :, 3 + k])]  # fmt: skip
-    return np.concatenate([jitter, harmonics[:, :, :3], np.stack(tracks, axis=2)], axis=2)
+    tracks = [formants[:, :, :3], formants[:, :, 5:8], harmonics[:, :, 3:]]
+    tracks = np.stack(tracks, axis=3).reshape(*at.shape, 9)  # first formant, second, third
+    return np.concatenate([jitter, harmonics[:, :, :3], tracks], axis=2)
 
 
 def _stretches(

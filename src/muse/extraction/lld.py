@@ -1,8 +1,8 @@
 """Low-level descriptors of ComParE 2016 and their deltas by openSMILE: `muse extract lld`.
 
-The 130 columns of MuSe 2020 (Stappen et al., section 4.1.1): 65 descriptors and as many deltas every
-10 ms, in openSMILE's default configuration. The paper aligns them with the labels but does not say
-how; here a frame has the mean of those that begin in it, or the one nearest to its middle.
+The 130 columns of MuSe 2020 (Stappen et al., section 4.1.1): 65 descriptors and their deltas every
+10 ms, in openSMILE's own configuration. The paper aligns them with the labels but does not say how;
+here a frame has the mean of those that begin in it, or the one nearest to its middle.
 """
 
 from functools import partial
@@ -64,10 +64,12 @@ def extract_lld(
 
 def names() -> list[str]:
     """The names of the descriptors, then those of their deltas."""
-    smile = import_opensmile()
-    levels = smile.FeatureLevel.LowLevelDescriptors, smile.FeatureLevel.LowLevelDescriptors_Deltas
-    return [name for level in levels
-            for name in smile.Smile(smile.FeatureSet.ComParE_2016, level).feature_names]  # fmt: skip
+    package = import_opensmile()
+    found: list[str] = []
+    for level in ("LowLevelDescriptors", "LowLevelDescriptors_Deltas"):
+        smile = package.Smile(package.FeatureSet.ComParE_2016, getattr(package.FeatureLevel, level))
+        found += smile.feature_names
+    return found
 
 
 def descriptors(sound: np.ndarray) -> np.ndarray:
