@@ -1,7 +1,7 @@
 """The text of `muse COMMAND --help`: choices, then every setting with its default."""
 
 import json
-from dataclasses import Field, fields
+from dataclasses import Field, fields, is_dataclass
 from pathlib import Path
 from typing import get_args
 
@@ -123,8 +123,8 @@ def settings(schema: type, defaults: dict, prefix: str = "") -> list[tuple[str, 
         if not prefix and name in NOT_SETTINGS:
             continue
         value = defaults.get(item.name)
-        if isinstance(value, dict):
-            kinds = get_args(item.type) or (item.type,)  # a group of settings may be null
+        kinds = get_args(item.type) or (item.type,)  # a group of settings may be null
+        if isinstance(value, dict) and is_dataclass(kinds[0]):
             rows += settings(kinds[0], value, f"{item.name}.")
         else:
             rows.append((prefix + name, f"{described(item)} ({shown(value)})"))
