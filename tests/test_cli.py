@@ -119,7 +119,7 @@ def test_help_of_a_command_tells_every_setting():
 
 
 def test_help_lists_every_setting_of_a_training_once_the_often_changed_first():
-    for command in ("train", "fuse"):
+    for command in ("train", "fuse", "tune"):
         text = help_text(command, [])
         names = [line.split()[0] for line in text.splitlines() if line.startswith("  ")]
         known = {field.name for field in fields(SCHEMAS[command])} - set(NOT_SETTINGS)

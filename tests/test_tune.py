@@ -209,6 +209,22 @@ def test_what_is_drawn_depends_on_seed_and_number_alone():
     assert all(0.1 <= float(row["lr"]) <= 0.9 and row["m"] in "abc" for row in whole)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["tpe", "gp", "random"])
+@pytest.mark.parametrize("pruner", ["median", "hyperband", "none"])
+def test_samplers_and_pruners(name, pruner):
+    study = optuna.create_study(direction="maximize", pruner=studies.pruner(pruner, 2, 1, 9))
+    axes = list(split_words(["lr=tag(log,interval(0.1,0.9))", "h=range(1,9)", "m=a,b"])[1].values())
+    for number in range(5):
+        trial = study.ask()
+        study.sampler = studies.sampler(name, [1, number], 2)
+        drawn = studies.draw(trial, axes)
+        assert 0.1 <= float(drawn["lr"]) <= 0.9 and 1 <= int(drawn["h"]) <= 8
+        trial.report(-number, 3)
+        assert trial.should_prune() in ((False,) if pruner == "none" else (False, True))
+        study.tell(trial, -number)
+
+
 def test_the_search_of_an_experiment_and_of_the_command_line(home, tmp_path):
     own = tmp_path / "mine/experiment"
     own.mkdir(parents=True)

@@ -145,6 +145,8 @@ def shown(value) -> str:
     """A default as a person reads it: ${oc.env:MUSE_DATA,data} is `data`."""
     if value == "???":
         return "required"
+    if value == "${sweep:}":
+        return "from the words of the command"
     if isinstance(value, str) and value.startswith("${oc.env:"):
         return value.rstrip("}").split(",", 1)[1].strip('"')
     if isinstance(value, str) and value.startswith("${published:"):
