@@ -211,6 +211,7 @@ def test_a_run_or_a_model(make_config, of_folds, export):
         make_config("predict", "run=x", "model=y.zip", "out=z")
     with pytest.raises(MuseError, match=r"no value for run.*model=FILE\.zip"):
         make_config("predict", "out=z")
+    assert make_config("predict", "run=x", "model=null", "out=z").model is None
     odd = "it's [1], a {model}.zip"
     assert make_config("evaluate", f"model={odd}").model == odd
     archive = export(of_folds)

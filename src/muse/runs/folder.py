@@ -48,6 +48,7 @@ see above; `best_epoch` is 0, and `inner_devel` of its folds is the UAR.
 In a personalised run (`folds`: subjects) each subject is a fold, with `general`, the score of the
 general model, beside `score`; `pooled`, `general`, `over_folds` and `over_general` are of the
 subjects' recordings of `scored_on`, and `weights` is the general model.
+In an archive of `muse export` there is less, see muse.inference.export, and `exported`, its format.
 `files` has a checksum of every file that later stages read, `digest` one of result.json itself.
 """
 
