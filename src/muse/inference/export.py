@@ -1,8 +1,8 @@
 """A finished run as an archive that may be given away: what prediction needs, and a model card.
 
 The archive has the layout of a run folder, see muse.runs.folder, with the files that prediction
-reads. What names a recording, a person, a folder or a machine is not left out of a copy: settings
-and results are written anew, from those keys alone that are listed here.
+reads. Nothing in it names a recording, a person, a folder or a machine: results are written anew,
+with those keys alone that are listed here, and settings without paths.
 """
 
 import json
