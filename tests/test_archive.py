@@ -91,8 +91,7 @@ def test_a_truncated_archive_is_none(exported, tmp_path, refused, kept):
     assert "no zip archive, or damaged" in refused(archive)
 
 
-def test_no_changed_byte_is_used(exported, tmp_path, refused, capsys):
-    """Of bytes all over the archive each is found, or is one that nothing depends on."""
+def test_a_changed_byte_of_the_weights_is_found(exported, tmp_path, refused):
     data = bytearray(exported.read_bytes())
     with zipfile.ZipFile(exported) as archive:
         at = {entry.filename: entry.header_offset for entry in archive.infolist()}
@@ -243,7 +242,7 @@ def test_its_texts_and_entries_are_bounded(exported, tmp_path, refused, monkeypa
     ("at", "value", "expected"), [(8, 1, "it is encrypted"), (10, 1, "its compression method is 9")]
 )
 def test_what_cannot_be_read_is_said(exported, tmp_path, refused, at, value, expected):
-    """Flags and method of the first entry, in the list at the end of the archive."""
+    """Flags (8) and method (10) of the first entry, in the list at the end of the archive."""
     data = bytearray(exported.read_bytes())
     start = data.index(b"PK\1\2")
     data[start + at] |= value

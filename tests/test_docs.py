@@ -88,7 +88,10 @@ def test_the_worked_example_with_own_data_and_model(tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "name",
-    ["README.md", "docs/sweeps.md", "docs/tuning.md", "docs/fusion.md", "docs/difficulty.md"],
+    [
+        *("README.md", "docs/sweeps.md", "docs/tuning.md", "docs/fusion.md"),
+        *("docs/difficulty.md", "docs/export.md"),
+    ],
 )
 def test_the_scripts_of_a_page_run_in_order(name, tmp_path):
     out = run_script("".join(blocks(ROOT / name, "sh")), tmp_path)

@@ -197,6 +197,8 @@ def test_the_card_says_what_a_reader_must_know(of_folds, export, tmp_path):
 def test_what_cannot_be_exported(of_folds, export, make_config, tmp_path):
     with pytest.raises(MuseError, match="no such run folder"):
         export(tmp_path / "nowhere")
+    with pytest.raises(MuseError, match="a fusion reads the predictions of its members"):
+        export(Path(__file__).parent / "runs_of_format_2/fuse/mean")
     with pytest.raises(MuseError, match=r"out=model: expected the name of an archive, FILE\.zip"):
         make_config("export", f"run={of_folds}", "out=model")
     (tmp_path / "there.zip").write_text("mine")
@@ -211,6 +213,7 @@ def test_a_run_or_a_model(make_config, of_folds, export):
         make_config("predict", "run=x", "model=y.zip", "out=z")
     with pytest.raises(MuseError, match=r"no value for run.*model=FILE\.zip"):
         make_config("predict", "out=z")
+    assert make_config("predict", "run=x", "model=null", "out=z").model is None
     odd = "it's [1], a {model}.zip"
     assert make_config("evaluate", f"model={odd}").model == odd
     archive = export(of_folds)

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 import torch
 
-from muse.commands import check, evaluate, predict, resume, synth, train
+from muse.commands import check, evaluate, export, predict, resume, synth, train
 from muse.config.compose import load_config
 from muse.config.fields import numbers_of
 from muse.errors import MuseError
@@ -123,6 +123,12 @@ def test_a_run_is_stopped_continued_evaluated_and_applied(
     assert capsys.readouterr().out.count(", equal") == 3
     predict.run(make_config("predict", f"run={home}", f"out={package / 'out'}"))
     made = sorted((package / "out/predictions").rglob("*.csv"))
+    export.run(make_config("export", f"run={home}", f"out={package / 'model.zip'}"))
+    words = [f"model={package / 'model.zip'}", f"data.root={whole.data.root}"]
+    predict.run(make_config("predict", *words, f"out={package / 'again'}"))
+    for path in made:
+        again = package / "again" / path.relative_to(package / "out")
+        assert again.read_bytes() == path.read_bytes()
     assert len(made) == 6  # every segment, also those without words
     for path in made:
         mine = home / path.relative_to(package / "out")

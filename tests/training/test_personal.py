@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 import torch
 
-from muse.commands import personalise
+from muse.commands import export, personalise, predict
 from muse.commands.evaluate import run as evaluate
 from muse.commands.fuse import run as fuse
 from muse.commands.train import run as train
@@ -303,3 +303,19 @@ def test_subjects_that_train_together_have_the_models_of_those_alone(general, pe
     # without dropout the seeds of a subject are equal up to rounding: there is one
     alone = personal(run, "seeds=1", "population=off", out="alone")
     assert_same_run(alone, personal(run, "seeds=1", "population=3", out="together"))
+
+
+def test_a_personalised_run_is_exported_with_the_names_of_its_subjects(
+    general, personal, make_config, tmp_path
+):
+    """Without them the model of a subject cannot be found."""
+    run, out = personal(general()), tmp_path / "model.zip"
+    words = [f"run={run}", f"out={out}"]
+    with pytest.raises(MuseError, match="Export the general run that it was made from"):
+        export.run(make_config("export", *words))
+    export.run(make_config("export", *words, "predictions=true"))
+    words = [f"model={out}", f"data.root={tmp_path}/data", f"out={tmp_path}/predicted"]
+    predict.run(make_config("predict", *words))
+    for path in (run / "predictions").rglob("*.csv"):
+        found = tmp_path / "predicted" / path.relative_to(run)
+        assert found.read_bytes() == path.read_bytes()

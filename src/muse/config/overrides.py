@@ -57,9 +57,9 @@ def quote_texts(command: str, words: list[str]) -> list[str]:
 def _quoted(command: str, word: str, several: bool) -> str:
     match = re.fullmatch(r"([A-Za-z_][\w.]*)=(.+)", word, re.DOTALL)
     if match and match[1] == "model" and issubclass(SCHEMAS[command], AppliedConfig):
-        # a text would be looked for in the group `model`; quotes as below
-        value = match[2] if match[2][0] in "'\"" else quoted_text(match[2])
-        return word if value == "'null'" else f"model={{file: {value}}}"
+        # Hydra would look for a text in the group `model`
+        plain = match[2] == "null" or match[2][0] in "'\""
+        return f"model={{file: {match[2] if plain else quoted_text(match[2])}}}"
     path = match[1].split(".") if match else []
     if not match or not _is_text(SCHEMAS[command], path):
         return word

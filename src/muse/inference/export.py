@@ -1,8 +1,8 @@
 """A finished run as an archive that may be given away: what prediction needs, and a model card.
 
 The archive has the layout of a run folder, see muse.runs.folder, with the files that prediction
-reads. What names a recording, a person, a folder or a machine is not left out of a copy: settings
-and results are written anew, from those keys alone that are listed here.
+reads. Nothing in it names a recording, a person, a folder or a machine: results are written anew,
+with those keys alone that are listed here, and settings without paths.
 """
 
 import json
@@ -102,16 +102,16 @@ def _check_exported(saved: SavedRun, config: ExportConfig) -> None:
 
 def _settings(saved: SavedRun) -> dict:
     """The content of config.yaml, without what is of this machine or names recordings."""
-    settings = {key: value for key, value in asdict(saved.config).items() if key != "job"}
+    kept = {key: value for key, value in asdict(saved.config).items() if key != "job"}
+    settings = without_paths(kept | {"model": _model(kept["model"])})
     settings["data"] = {"root": "data", "cache": "~/.cache/muse", "readers": None}
     settings |= {"device": "auto", "workers": -1, "groups": None}
-    settings["model"] = _model(settings["model"])
     if settings["tokenizer"]:
         settings["tokenizer"] = PRETRAINED
     for origin in ("retrained", "personalised"):
         if settings[origin]:
             settings[origin]["run"] = ""
-    return without_paths(settings)
+    return settings
 
 
 def _model(model: dict) -> dict:
@@ -125,17 +125,14 @@ def _begins_pretrained(model: dict) -> bool:
 
 
 def without_paths(value: Any) -> Any:
-    """Nested data in which of each absolute path there is the last part alone."""
+    """Nested data in which of each path that leads elsewhere there is the last part alone."""
     if isinstance(value, dict):
         return {without_paths(key): without_paths(part) for key, part in value.items()}
     if isinstance(value, list):
         return [without_paths(part) for part in value]
-    if isinstance(value, str) and (value.startswith(("~", "..")) and value != "~/.cache/muse"):
-        return PurePosixPath(value).name
-    if isinstance(value, str) and PureWindowsPath(value).is_absolute():
-        return PureWindowsPath(value).name
-    if isinstance(value, str) and PurePosixPath(value).is_absolute():
-        return PurePosixPath(value).name
+    for kind in (PurePosixPath, PureWindowsPath) if isinstance(value, str) else ():
+        if kind(value).is_absolute() or value.startswith(("~", "..")):
+            return kind(value).name
     return value
 
 

@@ -52,6 +52,8 @@ subjects' recordings of `scored_on`, and `weights` is the general model.
 `extracted` has tool and settings of each feature set that `muse extract` has made, as in its
 extraction.json, and `frame_step` the seconds from frame to frame: by these `muse annotate` makes
 the features of other recordings. Older runs, and those on features of other origin, have neither.
+
+In an archive of `muse export` there is less, see muse.inference.export, and `exported`, its format.
 `files` has a checksum of every file that later stages read, `digest` one of result.json itself.
 """
 
