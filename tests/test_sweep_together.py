@@ -70,6 +70,7 @@ def test_nothing_happens_unless_it_is_asked_for(monkeypatch):
     assert not ROOT.exists()
 
 
+@pytest.mark.slow
 def test_an_interrupted_sweep_goes_on_and_its_folders_are_free(monkeypatch):
     jobs = [[*WORDS, "population=4", f"lr={lr}"] for lr in (0.1, 0.2)]
 

@@ -240,7 +240,10 @@ SETTINGS = ("task=stress", "features=a", "standardise=true", "window=6", "hop=3"
 
 @pytest.mark.parametrize(
     "words",
-    [("seeds=3", "crossfit=2", "target=valence"), ("seeds=2", "folds=2", "joint=true")],
+    [
+        ("seeds=3", "crossfit=2", "target=valence"),
+        pytest.param(("seeds=2", "folds=2", "joint=true"), marks=pytest.mark.slow),
+    ],
 )
 def test_the_run_folder_is_that_of_single_training(make_config, tmp_path, words):
     """Seeds, out-of-fold models and the folds of a cross-validation."""
