@@ -10,8 +10,9 @@ import os
 import re
 import shlex
 from collections.abc import Iterator
+from copy import deepcopy
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path, PurePosixPath
 
 import yaml
@@ -205,8 +206,13 @@ def read_unfinished(home: Path) -> TrainConfig:
 
 def read_settings(home: Path) -> TrainConfig:
     """The settings of a run, finished or not, from its config.yaml."""
+    return deepcopy(_settings_of(home, *_text_of(home)))
+
+
+@lru_cache(maxsize=1000)  # to make them of the same text takes a quarter of a second each time
+def _settings_of(home: Path, command: str, text: str) -> TrainConfig:
     path = home / "config.yaml"
-    command, data = read_plain_settings(home)
+    data = _parsed(path, text)
     settings = from_data(
         "fuse" if is_fusion(data) else "train", data, path, JobInfo(str(home), command)
     )
@@ -222,19 +228,31 @@ def read_plain_settings(home: Path, without: str = "") -> tuple[str, object]:
     For those who only show it, since it is many times as fast as `read_settings`; and more so
     ``without`` a group of settings.
     """
+    command, text = _text_of(home)
+    if without:
+        text = re.sub(rf"^{without}:\n([ -].*\n)*", "", text, flags=re.MULTILINE)
+    return command, _parsed(home / "config.yaml", text)
+
+
+def _text_of(home: Path) -> tuple[str, str]:
+    """The command of a run, and the text of its config.yaml."""
     path = home / "config.yaml"
     if not path.is_file():
         raise MuseError(_no_run(home))
     try:
         text = _bytes(path).decode()
-        if without:
-            text = re.sub(rf"^{without}:\n([ -].*\n)*", "", text, flags=re.MULTILINE)
+    except ValueError as error:
+        raise MuseError(f"{path}: damaged, not valid YAML ({error}). {AGAIN}") from None
+    return text.splitlines()[0].removeprefix("# ") if text.startswith("# ") else "", text
+
+
+def _parsed(path: Path, text: str) -> object:
+    try:
         _check_yaml(text)
-        data = yaml.load(text, _Loader)
+        return yaml.load(text, _Loader)
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         reason = " ".join(str(error).split())
         raise MuseError(f"{path}: damaged, not valid YAML ({reason}). {AGAIN}") from None
-    return text.splitlines()[0].removeprefix("# ") if text.startswith("# ") else "", data
 
 
 def settings_here(settings: TrainConfig, use: UseConfig) -> TrainConfig:
