@@ -155,5 +155,5 @@ def shown(value) -> str:
         yes, no = value.removeprefix("${per_segment:").rstrip("}").split(",")
         return f"{yes} for classes of segments, else {no}"
     if isinstance(value, str) and value.startswith("${"):
-        return f"that of the {value[2:].split('.')[0]}"
+        return f"that of the {value[2:].rstrip('}').split('.')[0]}"
     return value.split("${")[0] if isinstance(value, str) else json.dumps(value)
