@@ -15,7 +15,6 @@ import subprocess
 import sys
 import tempfile
 import time
-import wave
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +22,7 @@ from scipy.signal import lfilter
 
 from muse.extraction.egemaps import functionals, names, reference
 from muse.extraction.opensmile_run import HOP
-from muse.extraction.sound import RATE, read_sound
+from muse.extraction.sound import RATE, read_sound, write_wav
 
 WINDOW = 6 * RATE  # samples
 
@@ -74,20 +73,20 @@ def compare(sound: np.ndarray, step: float) -> None:
 
 
 def one_hour(sound: np.ndarray, step: float) -> None:
-    """Print seconds and peak memory of `muse extract egemaps` on an hour-long WAV file."""
+    """Print time and peak memory of `muse extract egemaps` on an hour-long WAV file."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "hour.wav")
-        with wave.open(str(path), "wb") as file:
-            file.setnchannels(1)
-            file.setsampwidth(2)
-            file.setframerate(RATE)
-            file.writeframes((np.resize(sound, 3600 * RATE) * 32768).astype("<i2").tobytes())
+        write_wav(path, np.resize(sound, 3600 * RATE))
         begin = time.perf_counter()
         words = ["extract", "egemaps", f"in={path}", f"out={folder}/package", f"step={step}"]
         subprocess.run([sys.executable, "-m", "muse", *words, "workers=1"], check=True)
         seconds = time.perf_counter() - begin
-    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
-    print(f"an hour, a row every {step:g} s: {seconds:.0f} s, at most {peak:.0f} MiB of memory")
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    core = used.ru_utime + used.ru_stime
+    print(
+        f"an hour, a row every {step:g} s: {seconds:.0f} s, {core:.0f} s of a core; at most "
+        f"{used.ru_maxrss / 1024:.0f} MiB of memory"
+    )
 
 
 if __name__ == "__main__":

@@ -2,7 +2,6 @@
 folder with files of all kinds."""
 
 import json
-import wave
 from importlib.util import find_spec
 from shutil import which
 
@@ -17,6 +16,7 @@ from muse.extraction.egemaps import _blocks, extract_egemaps, functionals, names
 from muse.extraction.egemaps_pitch import decode
 from muse.extraction.lld import at_frames, descriptors, extract_lld
 from muse.extraction.sound import RATE
+from muse.extraction.sound import write_wav as write_mono
 from tests.extraction.test_sound import ffmpeg, sine, write_wav
 
 with_opensmile = pytest.mark.skipif(not find_spec("opensmile"), reason="needs muse[opensmile]")
@@ -55,7 +55,7 @@ def test_windows_are_those_of_opensmile_alone(sound, length):
 
 
 def test_windows_that_are_computed_at_once():
-    """Windows of 6 s every 0.5 s, then a gap, then one every 10 s: of two blocks with 200."""
+    """Windows of 6 s every 0.5 s, then a gap, then one every 10 s: at most 200 in a block."""
     starts = np.concatenate([np.arange(250) * 50, 50_000 + np.arange(3) * 1000])
     sizes = [len(block) for block in _blocks(starts, 6 * RATE)]
     assert sizes == [200, 50, 1, 1, 1]
@@ -198,13 +198,7 @@ def test_settings_that_cannot_be(tmp_path, make_config):
 def test_an_hour(tmp_path, make_config):
     path = tmp_path / "media" / "hour.wav"
     path.parent.mkdir()
-    minute = (voice(60) * 32_768).astype("<i2").tobytes()
-    with wave.open(str(path), "wb") as file:
-        file.setnchannels(1)
-        file.setsampwidth(2)
-        file.setframerate(RATE)
-        for _ in range(60):
-            file.writeframes(minute)
+    write_mono(path, np.resize(voice(60), 3600 * RATE))
     command.run(make_config("extract", "extractor=egemaps", f"source=[{path.parent}]",
                             f"out={tmp_path}/package", "workers=1"))  # fmt: skip
     table = pd.read_csv(tmp_path / "package/feature_segments/egemaps/hour.csv")

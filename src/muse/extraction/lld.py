@@ -20,7 +20,6 @@ from muse.extraction.opensmile_run import HOP, component, import_opensmile, run,
 from muse.extraction.sound import RATE, read_sound, sound_bytes
 from muse.extraction.spans import frame_middles
 
-LEVELS = {"lld": "lld", "lld_de": "lld_de"}
 PARTS = ("is13_lld_nzsmo", "is13_lldA_smo", "is13_lldB_smo")  # levels in the order of the columns
 
 
@@ -75,13 +74,12 @@ def names() -> list[str]:
 def descriptors(sound: np.ndarray) -> np.ndarray:
     """Descriptors and deltas every 10 ms, from the start on: (frames, 130) float32."""
     config = shipped("compare/ComParE_2016_core.lld.conf.inc")
-    for name, end in (("lld", ""), ("lld_de", "_de")):
-        config += component(f"join_{name}", "cVectorConcat", writer__dmLevel=name,
-                            reader__dmLevel=";".join(f"{part}{end}" for part in PARTS),
-                            includeSingleElementFields=1)  # fmt: skip
-    found = run(config, LEVELS, sound)
-    rows = min(map(len, found.values()))
-    return np.concatenate([found[name][:rows] for name in LEVELS], axis=1)
+    levels = [f"{part}{end}" for end in ("", "_de") for part in PARTS]
+    config += component("all", "cVectorConcat", reader__dmLevel=";".join(levels),
+                        writer__dmLevel="all", includeSingleElementFields=1)  # fmt: skip
+    # levels that functionals would read need not be kept
+    brief = {"bufferModeConf": shipped("shared/BufferModeRbLag.conf.inc")}
+    return run(config, {"all": "all"}, sound, files=brief, stream=True)["all"]
 
 
 def at_frames(values: np.ndarray, middles: np.ndarray, step: float, mean: bool) -> np.ndarray:

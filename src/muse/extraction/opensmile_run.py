@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from muse.errors import MuseError
-from muse.extraction.sound import RATE, STEPS
+from muse.extraction.sound import RATE, sound_in_16_bit, write_wav
 
 HOP = RATE // 100  # samples from one frame of openSMILE's descriptors to the next
 
@@ -69,6 +69,7 @@ def run(
     sound: np.ndarray | None = None,
     tables: Mapping[str, np.ndarray] | None = None,
     files: Mapping[str, str] | None = None,
+    stream: bool = False,
 ) -> dict[str, np.ndarray]:
     """Run a configuration once.
 
@@ -78,6 +79,7 @@ def run(
         sound: (samples,) float32 in [-1, 1] for the level `wave`.
         tables: source of contours -> (frames, columns) float32; (0, columns) for none.
         files: option of the configuration -> text of the file that it names.
+        stream: openSMILE reads the sound from a file, a few seconds at a time.
 
     Returns:
         Name of a level -> (frames, columns) float32.
@@ -86,7 +88,8 @@ def run(
     from opensmile.core.lib import OpenSMILE, smileapi
 
     memory = component("dataMemory", "cDataMemory")
-    source = shipped("shared/standard_external_wave_input.conf.inc") if sound is not None else ""
+    kind = "standard_wave_input" if stream else "standard_external_wave_input"
+    source = shipped(f"shared/{kind}.conf.inc") if sound is not None else ""
     with tempfile.TemporaryDirectory() as folder:
         dumps = [
             component(f"dump_{name}", "cDatadumpSink", reader__dmLevel=level,
@@ -95,7 +98,12 @@ def run(
         ]  # fmt: skip
         place = Path(folder, "muse.conf")
         place.write_text(memory + source + config + "".join(dumps))
-        options = {"sampleRate": RATE, "nBits": 16} if sound is not None else {}
+        options = {}
+        if stream:
+            options["filename"] = f"{folder}/sound.wav"
+            write_wav(Path(options["filename"]), sound)
+        elif sound is not None:
+            options = {"sampleRate": RATE, "nBits": 16}
         for name, text in (files or {}).items():
             options[name] = f"{folder}/{name}"
             Path(options[name]).write_text(text)
@@ -109,9 +117,8 @@ def run(
             ):
                 raise RuntimeError(f"openSMILE does not take {len(values)} frames of {name}")
             smile.external_source_set_eoi(name)
-        if sound is not None:
-            samples = (sound * STEPS).astype(np.int16).tobytes()
-            smile.external_audio_source_write_data("extsource", samples)
+        if sound is not None and not stream:
+            smile.external_audio_source_write_data("extsource", sound_in_16_bit(sound))
             smile.external_audio_source_set_eoi("extsource")
         smile.run()
         smile.free()

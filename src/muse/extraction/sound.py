@@ -6,6 +6,7 @@ peak over all channels of the file, as it was recorded.
 """
 
 import re
+import wave
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,7 @@ STEPS = 2**15  # of 16 bit on each side of zero
 # of files that are small for their length; a longer one than that takes more memory than expected
 BYTES_A_SECOND = {".wav": 32_000, ".aif": 32_000, ".aiff": 32_000, ".flac": 10_000, ".mp3": 6_000,
                   ".video": 40_000}  # fmt: skip
-OWN_BYTES = 300 * 2**20
+OWN_BYTES = 200 * 2**20
 # Samples go by the time that the file gives them: sound that begins after the pictures, or has a
 # gap, gets silence there. Channels are mixed so that the sum cannot be louder than they are.
 FILTERS = (
@@ -41,7 +42,7 @@ def sound_bytes(path: Path) -> int:
         return 0
     kind = ".video" if path.suffix.lower() in VIDEO else path.suffix.lower()
     seconds = path.stat().st_size / BYTES_A_SECOND.get(kind, BYTES_A_SECOND[".mp3"])
-    return OWN_BYTES + int(16 * RATE * seconds)
+    return OWN_BYTES + int(8 * RATE * seconds)
 
 
 def read_sound(path: Path) -> np.ndarray:
@@ -72,3 +73,18 @@ def read_sound(path: Path) -> np.ndarray:
         np.clip(sound, -STEPS, STEPS - 1, out=sound)
         sound /= STEPS
     return sound
+
+
+def sound_in_16_bit(sound: np.ndarray) -> bytes:
+    """The samples (samples,) of `read_sound` as they were there, 16 bit each."""
+    return (sound * STEPS).astype("<i2").tobytes()
+
+
+def write_wav(path: Path, sound: np.ndarray) -> None:
+    """Write the samples (samples,) of `read_sound` as a WAV file, piece by piece."""
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(RATE)
+        for start in range(0, len(sound), 60 * RATE):
+            file.writeframes(sound_in_16_bit(sound[start : start + 60 * RATE]))
