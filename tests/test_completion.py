@@ -7,20 +7,26 @@ from pathlib import Path
 
 import pytest
 
+from muse.cli.main import main
+
 MUSE = Path(sys.executable).with_name("muse")
 
 
-def query(line: str, folder: Path) -> list[str]:
-    """What the shell gets for a line with the cursor at its end."""
-    done = subprocess.run(
-        [MUSE, "-sc", "query=bash"],
-        env=os.environ | {"COMP_LINE": line, "COMP_POINT": str(len(line))},
-        cwd=folder,
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0 and not done.stderr, done.stderr
-    return done.stdout.split()
+@pytest.fixture
+def query(tmp_path, monkeypatch, capfd):
+    """query("muse tr") -> what the shell gets for a line with the cursor at its end."""
+
+    def ask(line: str) -> list[str]:
+        monkeypatch.setattr(sys, "argv", [str(MUSE), "-sc", "query=bash"])
+        monkeypatch.setenv("COMP_LINE", line)
+        monkeypatch.setenv("COMP_POINT", str(len(line)))
+        monkeypatch.chdir(tmp_path)
+        main()
+        said = capfd.readouterr()
+        assert not said.err
+        return said.out.split()
+
+    return ask
 
 
 @pytest.mark.parametrize(
@@ -53,13 +59,13 @@ def query(line: str, folder: Path) -> list[str]:
         ("muse nothing x", []),
     ],
 )
-def test_what_a_shell_asks(tmp_path, line, found):
+def test_what_a_shell_asks(tmp_path, query, line, found):
     for name in "ab":
         (tmp_path / "outputs/train" / name).mkdir(parents=True)
         (tmp_path / "outputs/train" / name / "config.yaml").touch()
     (tmp_path / "own/task").mkdir(parents=True)
     (tmp_path / "own/task/mine.yaml").write_text("defaults: [stress, _self_]\nname: mine\n")
-    assert query(line, tmp_path) == found
+    assert query(line) == found
 
 
 def test_bash_completes_with_the_installed_script(tmp_path):

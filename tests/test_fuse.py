@@ -404,6 +404,7 @@ def test_a_fusion_of_all_targets_is_continued_target_by_target(
         assert result_of(folder)["targets"] == expected["targets"]
 
 
+@pytest.mark.slow
 def test_each_target_has_members_of_its_own_in_one_command(train, fuse, caplog):
     one, two = train("features=a", name="one"), train("features=b", name="two")
     early = train("features=[a,b]", "target=arousal", name="early")
@@ -434,6 +435,7 @@ def test_each_target_has_members_of_its_own_in_one_command(train, fuse, caplog):
         assert message in str(caught.value)
 
 
+@pytest.mark.slow
 def test_the_seeds_of_a_run_are_fused(train, fuse, make_config):
     words = ["features=a", "seeds=[7,3,5]"]
     kept, plain = (train(*words, f"keep_seeds={kept}", name=kept) for kept in ("true", "false"))

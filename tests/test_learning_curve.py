@@ -37,6 +37,7 @@ def rows_of(folder: Path) -> list[dict]:
     return list(csv.DictReader((folder / "learning_curve.csv").read_text().splitlines()))
 
 
+@pytest.mark.slow
 def test_each_share_is_trained_once_and_reported(home, monkeypatch, capsys):
     words = ["stress", *SMALL[1:], "learning_curve=[1,0.25,0.5]"]
     monkeypatch.setattr("sys.argv", ["muse", *words])

@@ -65,13 +65,14 @@ def settings_of(experiment: str) -> list:
     return [load_config("train", [*words, *(w for w in job if w not in words)]) for job in jobs]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("table", "experiment"),
     [
         ("2", "unimodal"),
-        pytest.param("3", "early_fusion", marks=pytest.mark.slow),
-        pytest.param("4", "layers_arousal", marks=pytest.mark.slow),
-        pytest.param("5", "layers_valence", marks=pytest.mark.slow),
+        ("3", "early_fusion"),
+        ("4", "layers_arousal"),
+        ("5", "layers_valence"),
     ],
 )
 def test_the_experiment_of_a_table_is_its_rows(make_config, table, experiment):

@@ -77,6 +77,7 @@ def test_a_job_tells_its_devel_score_to_a_sweeper(job, make_config):
     assert run_job(make_config("train", *SMALL, "features=c"), Path("outputs/sweep/one")) is None
 
 
+@pytest.mark.slow
 def test_what_is_finished_is_read_once_for_all_jobs(job, monkeypatch):
     lrs = ("lr=0.1", "lr=0.2", "lr=0.3")
     before = [stamp(job(lr)) for lr in lrs]

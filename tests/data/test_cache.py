@@ -145,6 +145,7 @@ def _load(files: list[Path], home: Path) -> list[list]:
     return values(cache.load_tables(files, home, 2, "a"))
 
 
+@pytest.mark.slow
 def test_two_runs_may_build_it_at_once(files, tmp_path):
     home = tmp_path / "cache"
     with ProcessPoolExecutor(2, get_context("spawn")) as pool:

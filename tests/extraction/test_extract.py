@@ -53,6 +53,7 @@ def test_a_file_per_recording_and_where_it_comes_from(extract, capsys):
     assert list(about["files"]) == ["1", "10", "2"]
 
 
+@pytest.mark.slow
 def test_processes_give_the_same(extract, tmp_path):
     home = extract()
     alone = {path.name: path.read_bytes() for path in home.iterdir()}

@@ -44,6 +44,7 @@ def test_the_whitened_output(monkeypatch):
     assert found[:3].tolist() == [95, 159, 63]  # -0.5, 0.5, -1: 95.6, 159.4, 63.75
 
 
+@pytest.mark.slow
 @with_ffmpeg
 def test_a_click_moves_only_the_frames_whose_window_has_it(make_config, tmp_path):
     """Windows of 0.975 s around 0.25 s, 0.75 s ...; the click at 1.5 s is in two of them."""

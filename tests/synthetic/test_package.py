@@ -150,6 +150,7 @@ def test_class_shares_are_those_of_the_training_segments(setting):
             assert shares == pytest.approx(task.size.shares[target], abs=margin)
 
 
+@pytest.mark.slow
 def test_same_arguments_same_bytes_on_any_number_of_processes(write):
     one = contents(write(features=["egemaps", "bert"], out="one"))
     assert contents(write(features=["egemaps", "bert"], out="two", processes=2)) == one

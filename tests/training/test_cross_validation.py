@@ -293,7 +293,8 @@ def test_with_groups_the_intervals_are_over_groups(train, make_config, home, cap
     assert scores == {p: part[p] for p in ("train", "devel", "test")}
 
 
-@pytest.mark.parametrize("task", ["stress", pytest.param("sent", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("task", ["stress", "sent"])
 def test_a_fusion_reads_runs_with_folds(train, make_config, home, task):
     words = [f"task={task}", "folds=3", "seeds=1"]
     one, two = train(*words, name="one"), train(*words, "seeds=[7]", name="two")

@@ -374,6 +374,7 @@ def fuse(make_config, train):
     return fuse
 
 
+@pytest.mark.slow
 def test_feature_sets_beside_predictions(fuse, indicators, make_config, home, capsys):
     expected, _ = indicators("features=difficulty_a", "target=arousal")
     folder, result = fuse("beside=[difficulty_a,difficulty_b]")

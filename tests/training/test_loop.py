@@ -58,6 +58,7 @@ def numbers(result) -> list:
     return [result.devel, result.best_epoch, *(v.tolist() for v in result.weights.values())]
 
 
+@pytest.mark.slow
 def test_a_seed_gives_the_same_numbers_alone_beside_others_and_in_a_process(config):
     alone = numbers(run(config, 102))
     torch.manual_seed(12345)  # what others do with PyTorch's generator is no matter
