@@ -31,14 +31,14 @@ def blocks(page: Path, language: str) -> list[str]:
 
 
 def commands() -> list:
-    """(page, command line) of every command in README and docs."""
-    found = []
+    """Every command line in README and docs, named by the first page that has it."""
+    found = {}
     for page in PAGES:
         for name, rest in COMMAND.findall(page.read_text()):
             if name in COMMANDS:
                 line = f"muse {name}{rest.split('  #')[0]}".rstrip()
-                found.append(pytest.param(line, id=f"{page.stem}: {line}"))
-    return list({param.id: param for param in found}.values())
+                found.setdefault(line, pytest.param(line, id=f"{page.stem}: {line}"))
+    return list(found.values())
 
 
 @pytest.mark.parametrize("line", commands())
