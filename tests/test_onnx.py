@@ -150,6 +150,22 @@ def test_every_model_that_has_an_onnx_file(model):
         np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5)
 
 
+@pytest.mark.slow
+def test_sound_beside_other_features():
+    settings = {"_target_": "muse.models.audio_crnn.AudioCRNN", "channels": [4, 4, 4], "hidden": 4}
+    own = loaded(settings, {"audio": 2000, "y": 4})
+    random = np.random.default_rng(2)
+    sequences = [
+        (own.scaling.mean + own.scaling.scale * random.normal(size=(n, 2004))).astype(np.float32)
+        for n in (9, 1)
+    ]
+    for sequence, found in zip(sequences, outputs(onnx_bytes("m", own), sequences), strict=True):
+        x = torch.from_numpy((sequence - own.scaling.mean) / own.scaling.scale)
+        with torch.inference_mode():
+            expected = own.model(x[None], torch.tensor([len(sequence)]))[0].numpy()
+        np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5)
+
+
 def test_a_file_that_gives_other_outputs_is_not_written(monkeypatch):
     own = loaded({"_target_": "muse.models.gated_cnn.GatedCNN", "channels": 4}, {"a": 2})
     monkeypatch.setattr(muse.inference.onnx_model, "TOLERANCE", -1.0)
