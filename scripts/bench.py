@@ -112,6 +112,34 @@ def operations(model: dict, inputs: int, frames: int) -> float:
     return 3 * 2 * each * frames
 
 
+def traffic(model: dict, frames: int) -> float:
+    """Bytes that an epoch of steps moves at least, with the recurrent weights on the chip.
+
+    For each frame, layer and direction with G gates, as multiples of the hidden size: products of
+    the inputs written and read (2 G); gates, cell and output written, read again in the backward
+    pass with the gradient of the output (2 G + 4); gradients of the gates written, and read for
+    those of the weights and of the layer below (3 G); for these its input and output before (2),
+    and the gradient of the input (1).
+    """
+    gates = 3 if model["cell"] == "gru" else 4
+    layers = model["layers"] * (1 + model["bidirectional"])
+    return 4.0 * (7 * gates + 7) * model["hidden"] * layers * frames
+
+
+def copy_rate(device: torch.device) -> float:
+    """Bytes per second that a copy in the memory of a device reads and writes."""
+    size = 2**28 if device.type == "cuda" else 2**26
+    source = torch.ones(size, device=device)
+    target = torch.empty_like(source)
+
+    def copy() -> None:
+        target.copy_(source)
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+
+    return 2 * 4 * size / in_turns(5, copy, pick=min)[0]
+
+
 def step(job: ModelPlan, config, windows: np.ndarray, rate: float, rounds: int, case: str):
     """An epoch of training steps against bare recurrent layers and the roofline."""
     train, model = job.frames["train"], config.model
@@ -815,11 +843,15 @@ def population(
     taken, peak = seconds(together)
     frames = int(data[0].samples[:, 1].sum())
     done = operations(config.model, data[0].features.shape[1], frames) * count * epochs / taken
+    moved = traffic(config.model, frames) * count * epochs / taken
+    shares = {
+        "matrix_share": done / matrix_rate(device),
+        "bandwidth_share": moved / copy_rate(device),
+    }
     name = f"{config.model['cell']} {config.model['layers']} x {config.model['hidden']}"
     case = f"{count} x {name}, {len(data[0].samples)} windows, {epochs} epochs"
-    more = {"matrix_share": done / matrix_rate(device)} if device.type == "cuda" else {}
     report("population", case, alone / taken, seconds=taken, alone=alone, MiB=peak,
-           trained_epochs_per_hour=3600 * count * epochs / taken, **more)  # fmt: skip
+           trained_epochs_per_hour=3600 * count * epochs / taken, **shares)  # fmt: skip
 
 
 def peak_of_process() -> float:
