@@ -92,6 +92,7 @@ def test_what_lies_behind_the_end_is_zero(make_config, tmp_path, caplog):
     assert "2 of 4 frames lie behind its end: zeros" in caplog.text
 
 
+@with_ffmpeg
 def test_a_folder_that_does_not_say_what_the_model_takes(make_config, tmp_path):
     write_wav2vec2(tmp_path / "net", True, **TINY)
     (tmp_path / "net/preprocessor_config.json").write_text("{}")
