@@ -162,6 +162,13 @@ def test_predictions_need_neither_labels_nor_partitions(finished, predict, tmp_p
     assert {path.name for path in (out / "predictions/valence").iterdir()} == {"test"}
 
 
+def test_a_run_on_few_recordings_says_that_it_leaves_out_others(finished, predict, capsys):
+    folder = finished(stress_package, "task=stress", "target=valence", "recordings=1")
+    capsys.readouterr()
+    predict(folder)
+    assert "recordings=1, for debugging: as in its training, the other" in capsys.readouterr().out
+
+
 def test_the_archive_has_one_partition_and_is_the_same_every_time(finished, predict, tmp_path):
     folder = finished(stress_package, "task=stress")
     predict(folder, "zip=true")

@@ -81,6 +81,11 @@ def _predict(config: PredictConfig, used: LoadedRun, out: Path, archive: Path) -
         count += len(paths)
         if applied.partition == zipped:
             files |= {f"{applied.target}/{path.name}": path for path in paths}
+    if used.config.recordings:
+        print(
+            f"The run has recordings={used.config.recordings}, for debugging: as in its training, "
+            "the other recordings of each partition are left out. Train without it to predict all."
+        )
     mark = ", SYNTHETIC data" if package.synthetic else ""
     if used.folds and not used.general:
         what = "outputs" if head.folder == "predictions" else "logits"
