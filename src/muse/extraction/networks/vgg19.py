@@ -1,10 +1,27 @@
 """VGG-19 up to its last hidden layer."""
 
 from collections import OrderedDict
+from collections.abc import Iterable
 
 from torch import Tensor, nn
 
 BLOCKS = ((64, 2), (128, 2), (256, 4), (512, 4), (512, 4))  # channels, convolutions
+
+
+def convolutions(before: int, blocks: Iterable[tuple[int, int]]) -> nn.Sequential:
+    """Blocks of 3 x 3 convolutions with ReLU, each followed by max pooling, as all VGGs have them.
+
+    Args:
+        before: channels of the input.
+        blocks: channels and number of convolutions of each.
+    """
+    layers: list[nn.Module] = []
+    for channels, count in blocks:
+        for _ in range(count):
+            layers += [nn.Conv2d(before, channels, 3, padding=1), nn.ReLU(inplace=True)]
+            before = channels
+        layers.append(nn.MaxPool2d(2))
+    return nn.Sequential(*layers)
 
 
 class Vgg19(nn.Module):
@@ -16,14 +33,7 @@ class Vgg19(nn.Module):
 
     def __init__(self):
         super().__init__()
-        layers: list[nn.Module] = []
-        before = 3
-        for channels, count in BLOCKS:
-            for _ in range(count):
-                layers += [nn.Conv2d(before, channels, 3, padding=1), nn.ReLU(inplace=True)]
-                before = channels
-            layers.append(nn.MaxPool2d(2))
-        self.features = nn.Sequential(*layers)
+        self.features = convolutions(3, BLOCKS)
         fully = {"fc1": nn.Conv2d(512, 4096, 7), "act1": nn.ReLU(inplace=True),
                  "fc2": nn.Conv2d(4096, 4096, 1), "act2": nn.ReLU(inplace=True)}  # fmt: skip
         self.pre_logits = nn.Sequential(OrderedDict(fully))

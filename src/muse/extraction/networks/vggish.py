@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor, nn
 
+from muse.extraction.networks.vgg19 import convolutions
+
 BLOCKS = ((64, 1), (128, 1), (256, 2), (512, 2))  # channels, convolutions
 
 
@@ -16,14 +18,7 @@ class Vggish(nn.Module):
 
     def __init__(self):
         super().__init__()
-        layers: list[nn.Module] = []
-        before = 1
-        for channels, count in BLOCKS:
-            for _ in range(count):
-                layers += [nn.Conv2d(before, channels, 3, padding=1), nn.ReLU(inplace=True)]
-                before = channels
-            layers.append(nn.MaxPool2d(2))
-        self.features = nn.Sequential(*layers)
+        self.features = convolutions(1, BLOCKS)
         self.embeddings = nn.Sequential(
             nn.Linear(512 * 6 * 4, 4096),
             nn.ReLU(inplace=True),
