@@ -15,7 +15,7 @@ import pandas as pd
 import pytest
 
 from muse.cli.arguments import for_hydra
-from muse.config.commands import COMMANDS
+from muse.config.commands import COMMANDS, SCHEMAS
 from muse.config.compose import load_config, sweep_params
 from muse.config.overrides import unquoted
 from muse.sweep.jobs import expand
@@ -52,9 +52,10 @@ def test_every_command_composes(line, tmp_path, monkeypatch):
     settings = [w for w in words if w[:1] != "-" and not w.startswith("hydra")]
     if any("experiment=" in word for word in words):
         first = unquoted(expand(settings)[0])
-        load_config(name, unquoted(expand(settings, sweep_params(name, first))[0]))
-    else:
-        load_config(name, unquoted(expand(settings)[0]) if "-m" in words else settings)
+        settings = unquoted(expand(settings, sweep_params(name, first))[0])
+    elif "-m" in words:
+        settings = unquoted(expand(settings)[0])
+    assert isinstance(load_config(name, settings), SCHEMAS[name])
 
 
 def run_script(script: str, folder: Path) -> str:

@@ -11,7 +11,8 @@ from muse.config.train import FuseConfig
 from muse.errors import MuseError
 from muse.fusion.members import check_targets
 from muse.runs.folder import begin, check_new, set_status
-from muse.training.run import begin_run, continue_run, settle, summary_of_targets
+from muse.training.run import begin_run, continue_run, settle
+from muse.training.summary import summary_of_targets
 
 log = logging.getLogger(__name__)
 

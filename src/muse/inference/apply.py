@@ -19,7 +19,8 @@ from muse.errors import MuseError
 from muse.fusion.members import load_members
 from muse.models import check_trusted
 from muse.runs.find import run_folder
-from muse.runs.read import SavedRun, read_run, settings_here, weights_of
+from muse.runs.read import SavedRun, read_run, settings_here
+from muse.runs.result_checks import weights_of
 from muse.runs.weights import LoadedModel, load_model_file
 from muse.training.device import prepare
 from muse.training.difficulty import add_indicators

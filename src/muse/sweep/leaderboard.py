@@ -7,7 +7,8 @@ import pandas as pd
 
 from muse.errors import MuseError
 from muse.files import csv_text, write_text
-from muse.runs.read import SEED_KEYS, read_result, read_settings
+from muse.runs.read import read_result, read_settings
+from muse.runs.result_checks import SEED_KEYS
 from muse.scoring import metric_title
 from muse.sweep.records import TITLE, kept_row, of_model, row_of
 from muse.sweep.state import command_of, job_folders, reason_of, run_of_job, state_of

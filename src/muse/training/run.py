@@ -5,7 +5,7 @@ import logging
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
-from itertools import islice, zip_longest
+from itertools import islice
 from pathlib import Path
 from shlex import quote
 
@@ -26,8 +26,8 @@ from muse.runs.folder import begin, check_new, log_file, set_status, write_resul
 from muse.runs.lock import locked
 from muse.runs.read import read_result
 from muse.runs.weights import keep_pretrained
-from muse.scoring import metric_name, metric_title
-from muse.terminal import format_interval, format_spread, heading, in_columns
+from muse.scoring import metric_name
+from muse.terminal import heading
 from muse.training.device import prepare
 from muse.training.difficulty import save_autoencoders, with_difficulty
 from muse.training.fit import settle_fit
@@ -41,6 +41,7 @@ from muse.training.recorder import recording
 from muse.training.retrain import with_devel
 from muse.training.save import keep_seeds, save_curves, save_job
 from muse.training.seeds import best_of
+from muse.training.summary import combined, sizes, summary
 
 log = logging.getLogger(__name__)
 
@@ -167,7 +168,7 @@ def _train(config: TrainConfig, folder: Path, package: Package | None, watch: Wa
         save_autoencoders(folder / "weights", package.autoencoders)
     keep_pretrained(folder / "weights" / "pretrained", config.model, config.tokenizer)
     log.info(heading(config.task.title, config.describe(package.features), package.synthetic))
-    log.info("%s, on %s, run %s", _sizes(package), device, id_)
+    log.info("%s, on %s, run %s", sizes(package), device, id_)
     published = ", ".join(f"{k}={json.dumps(v)}" for k, v in config.as_published().items())
     if published:
         log.info("as in the published baseline: %s", published)
@@ -211,8 +212,8 @@ def _train(config: TrainConfig, folder: Path, package: Package | None, watch: Wa
         "environment": environment(device, str(config.model["_target_"])),
     }
     result = write_result(folder, result)
-    summary = fold_summary if config.folds else _summary
-    log.info("\n%s", (subject_summary if config.personalised else summary)(config, result))
+    table = fold_summary if config.folds else summary
+    log.info("\n%s", (subject_summary if config.personalised else table)(config, result))
     log.info("\nRun folder: %s", folder)
     log.info("  scores result.json, curves metrics.jsonl and plots/curves.png, pictures plots/")
     if config.tensorboard:
@@ -275,83 +276,5 @@ def _result(config: TrainConfig, package: Package, id_: str, targets: dict[str, 
         result["train_share"] = config.train_share
     averaged = config.task.among("combined", list(targets))
     if len(averaged) > 1:
-        result["combined"] = _combined(config, [targets[target] for target in averaged])
+        result["combined"] = combined(config, [targets[target] for target in averaged])
     return result
-
-
-def _combined(config: TrainConfig, targets: list[dict]) -> dict:
-    """Mean over targets of devel, test and, with folds, pooled; None if a target has no score."""
-    combined = {}
-    for partition in ("devel", "test", *(["pooled"] if config.folds else [])):
-        scores = [
-            part[partition] and part[partition][metric_name(config.task.metric)] for part in targets
-        ]
-        combined[partition] = None if None in scores else float(np.mean(scores))
-    return combined
-
-
-def _sizes(package: Package) -> str:
-    parts = []
-    for partition, recordings in package.partitions.items():
-        frames = sum(len(recording.rows) for recording in recordings)
-        parts.append(f"{partition} {len(recordings)} recordings, {frames} frames")
-    return "; ".join(parts)
-
-
-def summary_of_targets(config: TrainConfig, results: list[dict]) -> str:
-    """The table of runs with a target each, and the mean over targets.
-
-    Args:
-        config: settings of one of the runs.
-        results: the content of their result.json.
-    """
-    targets = {target: part for result in results for target, part in result["targets"].items()}
-    averaged = [targets[target] for target in config.task.among("combined", list(targets))]
-    whole = {"targets": targets, "combined": _combined(config, averaged)}
-    inputs = {
-        target: config.describe(one["features"]) for one in results for target in one["targets"]
-    }
-    same = len(set(inputs.values())) == 1
-    what = " and ".join(f"{text} ({target})" for target, text in inputs.items())
-    return _summary(config, results[0] | whole, None if same else what)
-
-
-def _summary(config: TrainConfig, result: dict, what: str | None = None) -> str:
-    """The table at the end: a line per target, then their mean.
-
-    Args:
-        what: the models read, in words; None: the features of the result.
-    """
-    metric, count = result["metric"], len(config.seeds)
-    what = what or config.describe(result["features"])
-    title = heading(config.task.title, what, result["synthetic"])
-    of_fit = any("C" in part for part in result["targets"].values())
-    best = "C" if of_fit else f"of {count} seed{'s' * (count > 1)}"
-    title += f": {metric_title(metric)}, best {best} on {config.best_on}"
-    if config.retrained:
-        title += f" in {config.retrained.run}, retrained on train and devel: no devel score"
-    if of_fit:
-        title += "; devel by the model of train, test by that of train and devel"
-    rows = [["", "devel", "95 % interval", "mean of seeds", "test", "95 % interval", "seed",
-             "C" if of_fit else "epoch"]]  # fmt: skip
-    for target, part in result["targets"].items():
-        row = [target]
-        for scores in (part["devel"], part["test"]):
-            row.append(f"{scores[metric]:.4f}" if scores else "no labels")
-            row.append(format_interval(scores))
-        over = part["over_seeds"]["devel"]
-        row.insert(3, format_spread(over) if over else "")
-        if config.retrained:
-            row[1] = "trained on"
-        chosen = f"{part['C']:g}" if "C" in part else str(part["best_epoch"])
-        rows.append([*row, str(part["best_seed"]), chosen])
-    if "combined" in result:
-        devel, test = (result["combined"][p] for p in ("devel", "test"))
-        devel = "" if devel is None else f"{devel:.4f}"
-        test = "no labels" if test is None else f"{test:.4f}"
-        rows.append(["combined", devel, "", "", test, "", "", ""])
-    if config.best_on == "train":
-        trained = [f"{part['train'][metric]:.4f}" for part in result["targets"].values()]
-        for row, cell in zip_longest(rows, ["train", *trained], fillvalue=""):
-            row.insert(1, cell)
-    return f"{title}\n{in_columns(rows)}"
