@@ -13,6 +13,7 @@ from muse.commands.train import run as train
 from muse.errors import MuseError
 from muse.models.recurrent import Recurrent
 from muse.models.stacked import dropout_of, forward_rows, to_row
+from muse.runs.tensors import read_tensors
 from muse.scoring import ccc
 from muse.training import population, population_step
 from muse.training.checkpoint import Checkpoint
@@ -122,6 +123,84 @@ def test_other_losses_and_the_plain_model(config, double, tmp_path, loss):
     config.model.update(_target_="muse.models.plain.PlainRecurrent", hidden=4, dropout=0.2)
     members = several(replace(config, loss=loss), batch_size=7)
     assert_equal(alone(members, tmp_path / "alone"), together(members, tmp_path / "together"))
+
+
+def classes(seed: int, **more):
+    """Recordings with a class of each of two targets in every frame, most of them 0."""
+    own = data(seed, **more)
+    rng = torch.Generator().manual_seed(seed)
+    labels = torch.randint(4, (len(own.labels), 2), generator=rng)
+    labels = (labels * torch.randint(2, labels.shape, generator=rng)).double()
+    return replace(own, labels=labels, targets=["valence", "arousal"])
+
+
+def test_balanced_classes(config, double, tmp_path, make_config):
+    """Each member weighs its own windows, for each target."""
+    task = make_config("train", "task=sent", "features=x").task
+    weighed = replace(config, task=task, loss="cross_entropy", class_weights="balanced")
+    some, fewer = {"train": classes(1)}, {"train": classes(3, lengths=(16, 4, 1))}
+    members = [*several(weighed), partial(member, replace(weighed, class_weights=None), seed=201)]
+    members = [
+        partial(make, devel=classes(2), **more)
+        for make, more in zip(members, (some, fewer, some, some), strict=True)
+    ]
+    assert_equal(alone(members, tmp_path / "alone"), together(members, tmp_path / "together"))
+
+
+def test_one_loss_over_the_batch(config, double, tmp_path, monkeypatch):
+    """Also where its parts go through the models again in the backward pass."""
+    members = several(replace(config, loss_over="batch"), batch_size=7, noise=0.1, clip=0.5)
+    members[1] = partial(members[1], train=data(3, lengths=(9, 16, 3)))
+    one = alone(members, tmp_path / "alone")
+    kept, again = [], []
+    for limit, seen in ((2**30, kept), (2**10, again)):
+        monkeypatch.setattr(population_step, "STEP_BYTES", limit)
+        monkeypatch.setattr(population_step, "forward_rows", partial(_counted, seen))
+        assert_equal(one, together(members, tmp_path / str(limit)))
+    assert max(kept) == 3 and max(again) == 1 and sum(again) > sum(kept)
+
+
+def gradient(members, way, folder, **settings) -> torch.Tensor:
+    """Of all members in the first training step: Adam's mean of it is a tenth."""
+    way(
+        [
+            partial(make.func, replace(make.args[0], **settings), **make.keywords)
+            for make in members
+        ],
+        folder,
+    )
+    found = []
+    for file in sorted(folder.iterdir()):
+        tensors, _ = read_tensors(file)
+        found += [tensors[k] for k in sorted(tensors) if k.endswith("exp_avg")]
+    return 10 * torch.cat([value.flatten() for value in found]).double()
+
+
+def assert_rounds_as_alone(members, folder) -> None:
+    """In bf16 a gradient is off by what its rounding makes of it alone, from that in float32.
+
+    Both ways round the same values to 8 bits (inputs and weights of products, gates, cells and
+    states), after additions in other orders. The gradients of 32 models of several kinds (MSE,
+    hidden 32, 120 frames) were off by 0.2 to 1.0 % alone and by 0.2 to 2.3 % in a population.
+    """
+    exact = gradient(members, alone, folder / "exact")
+    one, other = (
+        (gradient(members, way, folder / way.__name__, precision="bf16") - exact).norm()
+        for way in (alone, together)
+    )
+    assert 1e-3 < other / exact.norm() < 0.03
+    assert other < 3 * one
+
+
+@pytest.mark.parametrize("bidirectional", [False, True])
+@pytest.mark.parametrize("cell", ["lstm", "gru"])
+def test_bf16_rounds_as_alone(config, tmp_path, cell, bidirectional):
+    config.model.update(cell=cell, bidirectional=bidirectional, hidden=16, head=16)
+    single = data(1)
+    single = replace(single, features=single.features.float(), labels=single.labels.float())
+    step = replace(config, loss="mse", epochs=1, batch_size=99)
+    members = [partial(member, step, seed=seed, train=single, devel=single) for seed in range(4)]
+    assert_rounds_as_alone(members, tmp_path)
 
 
 def test_waiting_members_take_the_place_of_those_that_end(config, double, tmp_path, monkeypatch):
@@ -312,14 +391,13 @@ def test_what_a_population_cannot_have(config):
     assert members_at_once(config, cpu, 200) == 1  # where it is not faster
     assert members_at_once(config, gpu, 200) == 200
     assert members_at_once(config, gpu, 5) == 1
-    half = replace(config, precision="bf16")
-    assert members_at_once(half, gpu, 200) == 1
-    with pytest.raises(MuseError, match="population=8 does not go with precision=bf16"):
-        members_at_once(replace(half, population=8), cpu, 200)
-    assert members_at_once(replace(half, population="off"), cpu, 200) == 1
-    for settings in ({"loss_over": "batch"}, {"model": {"_target_": "muse.models.svm.SVM"}}):
-        with pytest.raises(MuseError, match="does not go with"):
-            members_at_once(replace(config, population=8, **settings), cpu, 200)
+    other = replace(config, model={"_target_": "muse.models.svm.SVM"})
+    assert members_at_once(other, gpu, 200) == 1
+    with pytest.raises(MuseError, match=r"population=8 does not go with muse.models.svm.SVM: only"):
+        members_at_once(replace(other, population=8), cpu, 200)
+    assert members_at_once(replace(other, population="off"), cpu, 200) == 1
+    for settings in ({"loss_over": "batch"}, {"precision": "bf16"}):
+        assert members_at_once(replace(config, population=8, **settings), cpu, 200) == 8
 
 
 @pytest.mark.parametrize("value", [1, 0, 2.5, True, "on", [4], None])

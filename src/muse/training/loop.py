@@ -252,11 +252,10 @@ def train_epoch(
     """
     model.train()
     outputs = outputs_of(config, train)
-    balanced = config.class_weights and balanced_weights(_classes(train, windows), outputs)
+    balanced = config.class_weights and balanced_weights(classes_of(train, windows), outputs)
     loss_of = loss_function(config.loss, outputs, balanced)
-    device = train.features.device.type
     each = frame_bytes(model, train.features.shape[1], train.most_rows)
-    rounded = torch.autocast(device, torch.bfloat16, enabled=config.precision == "bf16")
+    rounded = arithmetic(config, train.features.device)
 
     def forward(part: np.ndarray) -> Outputs:
         features, gold, lengths = collate(train, part)  # (B, T, F), (B, T, K), (B,)
@@ -267,7 +266,7 @@ def train_epoch(
         return output.to(gold.dtype), gold, lengths
 
     def weight_of(part: np.ndarray) -> int | Tensor:
-        gold = _classes(train, part) if balanced else None
+        gold = classes_of(train, part) if balanced else None
         return loss_weight(config.loss, part[:, 1], gold, balanced)
 
     losses = []
@@ -301,7 +300,12 @@ def parts_of(batch: np.ndarray, device: torch.device, each: int) -> list[np.ndar
     return [part for group in groups for part in step_parts(group, each)] or [batch]
 
 
-def _classes(frames: Frames, windows: np.ndarray) -> Tensor:
+def arithmetic(config: TrainConfig, device: torch.device) -> torch.autocast:
+    """In which the model computes in training: with bf16 its products round, not what it gives."""
+    return torch.autocast(device.type, torch.bfloat16, enabled=config.precision == "bf16")
+
+
+def classes_of(frames: Frames, windows: np.ndarray) -> Tensor:
     """The class of each window, read at its last frame: (windows, targets)."""
     return frames.labels[torch.from_numpy(windows.sum(axis=1) - 1).to(frames.labels.device)]
 

@@ -17,16 +17,18 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from muse.config.train import TrainConfig
-from muse.data.windows import cut_windows
+from muse.data.windows import Frames, cut_windows
 from muse.errors import MuseError
 from muse.models.stacked import STACKED, from_row, to_row
 from muse.training.loop import (
     Member,
     check_finite,
+    classes_of,
     end_epoch,
     go_on_from,
     has_ended,
@@ -36,6 +38,7 @@ from muse.training.loop import (
     seeded,
     start_state,
 )
+from muse.training.losses import balanced_weights, window_weights
 from muse.training.memory import frame_bytes, members_within
 from muse.training.population_step import (
     Population,
@@ -80,9 +83,6 @@ def reason_against(config: TrainConfig) -> str | None:
     reasons = {
         f"{model}: only lstm, gru and plain have one": model not in STACKED,
         f"the retraining of {config.retrained and config.retrained.run}": config.retrained,
-        "loss_over=batch": config.loss_over == "batch",
-        f"class_weights={config.class_weights}": config.class_weights,
-        f"precision={config.precision}": config.precision != "float32",
         "folds and difficulty indicators, of which each fold has its own": own,
     }
     return next((reason for reason, yes in reasons.items() if yes), None)
@@ -174,7 +174,19 @@ def _begin(origin: Waiting) -> Row | None:
     moments = state.optimiser.state_dict()["state"]
     steps = int(moments[0]["step"]) if moments else 0
     windows = cut_windows(train.samples, config.window, config.hop)
-    return Row(member, state, random, unused, windows, steps, origin)
+    counts = _class_counts(config, train, windows)
+    return Row(member, state, random, unused, windows, steps, origin, counts)
+
+
+def _class_counts(config: TrainConfig, train: Frames, windows: np.ndarray) -> np.ndarray | None:
+    """How much each window counts for each target by its class, at its last frame: (frames, K)."""
+    if not config.class_weights:
+        return None
+    gold = classes_of(train, windows).cpu()
+    counts = np.zeros(train.labels.shape)
+    weights = balanced_weights(gold, outputs_of(config, train))
+    counts[windows.sum(1) - 1] = window_weights(gold, weights).numpy()
+    return counts
 
 
 def _alike(row: Row, other: Row) -> bool:
@@ -183,7 +195,8 @@ def _alike(row: Row, other: Row) -> bool:
     def shape(of: Row) -> tuple:
         config, model = of.member.config, of.state.model
         sizes = {name: weight.shape for name, weight in model.state_dict().items()}
-        return type(model), sizes, config.loss, outputs_of(config, of.member.train)
+        loss = config.loss, config.loss_over, outputs_of(config, of.member.train)
+        return type(model), sizes, loss, config.precision
 
     return shape(row) == shape(other)
 

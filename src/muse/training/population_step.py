@@ -3,8 +3,9 @@
 Shapes: N members, P weights of a model, T frames, B windows, F features, K targets, O outputs.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -14,11 +15,13 @@ from muse.cores import STEP_BYTES
 from muse.data.windows import Frames, collate, group_by_length, on_device
 from muse.models.stacked import dropout_of, forward_rows
 from muse.training.checkpoint import TrainState
-from muse.training.gradient import with_noise
-from muse.training.loop import LEAST_WIDTH, Member, outputs_of, parts_of
+from muse.training.gradient import outputs_of_parts, with_noise
+from muse.training.loop import LEAST_WIDTH, Member, arithmetic, outputs_of, parts_of
 from muse.training.losses import loss_weight, window_losses
 from muse.training.memory import frame_bytes, stacked_bytes
 from muse.training.schedule import warmed_up
+
+Part = dict[int, np.ndarray]  # member -> windows of its that go through the model together
 
 BETAS, EPSILON = (0.9, 0.999), 1e-8  # of torch.optim.Adam
 
@@ -42,11 +45,22 @@ class Row:
     windows: np.ndarray
     steps: int  # of Adam
     origin: Waiting
+    counts: np.ndarray | None  # with class_weights: of windows that end at a frame, (frames, K)
     failed: bool = False  # its training alone will say why
 
     @property
     def rate(self) -> float:
         return float(self.member.config.model["dropout"])
+
+    def share(self, part: np.ndarray, step: list[np.ndarray]) -> np.ndarray | float:
+        """What `window_losses` count of a part of a training step: (B, K), or the same of all."""
+        config, batch = self.member.config, np.concatenate(step)
+        if config.loss_over == "batch":  # its frames are one window
+            return 1.0
+        if self.counts is None:
+            return 1 / loss_weight(config.loss, batch[:, 1])
+        own, all_ = (self.counts[windows.sum(1) - 1] for windows in (part, batch))
+        return own / all_.sum(0)
 
 
 @dataclass
@@ -76,36 +90,52 @@ def train_steps(population: Population) -> list[Tensor]:
     losses = []
     for number in range(max(map(len, plans))):
         population.weights.grad = None
-        active = [k for k, plan in enumerate(plans) if number < len(plan)]
+        step = {k: plan[number] for k, plan in enumerate(plans) if number < len(plan)}
         total = population.weights.new_zeros(len(rows))
-        for part in range(max(len(plans[k][number]) for k in active)):
-            having = {k: plans[k][number][part] for k in active if part < len(plans[k][number])}
-            for chosen in _at_once(population, having):
-                batches = [sum(loss_weight(rows[k].member.config.loss, own[:, 1])
-                               for own in plans[k][number]) for k in chosen]  # fmt: skip
-                own = _losses(population, chosen, [having[k] for k in chosen], batches)  # (chosen,)
-                own.sum().backward()  # no weight is of two members
-                total = total.index_add(0, index_of(chosen, total), own.detach())
-        _adam(population, active, number, plans)
+        for parts in _passes(population, step):
+            own = _losses(population, parts, step)
+            own.sum().backward()  # no weight is of two members
+            total = total.index_add(0, index_of(list(parts[0]), total), own.detach())
+        _adam(population, list(step), number, plans)
         losses.append(total)
     values = torch.stack(losses).cpu()  # (steps, N)
     return [values[: len(plan), k] for k, plan in enumerate(plans)]
 
 
-def _at_once(population: Population, parts: dict[int, np.ndarray]) -> list[list[int]]:
-    """Which members go through together: all; on the CPU no more than STEP_BYTES are good for.
+def _passes(population: Population, step: dict[int, list[np.ndarray]]) -> Iterator[list[Part]]:
+    """Parts of a training step that have one backward pass; the first is of all their members.
+
+    A loss over the batch needs all parts of a member there, any other is a sum over them.
 
     Args:
-        parts: member -> its windows.
+        step: member -> its parts.
     """
-    chosen, first = list(parts), population.rows[0].member
-    if first.train.features.device.type != "cpu":
+    most = max(map(len, step.values()))
+    parts = [{k: own[p] for k, own in step.items() if p < len(own)} for p in range(most)]
+    over_batch = population.rows[0].member.config.loss_over == "batch"
+    for together in [parts] if over_batch else [[part] for part in parts]:
+        for chosen in _at_once(population, together):
+            own = [{k: part[k] for k in chosen if k in part} for part in together]
+            yield [part for part in own if part]
+
+
+def _at_once(population: Population, parts: list[Part]) -> list[list[int]]:
+    """Which members go through together: all; on the CPU no more than STEP_BYTES are good for."""
+    chosen = list(parts[0])
+    if population.weights.device.type != "cpu":
         return [chosen]
-    frames = max(len(part) * int(part[:, 1].max()) for part in parts.values())
-    dropped = any(row.rate for row in population.rows)
-    each = stacked_bytes(population.model, first.train.features.shape[1], dropped) * frames
-    size = max(1, STEP_BYTES // each)
+    size = max(1, STEP_BYTES // _member_bytes(population, parts))
     return [chosen[k : k + size] for k in range(0, len(chosen), size)]
+
+
+def _member_bytes(population: Population, parts: list[Part]) -> int:
+    """Memory that parts take together, of the member with the most frames."""
+    features = population.rows[0].member.train.features.shape[1]
+    each = stacked_bytes(population.model, features, any(row.rate for row in population.rows))
+    return each * max(
+        sum(len(part[k]) * int(part[k][:, 1].max()) for part in parts if k in part)
+        for k in parts[0]
+    )
 
 
 def _steps_of(row: Row) -> list[list[np.ndarray]]:
@@ -118,16 +148,34 @@ def _steps_of(row: Row) -> list[list[np.ndarray]]:
     return [parts_of(batch, train.features.device, each) for batch in batches]
 
 
-def _losses(
-    population: Population, chosen: list[int], parts: list[np.ndarray], batches: list[int]
-) -> Tensor:
-    """What a part of the batch of each chosen member adds to its loss: (chosen,).
+def _losses(population: Population, parts: list[Part], step: dict[int, list]) -> Tensor:
+    """What parts of a training step add to the losses of their members: (N,).
 
     Args:
-        batches: what the windows of the whole batch weigh together, see `loss_weight`.
+        parts, step: see `_passes`.
     """
-    rows = [population.rows[k] for k in chosen]
-    config, train = rows[0].member.config, rows[0].member.train
+    first = population.rows[0].member
+    over_batch = first.config.loss_over == "batch"
+    output, gold, lengths = (
+        _end_to_end(population, parts) if over_batch else _forward(population, parts[0])
+    )
+    losses = window_losses(
+        first.config.loss,
+        output.flatten(0, 1),
+        gold.flatten(0, 1),
+        lengths.flatten().clamp_min(1),  # a window that is not there counts nothing below
+        outputs_of(first.config, first.train),
+    )
+    shares = np.zeros((*lengths.shape, losses.shape[1]))
+    for k, (own, windows) in enumerate(parts[0].items()):
+        shares[k, : len(windows)] = population.rows[own].share(windows, step[own])
+    shares = on_device(shares, losses.device).to(losses.dtype)
+    return (losses.view(shares.shape) * shares).sum(1).mean(1)
+
+
+def _forward(population: Population, part: Part) -> tuple[Tensor, Tensor, Tensor]:
+    """Output (N, B, T, O), gold standard (N, B, T, K) and lengths (N, B) of a part's members."""
+    rows, parts = [population.rows[k] for k in part], list(part.values())
     x, gold, lengths = _gather([row.member.train for row in rows], parts)
     for k, row in enumerate(rows):
         if noise := row.member.config.noise:
@@ -137,16 +185,47 @@ def _losses(
     population.frames = max(population.frames, x.shape[1] * x.shape[2])
     sizes = [(int(part[:, 1].max()), len(part)) for part in parts]
     drop = dropout_of([row.rate for row in rows], sizes, [row.random for row in rows])
-    output = forward_rows(population.model, _rows(population, chosen), x, lengths, drop)
-    losses = window_losses(
-        config.loss,
-        output.transpose(1, 2).flatten(0, 1),
-        gold.transpose(1, 2).flatten(0, 1),
-        lengths.flatten().clamp_min(1),  # a window that is not there counts nothing below
-        outputs_of(config, train),
-    ).view(lengths.shape)
-    share = on_device(1 / np.array(batches, float), x.device).to(losses.dtype)
-    return (losses * (lengths > 0)).sum(1) * share
+    with arithmetic(rows[0].member.config, x.device):
+        output = forward_rows(population.model, _rows(population, list(part)), x, lengths, drop)
+    return output.transpose(1, 2).to(gold.dtype), gold.transpose(1, 2), lengths
+
+
+def _end_to_end(population: Population, parts: list[Part]) -> tuple[Tensor, Tensor, Tensor]:
+    """As `_forward`, all frames of a member as one window, see `joint_gradient`."""
+    chosen = list(parts[0])
+    frames = {k: sum(int(part[k][:, 1].sum()) for part in parts if k in part) for k in chosen}
+    keep = len(parts) == 1 or _member_bytes(population, parts) * len(chosen) <= STEP_BYTES
+    random = [population.rows[k].random for k in chosen]
+    results = outputs_of_parts(partial(_forward, population), parts, keep, random)
+    lines, written = [], dict.fromkeys(chosen, 0)
+    for part, (*values, lengths) in zip(parts, results, strict=True):
+        starts = np.zeros(lengths.shape, np.int64)
+        for k, (own, windows) in enumerate(part.items()):
+            ends = written[own] + windows[:, 1].cumsum()
+            starts[k, : len(windows)] = ends - windows[:, 1]
+            written[own] = int(ends[-1])
+        most = max(frames.values())
+        lines = lines or [v.new_zeros(len(chosen), most + 1, v.shape[3]) for v in values]
+        for line, value in zip(lines, values, strict=True):
+            _write(line, [chosen.index(own) for own in part], value, starts, lengths)
+    output, gold = (line[:, None, :-1] for line in lines)  # (N, 1, frames, O), (N, 1, frames, K)
+    return output, gold, on_device(np.array([[n] for n in frames.values()]), gold.device)
+
+
+def _write(
+    lines: Tensor, chosen: list[int], values: Tensor, starts: np.ndarray, lengths: Tensor
+) -> None:
+    """Write the frames of windows where they belong.
+
+    Args:
+        lines: of all members, (all, frames + 1, O); the last frame takes what is no frame.
+        values: of the windows of those that are chosen, (N, B, T, O).
+        starts: the first frame of each window, (N, B).
+    """
+    steps = torch.arange(values.shape[2], device=lines.device)
+    where = on_device(starts, lines.device)[..., None] + steps  # (N, B, T)
+    where = torch.where(steps < lengths[..., None], where, lines.shape[1] - 1)
+    lines[index_of(chosen, lines)[:, None, None], where] = values
 
 
 def _gather(partitions: list[Frames], parts: list[np.ndarray]) -> tuple[Tensor, Tensor, Tensor]:
@@ -239,7 +318,7 @@ def predict_devel(population: Population) -> list[np.ndarray]:
     with torch.no_grad():
         for part in range(max(map(len, plans))):
             having = {k: plan[part] for k, plan in enumerate(plans) if part < len(plan)}
-            for chosen in _at_once(population, having):
+            for chosen in _at_once(population, [having]):
                 parts = [having[k] for k in chosen]
                 if same:
                     x, _, lengths = _gather(devels[:1], parts[:1])
@@ -249,9 +328,7 @@ def predict_devel(population: Population) -> list[np.ndarray]:
                 result = forward_rows(population.model, _rows(population, chosen), x, lengths)
                 if outputs is None:
                     outputs = result.new_zeros(len(rows), most + 1, result.shape[3])
-                starts = on_device(_padded(parts)[..., 0], x.device)[:, None]  # (N, 1, B)
-                steps = torch.arange(x.shape[1], device=x.device)[:, None]  # (T, 1)
-                where = torch.where(steps < lengths[:, None], starts + steps, most)  # (N, T, B)
-                outputs[index_of(chosen, x)[:, None, None], where] = result
+                starts = _padded(parts)[..., 0]
+                _write(outputs, chosen, result.transpose(1, 2), starts, lengths)
     found = outputs.cpu().numpy()
     return [own[: len(devel.labels) - 1] for own, devel in zip(found, devels, strict=True)]
