@@ -9,7 +9,9 @@ import pytest
 import torch
 
 from muse.commands.resume import run as resume
+from muse.commands.retrain import run as retrain
 from muse.commands.train import run as train
+from muse.config.origin import Schedule
 from muse.errors import MuseError
 from muse.models.recurrent import Recurrent
 from muse.models.stacked import dropout_of, forward_rows, to_row
@@ -20,7 +22,7 @@ from muse.training.checkpoint import Checkpoint
 from muse.training.loop import Member, new_model, train_seed
 from muse.training.memory import stacked_bytes
 from muse.training.population import members_at_once, train_population
-from tests.conftest import kept_for_backward, stress_package
+from tests.conftest import kept_for_backward, sent_package, stress_package
 from tests.training.test_loop import frames
 
 
@@ -46,10 +48,21 @@ def data(seed: int, lengths=(16, 13, 5, 1)):
     return replace(own, features=own.features.double(), labels=own.labels.double())
 
 
-def member(config, folder, seed=101, on_epoch=lambda record: None, train=None, devel=None):
+def member(
+    config,
+    folder,
+    seed=101,
+    on_epoch=lambda record: None,
+    train=None,
+    devel=None,
+    schedule=None,
+):
     train, devel = train or data(1), devel or data(2)
     gold = devel.labels[:-1, 0].numpy()
     checkpoint = Checkpoint(folder / f"{seed}.safetensors", ("id",), "arousal", f"seed_{seed}")
+    if schedule:
+        about = seed, on_epoch, checkpoint, None, schedule
+        return Member(config, train, None, None, *about)
     return Member(config, train, devel, lambda p: ccc(p[:, 0], gold), seed, on_epoch, checkpoint)
 
 
@@ -59,6 +72,14 @@ def several(config, count=3, **settings) -> list[partial]:
         partial(member, replace(config, epochs=2 + k % 3, **settings), seed=101 + k)
         for k in range(count)
     ]
+
+
+def scheduled(config, **settings) -> list[partial]:
+    """Members that are trained again, each for its own epochs with the learning rates it had."""
+    rates = {1: 0.01}, {1: 0.01, 3: 0.002}, {1: 0.02, 2: 0.01, 3: 0.005}
+    schedules = [Schedule("arousal", 101 + k, False, 2 + k, lr) for k, lr in enumerate(rates)]
+    again = replace(config, epochs=9, patience=1, **settings)
+    return [partial(member, again, seed=s.seed, schedule=s) for s in schedules]
 
 
 def alone(members, folder) -> list:
@@ -203,6 +224,14 @@ def test_bf16_rounds_as_alone(config, tmp_path, cell, bidirectional):
     assert_rounds_as_alone(members, tmp_path)
 
 
+def test_members_that_are_trained_again(config, double, tmp_path):
+    """Without devel, each for its own epochs with the learning rates that it had."""
+    members = scheduled(config)
+    one = alone(members, tmp_path / "alone")
+    assert_equal(one, together(members, tmp_path / "together", most=2))
+    assert [result.epochs for result in one] == [2, 3, 4] and one[0].devel is None
+
+
 def test_waiting_members_take_the_place_of_those_that_end(config, double, tmp_path, monkeypatch):
     """Those of another shape are trained for themselves."""
     seen = []
@@ -216,19 +245,33 @@ def test_waiting_members_take_the_place_of_those_that_end(config, double, tmp_pa
 
 
 @pytest.mark.parametrize(
-    ("first", "then"), [("alone", "together"), ("together", "alone"), ("together", "together")]
+    ("first", "then", "make", "settings"),
+    [
+        ("alone", "together", several, {"lr_patience": 0}),
+        ("together", "alone", several, {"lr_patience": 0}),
+        ("together", "together", several, {"lr_patience": 0}),
+        ("together", "alone", several, {"loss_over": "batch"}),
+        ("alone", "together", several, {"class_weights": "balanced", "loss": "cross_entropy"}),
+        ("alone", "together", scheduled, {"warmup": 0.2}),
+        ("together", "alone", scheduled, {}),
+    ],
 )
-def test_an_interrupted_training_goes_on(config, double, tmp_path, first, then):
+def test_an_interrupted_training_goes_on(
+    config, double, tmp_path, make_config, first, then, make, settings
+):
     """From the checkpoint of a population, alone and together, and the other way round."""
     ways = {"alone": alone, "together": together}
-    members = several(config, lr_patience=0)
+    if "class_weights" in settings:
+        settings = settings | {"task": make_config("train", "task=sent", "features=x").task}
+    members = make(config, **settings)
+    if "class_weights" in settings:
+        members = [partial(one, train=classes(1), devel=classes(2)) for one in members]
 
     def stops(record):
         if record["epoch"] == 2:
             raise KeyboardInterrupt
 
-    for make in members if first == "alone" else [None]:
-        some = [make] if make else members
+    for some in [[one] for one in members] if first == "alone" else [members]:
         with pytest.raises(KeyboardInterrupt):
             ways[first]([partial(one, on_epoch=stops) for one in some], tmp_path / "interrupted")
     assert_equal(alone(members, tmp_path / "whole"), ways[then](members, tmp_path / "interrupted"))
@@ -315,28 +358,48 @@ def test_the_memory_that_a_population_keeps_is_planned(cell, bidirectional):
 SETTINGS = ("task=stress", "features=a", "standardise=true", "window=6", "hop=3", "batch_size=4",
             "bootstrap=0", "model.hidden=4", "model.layers=2", "model.dropout=0.3", "lr=0.01",
             "tensorboard=false", "epochs=3")  # fmt: skip
+INDICATOR = "difficulty.hidden=3", "difficulty.layers=1", "difficulty.epochs=2"
 
 
 @pytest.mark.parametrize(
     "words",
     [
         ("seeds=3", "crossfit=2", "target=valence"),
+        ("seeds=1", "folds=2", "features=[a,difficulty_b]", "target=valence", *INDICATOR),
         pytest.param(("seeds=2", "folds=2", "joint=true"), marks=pytest.mark.slow),
+        pytest.param(("seeds=2", "loss_over=batch", "target=valence"), marks=pytest.mark.slow),
+        pytest.param(("seeds=2", "task=sent", "class_weights=balanced"), marks=pytest.mark.slow),
+        pytest.param(("seeds=2", "precision=bf16", "target=valence"), marks=pytest.mark.slow),
     ],
 )
 def test_the_run_folder_is_that_of_single_training(make_config, tmp_path, words):
-    """Seeds, out-of-fold models and the folds of a cross-validation."""
-    stress_package(tmp_path / "data")
+    """Seeds, out-of-fold models and the folds of a cross-validation; classes, rounding."""
+    (sent_package if "task=sent" in words else stress_package)(tmp_path / "data")
     folders = []
     for number in ("off", "4"):
         words = *words, f"data.root={tmp_path}/data", f"population={number}"
         config = make_config("train", *SETTINGS, *words)
         train(config)
         folders.append(Path(config.job.folder))
+    assert_same_run(*folders, tolerance=0.05 if "precision=bf16" in words else 1e-4)
+
+
+def test_a_retrained_run_is_that_of_single_retraining(make_config, tmp_path):
+    stress_package(tmp_path / "data")
+    words = "seeds=3", "target=arousal", "lr=0.05", f"data.root={tmp_path}/data"
+    first = make_config("train", *SETTINGS, *words)
+    train(first)
+    folders = []
+    for number in ("off", "4"):
+        config = make_config("retrain", f"retrain={first.job.folder}", f"population={number}")
+        retrain(config)
+        folders.append(Path(config.job.folder))
     assert_same_run(*folders)
+    lines = (folders[1] / "metrics.jsonl").read_text().splitlines()
+    assert len({json.loads(line)["epoch"] for line in lines}) > 1
 
 
-def assert_same_run(one: Path, other: Path) -> None:
+def assert_same_run(one: Path, other: Path, tolerance: float = 1e-4) -> None:
     """The same files, settings and, within the rounding of float32, numbers."""
     files = [
         {p.relative_to(folder) for p in folder.rglob("*") if p.is_file()} for folder in (one, other)
@@ -350,20 +413,20 @@ def assert_same_run(one: Path, other: Path) -> None:
     ]
     for a, b in zip(*lines, strict=True):
         assert list(a) == list(b)
-        assert {**a, "seconds": 0} == pytest.approx({**b, "seconds": 0}, abs=1e-4)
-    assert_close(*(result["targets"] for result in results))
+        assert {**a, "seconds": 0} == pytest.approx({**b, "seconds": 0}, abs=tolerance)
+    assert_close(*(result["targets"] for result in results), tolerance)
 
 
-def assert_close(one, other) -> None:
+def assert_close(one, other, tolerance: float) -> None:
     if isinstance(one, dict):
         assert one.keys() == other.keys()
         for key in one:
-            assert_close(one[key], other[key])
+            assert_close(one[key], other[key], tolerance)
     elif isinstance(one, list):
         for a, b in zip(one, other, strict=True):
-            assert_close(a, b)
+            assert_close(a, b, tolerance)
     else:
-        assert one == (pytest.approx(other, abs=1e-4) if isinstance(other, float) else other)
+        assert one == (pytest.approx(other, abs=tolerance) if isinstance(other, float) else other)
 
 
 def test_a_run_that_was_interrupted_alone_is_resumed_as_a_population(

@@ -16,7 +16,14 @@ from muse.data.windows import Frames, collate, group_by_length, on_device
 from muse.models.stacked import dropout_of, forward_rows
 from muse.training.checkpoint import TrainState
 from muse.training.gradient import outputs_of_parts, with_noise
-from muse.training.loop import LEAST_WIDTH, Member, arithmetic, outputs_of, parts_of
+from muse.training.loop import (
+    LEAST_WIDTH,
+    Member,
+    arithmetic,
+    has_ended,
+    outputs_of,
+    parts_of,
+)
 from muse.training.losses import loss_weight, window_losses
 from muse.training.memory import frame_bytes, stacked_bytes
 from muse.training.schedule import warmed_up
@@ -51,6 +58,10 @@ class Row:
     @property
     def rate(self) -> float:
         return float(self.member.config.model["dropout"])
+
+    @property
+    def ended(self) -> bool:
+        return has_ended(self.member.config, self.state.history, self.member.schedule)
 
     def share(self, part: np.ndarray, step: list[np.ndarray]) -> np.ndarray | float:
         """What `window_losses` count of a part of a training step: (B, K), or the same of all."""
@@ -307,10 +318,12 @@ def _adam(population: Population, active: list[int], number: int, plans: list[li
     weights.addcdiv_(population.mean * of[3], divisor, value=-1)
 
 
-def predict_devel(population: Population) -> list[np.ndarray]:
-    """What each member predicts of its devel: (frames, O), zero where no sample is."""
+def predict_devel(population: Population) -> list[np.ndarray | None]:
+    """What each member predicts of its devel, if it has one: (frames, O), zero past all samples."""
     rows = population.rows
     devels = [row.member.devel for row in rows]
+    if devels[0] is None:
+        return devels
     width = max(LEAST_WIDTH * devels[0].most_rows, devels[0].features.shape[1])
     plans = [group_by_length(devel.samples, population.frames * width, width) for devel in devels]
     most, same = max(len(devel.labels) for devel in devels) - 1, len(set(map(id, devels))) == 1
