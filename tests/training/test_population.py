@@ -48,6 +48,11 @@ def data(seed: int, lengths=(16, 13, 5, 1)):
     return replace(own, features=own.features.double(), labels=own.labels.double())
 
 
+def in_float32(seed: int):
+    own = data(seed)
+    return replace(own, features=own.features.float(), labels=own.labels.float())
+
+
 def member(
     config,
     folder,
@@ -217,10 +222,8 @@ def assert_rounds_as_alone(members, folder) -> None:
 @pytest.mark.parametrize("cell", ["lstm", "gru"])
 def test_bf16_rounds_as_alone(config, tmp_path, cell, bidirectional):
     config.model.update(cell=cell, bidirectional=bidirectional, hidden=16, head=16)
-    single = data(1)
-    single = replace(single, features=single.features.float(), labels=single.labels.float())
-    step = replace(config, loss="mse", epochs=1, batch_size=99)
-    members = [partial(member, step, seed=seed, train=single, devel=single) for seed in range(4)]
+    step, given = replace(config, loss="mse", epochs=1, batch_size=99), in_float32(1)
+    members = [partial(member, step, seed=seed, train=given, devel=given) for seed in range(4)]
     assert_rounds_as_alone(members, tmp_path)
 
 
