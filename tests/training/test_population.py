@@ -202,29 +202,27 @@ def gradient(members, way, folder, **settings) -> torch.Tensor:
     return 10 * torch.cat([value.flatten() for value in found]).double()
 
 
-def assert_rounds_as_alone(members, folder) -> None:
-    """In bf16 a gradient is off by what its rounding makes of it alone, from that in float32.
-
-    Both ways round the same values to 8 bits (inputs and weights of products, gates, cells and
-    states), after additions in other orders. The gradients of 32 models of several kinds (MSE,
-    hidden 32, 120 frames) were off by 0.2 to 1.0 % alone and by 0.2 to 2.3 % in a population.
-    """
+def rounding(members, way, folder) -> float:
+    """How far the gradient in bf16 is off from that in float32, in parts of its norm."""
     exact = gradient(members, alone, folder / "exact")
-    one, other = (
-        (gradient(members, way, folder / way.__name__, precision="bf16") - exact).norm()
-        for way in (alone, together)
-    )
-    assert 1e-3 < other / exact.norm() < 0.03
-    assert other < 3 * one
+    rounded = gradient(members, way, folder / way.__name__, precision="bf16")
+    return float((rounded - exact).norm() / exact.norm())
 
 
 @pytest.mark.parametrize("bidirectional", [False, True])
 @pytest.mark.parametrize("cell", ["lstm", "gru"])
 def test_bf16_rounds_as_alone(config, tmp_path, cell, bidirectional):
+    """A gradient is off from that in float32 by no more than 8 bits make of it alone.
+
+    Additions in another order round at other places, so the two differ from one another by as
+    much. The gradients of 32 models of several kinds (hidden 32, 120 frames) were off by 0.2 to
+    1.0 % alone, and by 0.2 to 2.3 % in a population.
+    """
     config.model.update(cell=cell, bidirectional=bidirectional, hidden=16, head=16)
     step, given = replace(config, loss="mse", epochs=1, batch_size=99), in_float32(1)
     members = [partial(member, step, seed=seed, train=given, devel=given) for seed in range(4)]
-    assert_rounds_as_alone(members, tmp_path)
+    one, other = (rounding(members, way, tmp_path) for way in (alone, together))
+    assert 1e-3 < other < 0.03 and other < 3 * one
 
 
 def test_members_that_are_trained_again(config, double, tmp_path):

@@ -6,7 +6,7 @@ Shapes: B windows, T frames, F features, O outputs (targets, or targets times cl
 import math
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -278,13 +278,12 @@ def train_epoch(
     balanced = config.class_weights and balanced_weights(classes_of(train, windows), outputs)
     loss_of = loss_function(config.loss, outputs, balanced)
     each = frame_bytes(model, train.features.shape[1], train.most_rows)
-    rounded = arithmetic(config, train.features.device)
 
     def forward(part: np.ndarray) -> Outputs:
         features, gold, lengths = collate(train, part)  # (B, T, F), (B, T, K), (B,)
         if config.noise:
             features = with_noise(features, lengths, config.noise)
-        with rounded:
+        with arithmetic(config, features.device):
             output = model(features, lengths)  # (B, T, O)
         return output.to(gold.dtype), gold, lengths
 
@@ -323,9 +322,11 @@ def parts_of(batch: np.ndarray, device: torch.device, each: int) -> list[np.ndar
     return [part for group in groups for part in step_parts(group, each)] or [batch]
 
 
-def arithmetic(config: TrainConfig, device: torch.device) -> torch.autocast:
-    """In which the model computes in training: with bf16 its products round, not what it gives."""
-    return torch.autocast(device.type, torch.bfloat16, enabled=config.precision == "bf16")
+def arithmetic(config: TrainConfig, device: torch.device) -> AbstractContextManager:
+    """In which a model computes in training: its products, and what they give, may be rounded."""
+    if config.precision == "float32":
+        return nullcontext()
+    return torch.autocast(device.type, torch.bfloat16)
 
 
 def classes_of(frames: Frames, windows: np.ndarray) -> Tensor:

@@ -41,11 +41,11 @@ from muse.training.loop import (
 )
 from muse.training.losses import balanced_weights, window_weights
 from muse.training.memory import frame_bytes, members_within
+from muse.training.population_data import index_of
 from muse.training.population_step import (
     Population,
     Row,
     Waiting,
-    index_of,
     predict_devel,
     train_steps,
 )

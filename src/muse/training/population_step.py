@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from muse.cores import STEP_BYTES
-from muse.data.windows import Frames, collate, group_by_length, on_device
+from muse.data.windows import group_by_length, on_device
 from muse.models.stacked import dropout_of, forward_rows
 from muse.training.checkpoint import TrainState
 from muse.training.gradient import outputs_of_parts, with_noise
@@ -26,6 +26,7 @@ from muse.training.loop import (
 )
 from muse.training.losses import loss_weight, window_losses
 from muse.training.memory import frame_bytes, stacked_bytes
+from muse.training.population_data import gather, index_of, padded, write_frames
 from muse.training.schedule import warmed_up
 
 Part = dict[int, np.ndarray]  # member -> windows of its that go through the model together
@@ -187,7 +188,7 @@ def _losses(population: Population, parts: list[Part], step: dict[int, list]) ->
 def _forward(population: Population, part: Part) -> tuple[Tensor, Tensor, Tensor]:
     """Output (N, B, T, O), gold standard (N, B, T, K) and lengths (N, B) of a part's members."""
     rows, parts = [population.rows[k] for k in part], list(part.values())
-    x, gold, lengths = _gather([row.member.train for row in rows], parts)
+    x, gold, lengths = gather([row.member.train for row in rows], parts)
     for k, row in enumerate(rows):
         if noise := row.member.config.noise:
             count, frames = len(parts[k]), int(parts[k][:, 1].max())
@@ -218,59 +219,9 @@ def _end_to_end(population: Population, parts: list[Part]) -> tuple[Tensor, Tens
         most = max(frames.values())
         lines = lines or [v.new_zeros(len(chosen), most + 1, v.shape[3]) for v in values]
         for line, value in zip(lines, values, strict=True):
-            _write(line, [chosen.index(own) for own in part], value, starts, lengths)
+            write_frames(line, [chosen.index(own) for own in part], value, starts, lengths)
     output, gold = (line[:, None, :-1] for line in lines)  # (N, 1, frames, O), (N, 1, frames, K)
     return output, gold, on_device(np.array([[n] for n in frames.values()]), gold.device)
-
-
-def _write(
-    lines: Tensor, chosen: list[int], values: Tensor, starts: np.ndarray, lengths: Tensor
-) -> None:
-    """Write the frames of windows where they belong.
-
-    Args:
-        lines: of all members, (all, frames + 1, O); the last frame takes what is no frame.
-        values: of the windows of those that are chosen, (N, B, T, O).
-        starts: the first frame of each window, (N, B).
-    """
-    steps = torch.arange(values.shape[2], device=lines.device)
-    where = on_device(starts, lines.device)[..., None] + steps  # (N, B, T)
-    where = torch.where(steps < lengths[..., None], where, lines.shape[1] - 1)
-    lines[index_of(chosen, lines)[:, None, None], where] = values
-
-
-def _gather(partitions: list[Frames], parts: list[np.ndarray]) -> tuple[Tensor, Tensor, Tensor]:
-    """Windows of each member, padded: features (N, T, B, F), labels (N, T, B, K), lengths (N, B).
-
-    Args:
-        partitions: of each member; those that are the same object are read together.
-        parts: the windows of each.
-    """
-    windows = _padded(parts)
-    count, frames = windows.shape[1], int(windows[..., 1].max())
-    lengths = on_device(windows[..., 1], partitions[0].labels.device)
-    owners: dict[int, list[int]] = {}
-    for k, partition in enumerate(partitions):
-        owners.setdefault(id(partition), []).append(k)
-    found: list[Tensor] = []
-    for own in owners.values():
-        partition = partitions[own[0]]
-        given = collate(partition, windows[own].reshape(-1, 2))[:2]
-        values = [v.unflatten(0, (len(own), count)).transpose(1, 2) for v in given]
-        if len(owners) == 1:
-            return values[0].contiguous(), values[1], lengths
-        found = found or [v.new_zeros(len(parts), frames, count, v.shape[3]) for v in values]
-        for whole, part in zip(found, values, strict=True):
-            whole[own, : part.shape[1]] = part
-    return found[0], found[1], lengths
-
-
-def _padded(parts: list[np.ndarray]) -> np.ndarray:
-    """Windows of each member, filled up with windows of no frames: (N, B, 2)."""
-    windows = np.zeros((len(parts), max(map(len, parts)), 2), np.int64)
-    for k, part in enumerate(parts):
-        windows[k, : len(part)] = part
-    return windows
 
 
 def _rows(population: Population, chosen: list[int]) -> Tensor:
@@ -279,10 +230,6 @@ def _rows(population: Population, chosen: list[int]) -> Tensor:
     if len(chosen) == len(weights):
         return weights
     return weights.index_select(0, index_of(chosen, weights))
-
-
-def index_of(chosen: list[int], like: Tensor) -> Tensor:
-    return on_device(np.array(chosen), like.device)
 
 
 def _adam(population: Population, active: list[int], number: int, plans: list[list]) -> None:
@@ -334,14 +281,14 @@ def predict_devel(population: Population) -> list[np.ndarray | None]:
             for chosen in _at_once(population, [having]):
                 parts = [having[k] for k in chosen]
                 if same:
-                    x, _, lengths = _gather(devels[:1], parts[:1])
+                    x, _, lengths = gather(devels[:1], parts[:1])
                     x, lengths = x.expand(len(chosen), -1, -1, -1), lengths.expand(len(chosen), -1)
                 else:
-                    x, _, lengths = _gather([devels[k] for k in chosen], parts)
+                    x, _, lengths = gather([devels[k] for k in chosen], parts)
                 result = forward_rows(population.model, _rows(population, chosen), x, lengths)
                 if outputs is None:
                     outputs = result.new_zeros(len(rows), most + 1, result.shape[3])
-                starts = _padded(parts)[..., 0]
-                _write(outputs, chosen, result.transpose(1, 2), starts, lengths)
+                starts = padded(parts)[..., 0]
+                write_frames(outputs, chosen, result.transpose(1, 2), starts, lengths)
     found = outputs.cpu().numpy()
     return [own[: len(devel.labels) - 1] for own, devel in zip(found, devels, strict=True)]
