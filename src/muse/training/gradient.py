@@ -10,7 +10,7 @@ from typing import TypeVar
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.checkpoint import checkpoint, noop_context_fn
+from torch.utils.checkpoint import checkpoint
 
 Outputs = tuple[Tensor, Tensor, Tensor]  # output (B, T, O), gold (B, T, K), lengths (B,)
 Part, Given = TypeVar("Part"), TypeVar("Given")
@@ -74,7 +74,7 @@ def outputs_of_parts(
     Args:
         keep: whether the parts keep all that the backward pass needs at once. Else each goes
             through the model again there, with the same random numbers (`torch.utils.checkpoint`).
-        generators: that random numbers come from beside PyTorch's own.
+        generators: from which ``forward`` draws, beside PyTorch's own.
     """
 
     def contexts() -> tuple:
@@ -83,8 +83,7 @@ def outputs_of_parts(
 
     if keep:
         return [forward(part) for part in parts]
-    context_fn = contexts if generators else noop_context_fn
-    return [checkpoint(forward, part, use_reentrant=False, context_fn=context_fn) for part in parts]
+    return [checkpoint(forward, part, use_reentrant=False, context_fn=contexts) for part in parts]
 
 
 @contextmanager

@@ -87,8 +87,8 @@ def train_seed(
             before a checkpoint included; with a schedule neither devel nor best.
         checkpoint: written after each epoch; if it is there, training goes on from it.
         start: weights to begin with. They are kept, as those of epoch 0, if no epoch is better.
-        schedule: epochs and learning rates of a model that is trained again: it is not looked at
-            devel, and the weights of the last epoch are kept.
+        schedule: epochs and learning rates of a model that is trained again: devel is not looked
+            at, and the weights of the last epoch are kept.
 
     Raises:
         MuseError: a loss or a devel prediction that is not finite, with epoch and step; a
@@ -117,15 +117,18 @@ def train_seed(
             if checkpoint:
                 checkpoint.save(progress, device)
             on_epoch(history[-1])
-    last = progress.model.state_dict()
+    last = _on_cpu(progress.model.state_dict())
     if schedule:
-        last = _on_cpu(last)
         return SeedResult(seed, None, len(history), len(history), last, last)
     if start and before >= history[-1]["best"]:
         return SeedResult(seed, before, 0, len(history), start, last)
     return SeedResult(
         seed, history[-1]["best"], _best_epoch(history), len(history), progress.best, last
     )
+
+
+def _on_cpu(weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name: weight.detach().cpu().clone() for name, weight in weights.items()}
 
 
 def _one_epoch(
@@ -179,10 +182,6 @@ def end_epoch(
     return about | {"lr": lr, "seconds": round(time.perf_counter() - started, 4)}
 
 
-def _on_cpu(weights: dict[str, Tensor]) -> dict[str, Tensor]:
-    return {k: v.detach().cpu().clone() for k, v in weights.items()}
-
-
 def begin_epoch(progress: TrainState, schedule: Schedule | None) -> None:
     """Set the learning rate of the epoch that comes next, if there is a schedule."""
     if schedule:
@@ -204,7 +203,7 @@ def go_on_from(
     """
     if checkpoint:
         checkpoint.load(progress, device)
-    if checkpoint and not schedule:
+    if checkpoint and not schedule:  # which does not change
         check_not_passed(config, progress.history, checkpoint.path)
 
 
@@ -323,7 +322,7 @@ def parts_of(batch: np.ndarray, device: torch.device, each: int) -> list[np.ndar
 
 
 def arithmetic(config: TrainConfig, device: torch.device) -> AbstractContextManager:
-    """In which a model computes in training: its products, and what they give, may be rounded."""
+    """What a model computes in while it is trained: float32, or autocast to bfloat16."""
     if config.precision == "float32":
         return nullcontext()
     return torch.autocast(device.type, torch.bfloat16)

@@ -92,6 +92,11 @@ class Population:
         """A model of the shape that all have."""
         return self.rows[0].state.model
 
+    @property
+    def over_batch(self) -> bool:
+        """Whether the loss is one over all frames of a training step."""
+        return self.rows[0].member.config.loss_over == "batch"
+
 
 def train_steps(population: Population) -> list[Tensor]:
     """The training steps of an epoch; returns the losses (steps,) of each member, on the CPU.
@@ -115,17 +120,17 @@ def train_steps(population: Population) -> list[Tensor]:
 
 
 def _passes(population: Population, step: dict[int, list[np.ndarray]]) -> Iterator[list[Part]]:
-    """Parts of a training step that have one backward pass; the first is of all their members.
+    """The parts of a training step, each time those that have one backward pass.
 
-    A loss over the batch needs all parts of a member there, any other is a sum over them.
+    A loss over the batch needs all parts of a member at once, any other is a sum over them. The
+    first of the parts is of all members that go through.
 
     Args:
         step: member -> its parts.
     """
     most = max(map(len, step.values()))
     parts = [{k: own[p] for k, own in step.items() if p < len(own)} for p in range(most)]
-    over_batch = population.rows[0].member.config.loss_over == "batch"
-    for together in [parts] if over_batch else [[part] for part in parts]:
+    for together in [parts] if population.over_batch else [[part] for part in parts]:
         for chosen in _at_once(population, together):
             own = [{k: part[k] for k in chosen if k in part} for part in together]
             yield [part for part in own if part]
@@ -166,10 +171,9 @@ def _losses(population: Population, parts: list[Part], step: dict[int, list]) ->
     Args:
         parts, step: see `_passes`.
     """
-    first = population.rows[0].member
-    over_batch = first.config.loss_over == "batch"
+    first, joint = population.rows[0].member, population.over_batch
     output, gold, lengths = (
-        _end_to_end(population, parts) if over_batch else _forward(population, parts[0])
+        _end_to_end(population, parts) if joint else _forward(population, parts[0])
     )
     losses = window_losses(
         first.config.loss,
@@ -207,7 +211,7 @@ def _end_to_end(population: Population, parts: list[Part]) -> tuple[Tensor, Tens
     chosen = list(parts[0])
     frames = {k: sum(int(part[k][:, 1].sum()) for part in parts if k in part) for k in chosen}
     keep = len(parts) == 1 or _member_bytes(population, parts) * len(chosen) <= STEP_BYTES
-    random = [population.rows[k].random for k in chosen]
+    random, most = [population.rows[k].random for k in chosen], max(frames.values())
     results = outputs_of_parts(partial(_forward, population), parts, keep, random)
     lines, written = [], dict.fromkeys(chosen, 0)
     for part, (*values, lengths) in zip(parts, results, strict=True):
@@ -216,7 +220,6 @@ def _end_to_end(population: Population, parts: list[Part]) -> tuple[Tensor, Tens
             ends = written[own] + windows[:, 1].cumsum()
             starts[k, : len(windows)] = ends - windows[:, 1]
             written[own] = int(ends[-1])
-        most = max(frames.values())
         lines = lines or [v.new_zeros(len(chosen), most + 1, v.shape[3]) for v in values]
         for line, value in zip(lines, values, strict=True):
             write_frames(line, [chosen.index(own) for own in part], value, starts, lengths)
