@@ -63,6 +63,18 @@ def test_jobs_train_together_and_leave_the_folders_of_single_runs(populations, m
     assert populations == [4, 4]
 
 
+@pytest.mark.slow
+def test_jobs_share_an_indicator(populations, monkeypatch):
+    own = "features=[a,difficulty_b]", "difficulty.hidden=3", "difficulty.epochs=2"
+    jobs = [[*WORDS, *own, "population=4", f"lr={lr}"] for lr in (0.01, 0.1)]
+    train_together("train", jobs, ROOT)
+    assert populations == [4]
+    monkeypatch.setattr("muse.training.loop.train_epoch", None)  # nothing is left to train
+    for job in jobs:
+        run_job(load_config("train", job), ROOT)
+        assert (folder_of(job) / "weights/difficulty_b.safetensors").is_file()
+
+
 def test_nothing_happens_unless_it_is_asked_for(monkeypatch):
     monkeypatch.setattr("muse.training.population.train_population", None)
     for words in (["population=off"], ["population=auto", "device=cpu"]):

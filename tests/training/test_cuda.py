@@ -26,7 +26,10 @@ from tests.training.test_population import (
     config,  # noqa: F401 a fixture
     data,
     double,  # noqa: F401 a fixture
+    in_float32,
     member,
+    rounding,
+    scheduled,
     several,
     together,
 )
@@ -52,7 +55,7 @@ def on_gpu(make: partial, gpu: torch.device) -> Callable[..., Member]:
     def made(folder, **more) -> Member:
         devel = data(2)
         found = make(folder, train=on(gpu, data(1)), devel=devel, **more)
-        return found._replace(devel=on(gpu, devel))
+        return found._replace(devel=found.devel and on(gpu, devel))
 
     return made
 
@@ -85,6 +88,27 @@ def test_an_interrupted_population_goes_on_with_dropout(config, double, gpu, tmp
         together([partial(one, on_epoch=stops) for one in members], tmp_path / "broken")
     whole = together(members, tmp_path / "whole")
     assert_equal(whole, together(members, tmp_path / "broken"))
+
+
+@pytest.mark.parametrize(("cell", "bidirectional"), CASES)
+def test_bf16_is_off_by_its_rounding(config, gpu, tmp_path, cell, bidirectional):  # noqa: F811
+    config.model.update(cell=cell, bidirectional=bidirectional, hidden=16, head=16, dropout=0.0)
+
+    def made(config, folder, seed):
+        one = member(config, folder, seed, train=in_float32(1), devel=in_float32(2))
+        return one._replace(train=on(gpu, one.train), devel=on(gpu, one.devel))
+
+    step = replace(config, loss="mse", epochs=1, batch_size=99)
+    members = [partial(made, step, seed=seed) for seed in range(4)]
+    assert 1e-3 < rounding(members, together, tmp_path) < 0.03
+
+
+@pytest.mark.parametrize("make", [several, scheduled])
+def test_other_settings_equal_training_alone(config, double, gpu, tmp_path, make):  # noqa: F811
+    """One loss over the batch; models that are trained again."""
+    config.model["dropout"] = 0.0
+    members = [on_gpu(one, gpu) for one in make(replace(config, loss_over="batch"))]
+    assert_equal(alone(members, tmp_path / "alone"), together(members, tmp_path / "together"), 1e-5)
 
 
 def waits(action) -> int:

@@ -185,6 +185,13 @@ def test_one_fit_is_shared_by_targets_seeds_runs_and_orders(indicators, monkeypa
     assert all(changed(first, values) == set("312456") for values in (other, raw, windows))
 
 
+def test_how_the_models_are_trained_is_nothing_to_it(indicators, tmp_path):
+    expected, _ = indicators("features=difficulty_a")
+    own = "warmup=0.5", "clip=0.01", "weight_decay=1", "noise=1", "loss_over=batch"
+    again, _ = indicators("features=difficulty_a", *own, f"data.cache={tmp_path}/other")
+    assert not changed(expected, again)
+
+
 def test_the_auto_encoder_alone_may_be_standardised(indicators):
     both, _ = indicators("features=[a,difficulty_a]", "standardise=[a]")
     alone, _ = indicators("features=difficulty_a", "standardise=[a]")
@@ -349,7 +356,8 @@ def test_so_has_a_fold_of_crossfit(train, monkeypatch):
 
 def test_segments_have_an_indicator_in_their_frames(make_config, tmp_path):
     sent_package(tmp_path)
-    words = ["task=sent", "features=difficulty_a", f"data.root={tmp_path}", *RUN, *SMALL]
+    own = "features=difficulty_a", "class_weights=balanced", f"data.root={tmp_path}"
+    words = ["task=sent", *own, *RUN, *SMALL]
     config = make_config("train", *words)
     package = with_difficulty(config, load_inputs(config), CPU)
     (values,) = package.partitions["devel"][0].features

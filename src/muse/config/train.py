@@ -116,8 +116,9 @@ class TrainConfig(Settings):
                                           identity=False)  # fmt: skip
     workers: int = setting("Seeds, or jobs of a sweep, trained in parallel; -1: one per core, never"
                            " more.", identity=False)  # fmt: skip
-    population: Any = setting("Models of one shape (seeds, folds, subjects, jobs of a sweep) that "
-                              "train together: auto, off, or how many at most.",
+    population: Any = setting("Models of one shape (seeds, folds, subjects, jobs of a sweep; only "
+                              "lstm, gru and plain) that train together: auto, off, or how many at "
+                              "most.",
                               identity=False)  # fmt: skip
     rerun: str = setting("Which jobs a sweep trains again: failed (and missing), all or none.",
                          choices=("failed", "all", "none"), identity=False)  # fmt: skip

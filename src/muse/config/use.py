@@ -94,6 +94,8 @@ class RetrainConfig(UseConfig):
 
     retrain: str = setting("The run folder, or latest: the newest finished run below outputs.")
     workers: int | None = setting("Seeds trained in parallel; -1: one per core; null: as the run.")
+    population: Any = setting("Models that train together: auto, off, or how many at most; null: "
+                              "as the run.")  # fmt: skip
     job: JobInfo | None = setting("Filled in by muse.", default=None)
 
 

@@ -112,6 +112,7 @@ def _layer(
     gru = weight.shape[1] == 3 * weight.shape[2]
     added = bias_in if gru else bias_in + bias
     given = torch.baddbmm(added[:, None], x, weight_in.mT).unflatten(1, frames)  # (N, T, B, G)
+    weight, bias = weight.to(given.dtype), bias.to(given.dtype)  # which autocast may have rounded
     if gru:
         return _GRU.apply(given, weight, bias, valid, back, torch.is_grad_enabled())
     return _LSTM.apply(given, weight, valid, back, torch.is_grad_enabled())

@@ -75,7 +75,7 @@ def _asks_for_one(config: TrainConfig) -> bool:
 def _is_missing(config: TrainConfig, folder: Path) -> bool:
     """Whether a job is to be trained, and can be here."""
     done = {"all": [], "failed": ["finished"], "none": ["finished", "failed"]}[config.rerun]
-    return state_of(folder) not in done and not (config.folds or config.has_indicator)
+    return state_of(folder) not in done and not config.folds
 
 
 def _shape_of(config: TrainConfig) -> str:
@@ -89,6 +89,7 @@ def _shape_of(config: TrainConfig) -> str:
 
 def _train_group(group: list[TrainConfig], root: Path) -> None:
     from muse.training.device import prepare  # with torch
+    from muse.training.difficulty import with_difficulty
     from muse.training.out_of_fold import seed_units
     from muse.training.parallel import Run
     from muse.training.population import members_at_once, train_population
@@ -109,7 +110,9 @@ def _train_group(group: list[TrainConfig], root: Path) -> None:
                 folder = root / settings_key(config)
                 held.enter_context(_begun(folder, config, id_))
                 with terminal.quietly():
-                    plans = plans or plan_models(config, package, device)
+                    plans = plans or plan_models(
+                        config, with_difficulty(config, package, device), device
+                    )
                 run = Run(config, plans, (folder / "checkpoints", checkpoint_ids(config, package)),
                           device=device)  # fmt: skip
                 members += [

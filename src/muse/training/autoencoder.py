@@ -36,7 +36,7 @@ from muse.training.loop import new_model, train_seed
 log = logging.getLogger(__name__)
 
 MODEL = "muse.models.autoencoder.ReconstructionError"
-FORMAT = 1  # raise it when equal settings and data give another indicator
+FORMAT = 2  # raise it when equal settings and data give another indicator
 LR_FACTOR, LR_FLOOR = 0.5, 1e-5  # of the learning rate when devel has not improved
 
 
@@ -155,6 +155,8 @@ def _training_of(config: TrainConfig, settings: AutoencoderConfig) -> TrainConfi
         lr_floor=LR_FLOOR,
         lr_on="devel",
         loss_over="window",
+        class_weights=None,
+        warmup=None,
         clip=None,
         noise=0.0,
         weight_decay=0.0,

@@ -3,7 +3,9 @@
 Shapes: B windows, T frames, F features, K targets, O outputs.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -11,6 +13,7 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 Outputs = tuple[Tensor, Tensor, Tensor]  # output (B, T, O), gold (B, T, K), lengths (B,)
+Part, Given = TypeVar("Part"), TypeVar("Given")
 Forward = Callable[[np.ndarray], Outputs]  # of windows: (B, 2) start and length in frames
 
 
@@ -49,18 +52,51 @@ def joint_gradient(
 
     Args:
         forward, loss_of: see `summed_gradient`. The frames are one window end to end for the loss.
-        keep: whether the parts keep all that the backward pass needs at once. Else each goes
-            through the model again there, with the same random numbers (`torch.utils.checkpoint`).
+        keep: see `outputs_of_parts`.
     """
-    results = [
-        forward(part) if keep else checkpoint(forward, part, use_reentrant=False) for part in parts
-    ]
+    results = outputs_of_parts(forward, parts, keep)
     output, gold = (
         torch.cat([frames_of(result[k], result[2]) for result in results])[None] for k in (0, 1)
     )  # (1, frames, O), (1, frames, K)
     loss = loss_of(output, gold, torch.tensor([output.shape[1]], device=output.device))
     loss.backward()
     return loss.detach()
+
+
+def outputs_of_parts(
+    forward: Callable[[Part], Given],
+    parts: Sequence[Part],
+    keep: bool,
+    generators: Sequence[torch.Generator] = (),
+) -> list[Given]:
+    """What ``forward`` gives of each part.
+
+    Args:
+        keep: whether the parts keep all that the backward pass needs at once. Else each goes
+            through the model again there, with the same random numbers (`torch.utils.checkpoint`).
+        generators: from which ``forward`` draws, beside PyTorch's own.
+    """
+
+    def contexts() -> tuple:
+        states = [generator.get_state() for generator in generators]
+        return nullcontext(), _again(generators, states)
+
+    if keep:
+        return [forward(part) for part in parts]
+    return [checkpoint(forward, part, use_reentrant=False, context_fn=contexts) for part in parts]
+
+
+@contextmanager
+def _again(generators: Sequence[torch.Generator], states: Sequence[Tensor]) -> Iterator[None]:
+    """The generators give the numbers again that came after ``states``; afterwards they go on."""
+    now = [generator.get_state() for generator in generators]
+    for generator, state in zip(generators, states, strict=True):
+        generator.set_state(state)
+    try:
+        yield
+    finally:  # the backward pass leaves by an exception once it has what it needs
+        for generator, state in zip(generators, now, strict=True):
+            generator.set_state(state)
 
 
 def frames_of(x: Tensor, lengths: Tensor) -> Tensor:

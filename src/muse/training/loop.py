@@ -6,7 +6,7 @@ Shapes: B windows, T frames, F features, O outputs (targets, or targets times cl
 import math
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from muse.config.origin import Schedule
 from muse.config.train import TrainConfig
 from muse.data.heads import head_of
 from muse.data.windows import Frames, collate, cut_windows, group_by_length
@@ -57,23 +58,25 @@ class Member(NamedTuple):
 
     config: TrainConfig
     train: Frames
-    devel: Frames
-    score: Callable[[np.ndarray], float]
+    devel: Frames | None
+    score: Callable[[np.ndarray], float] | None
     seed: int
     on_epoch: Callable[[dict], None]
     checkpoint: Checkpoint | None = None
     start: dict[str, Tensor] | None = None
+    schedule: Schedule | None = None
 
 
 def train_seed(
     config: TrainConfig,
     train: Frames,
-    devel: Frames,
-    score: Callable[[np.ndarray], float],
+    devel: Frames | None,
+    score: Callable[[np.ndarray], float] | None,
     seed: int,
     on_epoch: Callable[[dict], None],
     checkpoint: Checkpoint | None = None,
     start: dict[str, Tensor] | None = None,
+    schedule: Schedule | None = None,
 ) -> SeedResult:
     """Train one model from a seed and keep the weights of the epoch that is best on devel.
 
@@ -81,9 +84,11 @@ def train_seed(
         train, devel: partitions on the device that the model is trained on.
         score: devel predictions (frames, O) -> score, higher is better.
         on_epoch: gets seed, epoch, loss, devel, best, lr and seconds after each epoch, those
-            before a checkpoint included.
+            before a checkpoint included; with a schedule neither devel nor best.
         checkpoint: written after each epoch; if it is there, training goes on from it.
         start: weights to begin with. They are kept, as those of epoch 0, if no epoch is better.
+        schedule: epochs and learning rates of a model that is trained again: devel is not looked
+            at, and the weights of the last epoch are kept.
 
     Raises:
         MuseError: a loss or a devel prediction that is not finite, with epoch and step; a
@@ -101,17 +106,20 @@ def train_seed(
         progress = start_state(config, model, train, shuffle)
         windows = cut_windows(train.samples, config.window, config.hop)
         start_training()
-        go_on_from(checkpoint, config, progress, device)
+        go_on_from(checkpoint, config, progress, device, schedule)
         history = progress.history
         for record in history:
             on_epoch(record)
-        while not has_ended(config, history):
+        while not has_ended(config, history, schedule):
             order = torch.randperm(len(windows), generator=shuffle).numpy()
+            begin_epoch(progress, schedule)
             history.append(_one_epoch(config, progress, train, windows[order], devel, score, seed))
             if checkpoint:
                 checkpoint.save(progress, device)
             on_epoch(history[-1])
-    last = progress.model.state_dict()
+    last = _on_cpu(progress.model.state_dict())
+    if schedule:
+        return SeedResult(seed, None, len(history), len(history), last, last)
     if start and before >= history[-1]["best"]:
         return SeedResult(seed, before, 0, len(history), start, last)
     return SeedResult(
@@ -119,13 +127,17 @@ def train_seed(
     )
 
 
+def _on_cpu(weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name: weight.detach().cpu().clone() for name, weight in weights.items()}
+
+
 def _one_epoch(
     config: TrainConfig,
     progress: TrainState,
     train: Frames,
     windows: np.ndarray,
-    devel: Frames,
-    score: Callable[[np.ndarray], float],
+    devel: Frames | None,
+    score: Callable[[np.ndarray], float] | None,
     seed: int,
 ) -> dict:
     """Train on ``windows`` in their order, look at devel, keep the best weights; the record."""
@@ -133,7 +145,7 @@ def _one_epoch(
     lr = progress.optimiser.param_groups[0]["lr"]
     losses = train_epoch(progress.model, progress.optimiser, train, windows, config, epoch)
     check_finite("the loss", losses, seed, epoch, lr)
-    output = predict(progress.model, devel)
+    output = predict(progress.model, devel) if devel else None
     return end_epoch(
         config, progress, losses, output, score, seed, started, progress.model.state_dict
     )
@@ -143,8 +155,8 @@ def end_epoch(
     config: TrainConfig,
     progress: TrainState,
     losses: Tensor,
-    output: np.ndarray,
-    score: Callable[[np.ndarray], float],
+    output: np.ndarray | None,
+    score: Callable[[np.ndarray], float] | None,
     seed: int,
     started: float,
     weights: Callable[[], dict[str, Tensor]],
@@ -153,30 +165,37 @@ def end_epoch(
 
     Args:
         losses: (steps,) of the epoch.
-        output: what the model predicts of devel, (frames, O).
+        output: what the model predicts of devel, (frames, O); None: it is not looked at.
         started: when the epoch began, see `time.perf_counter`.
         weights: gives those of the model.
     """
     epoch, lr = len(progress.history) + 1, progress.optimiser.param_groups[0]["lr"]
-    check_finite("a devel prediction", torch.from_numpy(output), seed, epoch, lr)
-    value = score(output)
-    best = progress.history[-1]["best"] if progress.history else -math.inf
-    if value > best:
-        progress.best = {k: v.detach().cpu().clone() for k, v in weights().items()}
-    progress.plateau.step(1 - value if config.lr_on == "devel" else losses.mean().item())
-    return {
-        "seed": seed,
-        "epoch": epoch,
-        "loss": float(losses.mean()),
-        "devel": value,
-        "best": max(value, best),
-        "lr": lr,
-        "seconds": round(time.perf_counter() - started, 4),
-    }
+    about = {"seed": seed, "epoch": epoch, "loss": float(losses.mean())}
+    if output is not None:
+        check_finite("a devel prediction", torch.from_numpy(output), seed, epoch, lr)
+        value = score(output)
+        best = progress.history[-1]["best"] if progress.history else -math.inf
+        if value > best:
+            progress.best = _on_cpu(weights())
+        progress.plateau.step(1 - value if config.lr_on == "devel" else losses.mean().item())
+        about |= {"devel": value, "best": max(value, best)}
+    return about | {"lr": lr, "seconds": round(time.perf_counter() - started, 4)}
+
+
+def begin_epoch(progress: TrainState, schedule: Schedule | None) -> None:
+    """Set the learning rate of the epoch that comes next, if there is a schedule."""
+    if schedule:
+        epoch = len(progress.history) + 1
+        for group in progress.optimiser.param_groups:
+            group["lr"] = schedule.lr[max(first for first in schedule.lr if first <= epoch)]
 
 
 def go_on_from(
-    checkpoint: Checkpoint | None, config: TrainConfig, progress: TrainState, device: torch.device
+    checkpoint: Checkpoint | None,
+    config: TrainConfig,
+    progress: TrainState,
+    device: torch.device,
+    schedule: Schedule | None = None,
 ) -> None:
     """Set a training that begins to where its checkpoint was written, if there is one.
 
@@ -184,6 +203,7 @@ def go_on_from(
     """
     if checkpoint:
         checkpoint.load(progress, device)
+    if checkpoint and not schedule:  # which does not change
         check_not_passed(config, progress.history, checkpoint.path)
 
 
@@ -215,8 +235,10 @@ def _best_epoch(history: list[dict]) -> int:
     return next(record["epoch"] for record in history if record["devel"] == history[-1]["best"])
 
 
-def has_ended(config: TrainConfig, history: list[dict]) -> bool:
+def has_ended(config: TrainConfig, history: list[dict], schedule: Schedule | None = None) -> bool:
     """Whether all epochs are trained, or devel has not improved for `patience` of them."""
+    if schedule:
+        return len(history) >= schedule.epochs
     if not history or len(history) >= config.epochs:
         return len(history) >= config.epochs
     return config.patience is not None and len(history) - _best_epoch(history) >= config.patience
@@ -252,22 +274,20 @@ def train_epoch(
     """
     model.train()
     outputs = outputs_of(config, train)
-    balanced = config.class_weights and balanced_weights(_classes(train, windows), outputs)
+    balanced = config.class_weights and balanced_weights(classes_of(train, windows), outputs)
     loss_of = loss_function(config.loss, outputs, balanced)
-    device = train.features.device.type
     each = frame_bytes(model, train.features.shape[1], train.most_rows)
-    rounded = torch.autocast(device, torch.bfloat16, enabled=config.precision == "bf16")
 
     def forward(part: np.ndarray) -> Outputs:
         features, gold, lengths = collate(train, part)  # (B, T, F), (B, T, K), (B,)
         if config.noise:
             features = with_noise(features, lengths, config.noise)
-        with rounded:
+        with arithmetic(config, features.device):
             output = model(features, lengths)  # (B, T, O)
         return output.to(gold.dtype), gold, lengths
 
     def weight_of(part: np.ndarray) -> int | Tensor:
-        gold = _classes(train, part) if balanced else None
+        gold = classes_of(train, part) if balanced else None
         return loss_weight(config.loss, part[:, 1], gold, balanced)
 
     losses = []
@@ -301,7 +321,14 @@ def parts_of(batch: np.ndarray, device: torch.device, each: int) -> list[np.ndar
     return [part for group in groups for part in step_parts(group, each)] or [batch]
 
 
-def _classes(frames: Frames, windows: np.ndarray) -> Tensor:
+def arithmetic(config: TrainConfig, device: torch.device) -> AbstractContextManager:
+    """What a model computes in while it is trained: float32, or autocast to bfloat16."""
+    if config.precision == "float32":
+        return nullcontext()
+    return torch.autocast(device.type, torch.bfloat16)
+
+
+def classes_of(frames: Frames, windows: np.ndarray) -> Tensor:
     """The class of each window, read at its last frame: (windows, targets)."""
     return frames.labels[torch.from_numpy(windows.sum(axis=1) - 1).to(frames.labels.device)]
 

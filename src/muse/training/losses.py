@@ -28,23 +28,24 @@ def loss_function(
 def window_losses(
     name: str, prediction: Tensor, gold: Tensor, lengths: Tensor, outputs: Sequence[int] = ()
 ) -> Tensor:
-    """What each window adds to a loss: (B,).
+    """What each window adds to the loss of each target: (B, K).
 
     Their sum over the windows of a batch, divided by the batch's `loss_weight`, is the loss of a
-    name without weights of classes.
+    target, and the mean of these that of a name. With weights of classes each counts as often as
+    `window_weights` says.
 
     Args:
         outputs: number of outputs of each target; only for classes.
     """
     if name == "ccc":
-        return 1 - _ccc(prediction, gold, lengths).mean((1, 2))
+        return 1 - _ccc(prediction, gold, lengths)[:, 0]
     if name == "cross_entropy":
         logits, classes = _at_the_end(prediction, gold, lengths, outputs)
         each = zip(logits, classes, strict=True)
-        return torch.stack([cross_entropy(*own, reduction="none") for own in each]).mean(0)
+        return torch.stack([cross_entropy(*own, reduction="none") for own in each], 1)
     difference = (prediction - gold) * _mask(prediction, lengths)
     difference = difference.square() if name == "mse" else difference.abs()
-    return difference.sum((1, 2)) / gold.shape[2]
+    return difference.sum(1)
 
 
 def loss_weight(
@@ -57,9 +58,19 @@ def loss_weight(
             then it is the sum of these, (K,).
     """
     if gold is not None:
-        of_targets = zip(gold.long().unbind(1), weights, strict=True)
-        return torch.stack([weight[own].sum() for own, weight in of_targets])
+        return window_weights(gold, weights).sum(0)
     return int(lengths.sum()) if name in ("mse", "l1") else len(lengths)
+
+
+def window_weights(gold: Tensor, weights: Sequence[Tensor]) -> Tensor:
+    """What each window counts for each target by its class: (B, K).
+
+    Args:
+        gold: class of each window, (B, K).
+        weights: of the classes of each target.
+    """
+    of_targets = zip(gold.long().unbind(1), weights, strict=True)
+    return torch.stack([weight[own] for own, weight in of_targets], 1)
 
 
 def ccc_loss(prediction: Tensor, gold: Tensor, lengths: Tensor) -> Tensor:

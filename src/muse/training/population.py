@@ -17,16 +17,19 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from muse.config.train import TrainConfig
-from muse.data.windows import cut_windows
+from muse.data.windows import Frames, cut_windows
 from muse.errors import MuseError
 from muse.models.stacked import STACKED, from_row, to_row
 from muse.training.loop import (
     Member,
+    begin_epoch,
     check_finite,
+    classes_of,
     end_epoch,
     go_on_from,
     has_ended,
@@ -36,12 +39,13 @@ from muse.training.loop import (
     seeded,
     start_state,
 )
+from muse.training.losses import balanced_weights, window_weights
 from muse.training.memory import frame_bytes, members_within
+from muse.training.population_data import index_of
 from muse.training.population_step import (
     Population,
     Row,
     Waiting,
-    index_of,
     predict_devel,
     train_steps,
 )
@@ -76,16 +80,7 @@ def members_at_once(config: TrainConfig, device: torch.device, models: int) -> i
 def reason_against(config: TrainConfig) -> str | None:
     """The setting with which models cannot be trained together; None if there is none."""
     model = str(config.model["_target_"])
-    own = config.folds and config.has_indicator
-    reasons = {
-        f"{model}: only lstm, gru and plain have one": model not in STACKED,
-        f"the retraining of {config.retrained and config.retrained.run}": config.retrained,
-        "loss_over=batch": config.loss_over == "batch",
-        f"class_weights={config.class_weights}": config.class_weights,
-        f"precision={config.precision}": config.precision != "float32",
-        "folds and difficulty indicators, of which each fold has its own": own,
-    }
-    return next((reason for reason, yes in reasons.items() if yes), None)
+    return None if model in STACKED else f"{model}: only lstm, gru and plain have one"
 
 
 def train_population(members: Sequence[Callable[[], Member]], most: int) -> None:
@@ -160,7 +155,7 @@ def _begin(origin: Waiting) -> Row | None:
                 model.load_state_dict(member.start)
             state = start_state(config, model, train, shuffle)
             start_training()
-            go_on_from(member.checkpoint, config, state, device)
+            go_on_from(member.checkpoint, config, state, device, member.schedule)
             random, unused = torch.Generator(device), torch.get_rng_state()
             on_gpu = device.type == "cuda"
             random.set_state(torch.cuda.get_rng_state(device) if on_gpu else unused)
@@ -169,12 +164,24 @@ def _begin(origin: Waiting) -> Row | None:
     for record in state.history[origin.told :]:
         member.on_epoch(record)
         origin.told += 1
-    if has_ended(config, state.history):
+    if has_ended(config, state.history, member.schedule):
         return None
     moments = state.optimiser.state_dict()["state"]
     steps = int(moments[0]["step"]) if moments else 0
     windows = cut_windows(train.samples, config.window, config.hop)
-    return Row(member, state, random, unused, windows, steps, origin)
+    counts = _class_counts(config, train, windows)
+    return Row(member, state, random, unused, windows, steps, origin, counts)
+
+
+def _class_counts(config: TrainConfig, train: Frames, windows: np.ndarray) -> np.ndarray | None:
+    """How much each window counts for each target by its class, at its last frame: (frames, K)."""
+    if not config.class_weights:
+        return None
+    gold = classes_of(train, windows).cpu()
+    counts = np.zeros(train.labels.shape)
+    weights = balanced_weights(gold, outputs_of(config, train))
+    counts[windows.sum(1) - 1] = window_weights(gold, weights).numpy()
+    return counts
 
 
 def _alike(row: Row, other: Row) -> bool:
@@ -183,7 +190,8 @@ def _alike(row: Row, other: Row) -> bool:
     def shape(of: Row) -> tuple:
         config, model = of.member.config, of.state.model
         sizes = {name: weight.shape for name, weight in model.state_dict().items()}
-        return type(model), sizes, config.loss, outputs_of(config, of.member.train)
+        loss = config.loss, config.loss_over, outputs_of(config, of.member.train)
+        return type(model), sizes, loss, config.precision, of.member.devel is None
 
     return shape(row) == shape(other)
 
@@ -208,8 +216,7 @@ def _with(population: Population | None, joined: list[Row]) -> Population:
 def _without_stopped(population: Population) -> Population | None:
     """The population of the members that go on; None if there is none."""
     rows = population.rows
-    live = [k for k, row in enumerate(rows)
-            if not row.failed and not has_ended(row.member.config, row.state.history)]  # fmt: skip
+    live = [k for k, row in enumerate(rows) if not row.failed and not row.ended]
     if len(live) == len(rows):
         return population
     if not live:
@@ -224,6 +231,8 @@ def _without_stopped(population: Population) -> Population | None:
 def _train_epoch(population: Population) -> None:
     """An epoch of each member, from the first step to its record and checkpoint."""
     started = time.perf_counter()
+    for row in population.rows:
+        begin_epoch(row.state, row.member.schedule)
     losses = train_steps(population)
     outputs = predict_devel(population)
     taken = (time.perf_counter() - started) / len(losses)  # of each, so that they add up
@@ -242,7 +251,7 @@ def _train_epoch(population: Population) -> None:
             row.failed = True
             continue
         state.history.append(record)
-        if due or has_ended(config, state.history):
+        if due or row.ended:
             _save(population, k)
         if len(state.history) > row.origin.told:  # else before it ran out of memory
             row.member.on_epoch(record)

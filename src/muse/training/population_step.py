@@ -3,22 +3,33 @@
 Shapes: N members, P weights of a model, T frames, B windows, F features, K targets, O outputs.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from muse.cores import STEP_BYTES
-from muse.data.windows import Frames, collate, group_by_length, on_device
+from muse.data.windows import group_by_length, on_device
 from muse.models.stacked import dropout_of, forward_rows
 from muse.training.checkpoint import TrainState
-from muse.training.gradient import with_noise
-from muse.training.loop import LEAST_WIDTH, Member, outputs_of, parts_of
+from muse.training.gradient import outputs_of_parts, with_noise
+from muse.training.loop import (
+    LEAST_WIDTH,
+    Member,
+    arithmetic,
+    has_ended,
+    outputs_of,
+    parts_of,
+)
 from muse.training.losses import loss_weight, window_losses
 from muse.training.memory import frame_bytes, stacked_bytes
+from muse.training.population_data import gather, index_of, padded, write_frames
 from muse.training.schedule import warmed_up
+
+Part = dict[int, np.ndarray]  # member -> windows of its that go through the model together
 
 BETAS, EPSILON = (0.9, 0.999), 1e-8  # of torch.optim.Adam
 
@@ -42,11 +53,26 @@ class Row:
     windows: np.ndarray
     steps: int  # of Adam
     origin: Waiting
+    counts: np.ndarray | None  # with class_weights: of windows that end at a frame, (frames, K)
     failed: bool = False  # its training alone will say why
 
     @property
     def rate(self) -> float:
         return float(self.member.config.model["dropout"])
+
+    @property
+    def ended(self) -> bool:
+        return has_ended(self.member.config, self.state.history, self.member.schedule)
+
+    def share(self, part: np.ndarray, step: list[np.ndarray]) -> np.ndarray | float:
+        """What `window_losses` count of a part of a training step: (B, K), or the same of all."""
+        config, batch = self.member.config, np.concatenate(step)
+        if config.loss_over == "batch":  # its frames are one window
+            return 1.0
+        if self.counts is None:
+            return 1 / loss_weight(config.loss, batch[:, 1])
+        own, all_ = (self.counts[windows.sum(1) - 1] for windows in (part, batch))
+        return own / all_.sum(0)
 
 
 @dataclass
@@ -66,6 +92,11 @@ class Population:
         """A model of the shape that all have."""
         return self.rows[0].state.model
 
+    @property
+    def over_batch(self) -> bool:
+        """Whether the loss is one over all frames of a training step."""
+        return self.rows[0].member.config.loss_over == "batch"
+
 
 def train_steps(population: Population) -> list[Tensor]:
     """The training steps of an epoch; returns the losses (steps,) of each member, on the CPU.
@@ -76,36 +107,52 @@ def train_steps(population: Population) -> list[Tensor]:
     losses = []
     for number in range(max(map(len, plans))):
         population.weights.grad = None
-        active = [k for k, plan in enumerate(plans) if number < len(plan)]
+        step = {k: plan[number] for k, plan in enumerate(plans) if number < len(plan)}
         total = population.weights.new_zeros(len(rows))
-        for part in range(max(len(plans[k][number]) for k in active)):
-            having = {k: plans[k][number][part] for k in active if part < len(plans[k][number])}
-            for chosen in _at_once(population, having):
-                batches = [sum(loss_weight(rows[k].member.config.loss, own[:, 1])
-                               for own in plans[k][number]) for k in chosen]  # fmt: skip
-                own = _losses(population, chosen, [having[k] for k in chosen], batches)  # (chosen,)
-                own.sum().backward()  # no weight is of two members
-                total = total.index_add(0, index_of(chosen, total), own.detach())
-        _adam(population, active, number, plans)
+        for parts in _passes(population, step):
+            own = _losses(population, parts, step)
+            own.sum().backward()  # no weight is of two members
+            total = total.index_add(0, index_of(list(parts[0]), total), own.detach())
+        _adam(population, list(step), number, plans)
         losses.append(total)
     values = torch.stack(losses).cpu()  # (steps, N)
     return [values[: len(plan), k] for k, plan in enumerate(plans)]
 
 
-def _at_once(population: Population, parts: dict[int, np.ndarray]) -> list[list[int]]:
-    """Which members go through together: all; on the CPU no more than STEP_BYTES are good for.
+def _passes(population: Population, step: dict[int, list[np.ndarray]]) -> Iterator[list[Part]]:
+    """The parts of a training step, each time those that have one backward pass.
+
+    A loss over the batch needs all parts of a member at once, any other is a sum over them. The
+    first of the parts is of all members that go through.
 
     Args:
-        parts: member -> its windows.
+        step: member -> its parts.
     """
-    chosen, first = list(parts), population.rows[0].member
-    if first.train.features.device.type != "cpu":
+    most = max(map(len, step.values()))
+    parts = [{k: own[p] for k, own in step.items() if p < len(own)} for p in range(most)]
+    for together in [parts] if population.over_batch else [[part] for part in parts]:
+        for chosen in _at_once(population, together):
+            own = [{k: part[k] for k in chosen if k in part} for part in together]
+            yield [part for part in own if part]
+
+
+def _at_once(population: Population, parts: list[Part]) -> list[list[int]]:
+    """Which members go through together: all; on the CPU no more than STEP_BYTES are good for."""
+    chosen = list(parts[0])
+    if population.weights.device.type != "cpu":
         return [chosen]
-    frames = max(len(part) * int(part[:, 1].max()) for part in parts.values())
-    dropped = any(row.rate for row in population.rows)
-    each = stacked_bytes(population.model, first.train.features.shape[1], dropped) * frames
-    size = max(1, STEP_BYTES // each)
+    size = max(1, STEP_BYTES // _member_bytes(population, parts))
     return [chosen[k : k + size] for k in range(0, len(chosen), size)]
+
+
+def _member_bytes(population: Population, parts: list[Part]) -> int:
+    """Memory that parts take together, of the member with the most frames."""
+    features = population.rows[0].member.train.features.shape[1]
+    each = stacked_bytes(population.model, features, any(row.rate for row in population.rows))
+    return each * max(
+        sum(len(part[k]) * int(part[k][:, 1].max()) for part in parts if k in part)
+        for k in parts[0]
+    )
 
 
 def _steps_of(row: Row) -> list[list[np.ndarray]]:
@@ -118,17 +165,34 @@ def _steps_of(row: Row) -> list[list[np.ndarray]]:
     return [parts_of(batch, train.features.device, each) for batch in batches]
 
 
-def _losses(
-    population: Population, chosen: list[int], parts: list[np.ndarray], batches: list[int]
-) -> Tensor:
-    """What a part of the batch of each chosen member adds to its loss: (chosen,).
+def _losses(population: Population, parts: list[Part], step: dict[int, list]) -> Tensor:
+    """What parts of a training step add to the losses of their members: (N,).
 
     Args:
-        batches: what the windows of the whole batch weigh together, see `loss_weight`.
+        parts, step: see `_passes`.
     """
-    rows = [population.rows[k] for k in chosen]
-    config, train = rows[0].member.config, rows[0].member.train
-    x, gold, lengths = _gather([row.member.train for row in rows], parts)
+    first, joint = population.rows[0].member, population.over_batch
+    output, gold, lengths = (
+        _end_to_end(population, parts) if joint else _forward(population, parts[0])
+    )
+    losses = window_losses(
+        first.config.loss,
+        output.flatten(0, 1),
+        gold.flatten(0, 1),
+        lengths.flatten().clamp_min(1),  # a window that is not there counts nothing below
+        outputs_of(first.config, first.train),
+    )
+    shares = np.zeros((*lengths.shape, losses.shape[1]))
+    for k, (own, windows) in enumerate(parts[0].items()):
+        shares[k, : len(windows)] = population.rows[own].share(windows, step[own])
+    shares = on_device(shares, losses.device).to(losses.dtype)
+    return (losses.view(shares.shape) * shares).sum(1).mean(1)
+
+
+def _forward(population: Population, part: Part) -> tuple[Tensor, Tensor, Tensor]:
+    """Output (N, B, T, O), gold standard (N, B, T, K) and lengths (N, B) of a part's members."""
+    rows, parts = [population.rows[k] for k in part], list(part.values())
+    x, gold, lengths = gather([row.member.train for row in rows], parts)
     for k, row in enumerate(rows):
         if noise := row.member.config.noise:
             count, frames = len(parts[k]), int(parts[k][:, 1].max())
@@ -137,50 +201,30 @@ def _losses(
     population.frames = max(population.frames, x.shape[1] * x.shape[2])
     sizes = [(int(part[:, 1].max()), len(part)) for part in parts]
     drop = dropout_of([row.rate for row in rows], sizes, [row.random for row in rows])
-    output = forward_rows(population.model, _rows(population, chosen), x, lengths, drop)
-    losses = window_losses(
-        config.loss,
-        output.transpose(1, 2).flatten(0, 1),
-        gold.transpose(1, 2).flatten(0, 1),
-        lengths.flatten().clamp_min(1),  # a window that is not there counts nothing below
-        outputs_of(config, train),
-    ).view(lengths.shape)
-    share = on_device(1 / np.array(batches, float), x.device).to(losses.dtype)
-    return (losses * (lengths > 0)).sum(1) * share
+    with arithmetic(rows[0].member.config, x.device):
+        output = forward_rows(population.model, _rows(population, list(part)), x, lengths, drop)
+    return output.transpose(1, 2).to(gold.dtype), gold.transpose(1, 2), lengths
 
 
-def _gather(partitions: list[Frames], parts: list[np.ndarray]) -> tuple[Tensor, Tensor, Tensor]:
-    """Windows of each member, padded: features (N, T, B, F), labels (N, T, B, K), lengths (N, B).
-
-    Args:
-        partitions: of each member; those that are the same object are read together.
-        parts: the windows of each.
-    """
-    windows = _padded(parts)
-    count, frames = windows.shape[1], int(windows[..., 1].max())
-    lengths = on_device(windows[..., 1], partitions[0].labels.device)
-    owners: dict[int, list[int]] = {}
-    for k, partition in enumerate(partitions):
-        owners.setdefault(id(partition), []).append(k)
-    found: list[Tensor] = []
-    for own in owners.values():
-        partition = partitions[own[0]]
-        given = collate(partition, windows[own].reshape(-1, 2))[:2]
-        values = [v.unflatten(0, (len(own), count)).transpose(1, 2) for v in given]
-        if len(owners) == 1:
-            return values[0].contiguous(), values[1], lengths
-        found = found or [v.new_zeros(len(parts), frames, count, v.shape[3]) for v in values]
-        for whole, part in zip(found, values, strict=True):
-            whole[own, : part.shape[1]] = part
-    return found[0], found[1], lengths
-
-
-def _padded(parts: list[np.ndarray]) -> np.ndarray:
-    """Windows of each member, filled up with windows of no frames: (N, B, 2)."""
-    windows = np.zeros((len(parts), max(map(len, parts)), 2), np.int64)
-    for k, part in enumerate(parts):
-        windows[k, : len(part)] = part
-    return windows
+def _end_to_end(population: Population, parts: list[Part]) -> tuple[Tensor, Tensor, Tensor]:
+    """As `_forward`, all frames of a member as one window, see `joint_gradient`."""
+    chosen = list(parts[0])
+    frames = {k: sum(int(part[k][:, 1].sum()) for part in parts if k in part) for k in chosen}
+    keep = len(parts) == 1 or _member_bytes(population, parts) * len(chosen) <= STEP_BYTES
+    random, most = [population.rows[k].random for k in chosen], max(frames.values())
+    results = outputs_of_parts(partial(_forward, population), parts, keep, random)
+    lines, written = [], dict.fromkeys(chosen, 0)
+    for part, (*values, lengths) in zip(parts, results, strict=True):
+        starts = np.zeros(lengths.shape, np.int64)
+        for k, (own, windows) in enumerate(part.items()):
+            ends = written[own] + windows[:, 1].cumsum()
+            starts[k, : len(windows)] = ends - windows[:, 1]
+            written[own] = int(ends[-1])
+        lines = lines or [v.new_zeros(len(chosen), most + 1, v.shape[3]) for v in values]
+        for line, value in zip(lines, values, strict=True):
+            write_frames(line, [chosen.index(own) for own in part], value, starts, lengths)
+    output, gold = (line[:, None, :-1] for line in lines)  # (N, 1, frames, O), (N, 1, frames, K)
+    return output, gold, on_device(np.array([[n] for n in frames.values()]), gold.device)
 
 
 def _rows(population: Population, chosen: list[int]) -> Tensor:
@@ -189,10 +233,6 @@ def _rows(population: Population, chosen: list[int]) -> Tensor:
     if len(chosen) == len(weights):
         return weights
     return weights.index_select(0, index_of(chosen, weights))
-
-
-def index_of(chosen: list[int], like: Tensor) -> Tensor:
-    return on_device(np.array(chosen), like.device)
 
 
 def _adam(population: Population, active: list[int], number: int, plans: list[list]) -> None:
@@ -228,10 +268,12 @@ def _adam(population: Population, active: list[int], number: int, plans: list[li
     weights.addcdiv_(population.mean * of[3], divisor, value=-1)
 
 
-def predict_devel(population: Population) -> list[np.ndarray]:
-    """What each member predicts of its devel: (frames, O), zero where no sample is."""
+def predict_devel(population: Population) -> list[np.ndarray | None]:
+    """What each member predicts of its devel, if it has one: (frames, O), zero past all samples."""
     rows = population.rows
     devels = [row.member.devel for row in rows]
+    if devels[0] is None:
+        return devels
     width = max(LEAST_WIDTH * devels[0].most_rows, devels[0].features.shape[1])
     plans = [group_by_length(devel.samples, population.frames * width, width) for devel in devels]
     most, same = max(len(devel.labels) for devel in devels) - 1, len(set(map(id, devels))) == 1
@@ -239,19 +281,17 @@ def predict_devel(population: Population) -> list[np.ndarray]:
     with torch.no_grad():
         for part in range(max(map(len, plans))):
             having = {k: plan[part] for k, plan in enumerate(plans) if part < len(plan)}
-            for chosen in _at_once(population, having):
+            for chosen in _at_once(population, [having]):
                 parts = [having[k] for k in chosen]
                 if same:
-                    x, _, lengths = _gather(devels[:1], parts[:1])
+                    x, _, lengths = gather(devels[:1], parts[:1])
                     x, lengths = x.expand(len(chosen), -1, -1, -1), lengths.expand(len(chosen), -1)
                 else:
-                    x, _, lengths = _gather([devels[k] for k in chosen], parts)
+                    x, _, lengths = gather([devels[k] for k in chosen], parts)
                 result = forward_rows(population.model, _rows(population, chosen), x, lengths)
                 if outputs is None:
                     outputs = result.new_zeros(len(rows), most + 1, result.shape[3])
-                starts = on_device(_padded(parts)[..., 0], x.device)[:, None]  # (N, 1, B)
-                steps = torch.arange(x.shape[1], device=x.device)[:, None]  # (T, 1)
-                where = torch.where(steps < lengths[:, None], starts + steps, most)  # (N, T, B)
-                outputs[index_of(chosen, x)[:, None, None], where] = result
+                starts = padded(parts)[..., 0]
+                write_frames(outputs, chosen, result.transpose(1, 2), starts, lengths)
     found = outputs.cpu().numpy()
     return [own[: len(devel.labels) - 1] for own, devel in zip(found, devels, strict=True)]

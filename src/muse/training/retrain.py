@@ -8,24 +8,17 @@ is that of train and devel. Nothing is left to be chosen on, so there is no deve
 
 import json
 import logging
-import time
-from collections.abc import Callable
 from dataclasses import replace
-
-import torch
 
 from muse.config.origin import Retrained, Schedule
 from muse.config.train import TrainConfig
 from muse.config.use import RetrainConfig
 from muse.data.recordings import Package
-from muse.data.windows import Frames, cut_windows
 from muse.errors import MuseError
 from muse.files import read_regular
 from muse.models import check_trusted, is_fitted
 from muse.runs.find import run_folder
 from muse.runs.read import AGAIN, SavedRun, read_run, settings_here
-from muse.training.checkpoint import Checkpoint
-from muse.training.loop import SeedResult, check_finite, new_model, seeded, start_state, train_epoch
 from muse.training.prepare import groups_of
 
 log = logging.getLogger(__name__)
@@ -74,6 +67,7 @@ def settings_to_retrain(config: RetrainConfig) -> TrainConfig:
         crossfit=0,
         keep_seeds=False,
         workers=settings.workers if config.workers is None else config.workers,
+        population=settings.population if config.population is None else config.population,
         job=config.job,
     )
 
@@ -125,50 +119,3 @@ def with_devel(config: TrainConfig, package: Package) -> Package:
     partitions = dict(package.partitions)
     train = [*partitions["train"], *partitions.pop("devel")]
     return replace(package, partitions=partitions | {"train": train})
-
-
-def retrain_seed(
-    config: TrainConfig,
-    train: Frames,
-    schedule: Schedule,
-    on_epoch: Callable[[dict], None],
-    checkpoint: Checkpoint | None = None,
-) -> SeedResult:
-    """Train one model from a seed as `muse.training.loop.train_seed`, without looking at devel.
-
-    Args:
-        train: all that is trained on.
-        schedule: of the seed.
-        on_epoch: gets seed, epoch, loss, lr and seconds after each epoch, those before a checkpoint
-            included.
-        checkpoint: written after each epoch; if it is there, training goes on from it.
-
-    Raises:
-        MuseError: a loss that is not finite; a checkpoint that cannot be used.
-    """
-    seed, device = schedule.seed, train.features.device
-    with seeded(seed, device) as (shuffle, start_training):
-        state = start_state(config, new_model(config, train), train, shuffle)
-        windows = cut_windows(train.samples, config.window, config.hop)
-        start_training()
-        if checkpoint:
-            checkpoint.load(state, device)
-        for record in state.history:
-            on_epoch(record)
-        for epoch in range(len(state.history) + 1, schedule.epochs + 1):
-            started = time.perf_counter()
-            lr = schedule.lr[max(first for first in schedule.lr if first <= epoch)]
-            for group in state.optimiser.param_groups:
-                group["lr"] = lr
-            order = torch.randperm(len(windows), generator=shuffle).numpy()
-            losses = train_epoch(state.model, state.optimiser, train, windows[order], config, epoch)
-            check_finite("the loss", losses, seed, epoch, lr)
-            seconds = round(time.perf_counter() - started, 4)
-            loss = float(losses.mean())
-            record = {"seed": seed, "epoch": epoch, "loss": loss, "lr": lr, "seconds": seconds}
-            state.history.append(record)
-            if checkpoint:
-                checkpoint.save(state, device)
-            on_epoch(record)
-    weights = {k: v.detach().cpu().clone() for k, v in state.model.state_dict().items()}
-    return SeedResult(seed, None, schedule.epochs, schedule.epochs, weights, weights)

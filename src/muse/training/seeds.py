@@ -14,7 +14,6 @@ from muse.training.checkpoint import Checkpoint
 from muse.training.fit import fit_seed
 from muse.training.loop import Member, SeedResult, new_model, predict, train_seed
 from muse.training.prepare import ModelPlan
-from muse.training.retrain import retrain_seed
 from muse.training.scores import mean_score, score_target
 
 
@@ -92,11 +91,7 @@ def retrain_one(
     checkpoints: tuple[Path, tuple[str, ...]] | None = None,
 ) -> SeedOutcome:
     """Train one seed of a retrained run: as train_one, without devel."""
-    checkpoint = _checkpoint(checkpoints, plan, checkpoint_name(seed))
-    schedule = config.retrained.of(plan.name, seed)
-    result = retrain_seed(config, plan.frames["train"], schedule, on_epoch, checkpoint)
-    model = new_model(config, plan.frames["train"])
-    model.load_state_dict(result.weights)
+    result, model = _trained(config, plan, seed, on_epoch, checkpoint_name(seed), checkpoints)
     outputs = {partition: predict(model, frames) for partition, frames in plan.frames.items()}
     test = _scores(config, plan, "test", outputs["test"])
     row = {"seed": seed, "best_epoch": result.best_epoch, "epochs": result.epochs}
@@ -186,8 +181,12 @@ def member_of(
     checkpoints: tuple[Path, tuple[str, ...]] | None = None,
 ) -> Member:
     """A model to train, with the data that it needs; ``name`` is that of its checkpoint."""
-    train, watched = plan.frames["train"], plan.frames[config.best_on]
-    checkpoint = _checkpoint(checkpoints, plan, name)
+    train, checkpoint = plan.frames["train"], _checkpoint(checkpoints, plan, name)
+    if config.retrained:
+        schedule = config.retrained.of(plan.name, seed)
+        about = seed, on_epoch, checkpoint, plan.start, schedule
+        return Member(config, train, None, None, *about)
+    watched = plan.frames[config.best_on]
 
     def score(output: np.ndarray) -> float:
         return mean_score(config, watched, output)
