@@ -50,6 +50,14 @@ def gpus() -> int:
     return torch.cuda.device_count() if torch.cuda.is_available() else 0
 
 
+def free_on_gpu(device) -> int:
+    """Bytes that this process can still take of a GPU, those included that PyTorch keeps unused."""
+    import torch
+
+    free, _ = torch.cuda.mem_get_info(device)
+    return free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+
+
 def start_method() -> str:
     """How processes start: a fork where only this program decides on threads, which is on Linux."""
     return "fork" if sys.platform == "linux" else "spawn"

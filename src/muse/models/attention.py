@@ -192,8 +192,11 @@ class Layer(nn.Module):
 
 
 def attention_mask(lengths: Tensor, frames: int) -> Tensor | None:
-    """Which frames exist, (B, 1, 1, T); None if no recording is padded."""
-    if not torch.jit.is_tracing() and int(lengths.min()) >= frames:
+    """Which frames exist, (B, 1, 1, T); None if it is seen at no cost that no recording is padded.
+
+    The lengths of a GPU are not read, since the CPU would wait for all that it has to do before.
+    """
+    if lengths.device.type == "cpu" and not torch.jit.is_tracing() and lengths.min() >= frames:
         return None
     return (torch.arange(frames, device=lengths.device) < lengths[:, None])[:, None, None, :]
 

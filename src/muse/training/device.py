@@ -8,6 +8,7 @@ import torch
 
 from muse.cores import find_device
 
+OUT_OF_MEMORY = "out of memory", "ALLOC_FAILED", "ALLOCATION_FAILED"  # in errors of CUDA
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # of glibc's malloc.h
 
 
@@ -20,10 +21,23 @@ def prepare(device: str, threads: int) -> torch.device:
     torch.set_num_threads(threads)
     torch.backends.cudnn.deterministic = True
     torch.backends.cudnn.benchmark = False
+    torch.backends.cudnn.allow_tf32 = False  # on by default, and off in all other products
     chosen = find_device(device)
     if chosen.type == "cpu":
         keep_memory()
     return chosen
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that the memory of a GPU is full.
+
+    PyTorch's own allocator raises OutOfMemoryError; cuBLAS, cuDNN, the driver and pinned memory
+    have other errors for it.
+    """
+    if isinstance(error, torch.OutOfMemoryError):
+        return True
+    text = str(error)
+    return isinstance(error, RuntimeError) and any(part in text for part in OUT_OF_MEMORY)
 
 
 def keep_memory() -> bool:
@@ -39,8 +53,9 @@ def keep_memory() -> bool:
 def give_back_memory() -> bool:
     """Give what `keep_memory` has kept back to the system: at the end of a run, before the next.
 
-    Returns whether there was something to give back.
+    That of a GPU, which PyTorch keeps, as well. Returns whether the C library gave something back.
     """
+    torch.cuda.empty_cache()  # nothing happens where there is no GPU
     trim = _function_of_glibc("malloc_trim")
     return bool(trim and trim(0))
 

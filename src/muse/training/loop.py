@@ -6,7 +6,7 @@ Shapes: B windows, T frames, F features, O outputs (targets, or targets times cl
 import math
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from muse.config.train import TrainConfig
 from muse.data.heads import head_of
-from muse.data.windows import Frames, collate, cut_windows, group_by_length
+from muse.data.windows import Frames, collate, cut_windows, group_by_length, on_device
 from muse.errors import MuseError
 from muse.models import build_model, is_of_muse
 from muse.models.checks import check_outputs
@@ -41,7 +41,7 @@ class SeedResult:
     best_epoch: int
     epochs: int  # trained, early stop included
     weights: dict[str, Tensor]  # of the best epoch, on the CPU
-    last: dict[str, Tensor]  # of the last epoch
+    last: dict[str, Tensor]  # of the last epoch, on the CPU as well
     # of a model that is fitted, see muse.training.fit
     refitted: dict[str, Tensor] = field(default_factory=dict)  # weights of train and devel
     C: float | None = None  # that devel has chosen
@@ -93,7 +93,7 @@ def train_seed(
     with seeded(seed, device) as (shuffle, start_training):
         model = new_model(config, train)
         if not list(model.parameters()):  # nothing to learn, such as a mean of predictions
-            state = model.state_dict()
+            state = _on_cpu(model.state_dict())
             return SeedResult(seed, score(predict(model, devel)), 0, 0, state, state)
         if start:
             model.load_state_dict(start)
@@ -111,12 +111,16 @@ def train_seed(
             if checkpoint:
                 checkpoint.save(progress, device)
             on_epoch(history[-1])
-    last = progress.model.state_dict()
+    last = _on_cpu(progress.model.state_dict())
     if start and before >= history[-1]["best"]:
         return SeedResult(seed, before, 0, len(history), start, last)
     return SeedResult(
         seed, history[-1]["best"], _best_epoch(history), len(history), progress.best, last
     )
+
+
+def _on_cpu(weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name: weight.detach().cpu() for name, weight in weights.items()}
 
 
 def _one_epoch(
@@ -254,9 +258,10 @@ def train_epoch(
     outputs = outputs_of(config, train)
     balanced = config.class_weights and balanced_weights(_classes(train, windows), outputs)
     loss_of = loss_function(config.loss, outputs, balanced)
-    device = train.features.device.type
     each = frame_bytes(model, train.features.shape[1], train.most_rows)
-    rounded = torch.autocast(device, torch.bfloat16, enabled=config.precision == "bf16")
+    rounded = nullcontext()
+    if config.precision == "bf16":
+        rounded = torch.autocast(train.features.device.type, torch.bfloat16)
 
     def forward(part: np.ndarray) -> Outputs:
         features, gold, lengths = collate(train, part)  # (B, T, F), (B, T, K), (B,)
@@ -303,7 +308,7 @@ def parts_of(batch: np.ndarray, device: torch.device, each: int) -> list[np.ndar
 
 def _classes(frames: Frames, windows: np.ndarray) -> Tensor:
     """The class of each window, read at its last frame: (windows, targets)."""
-    return frames.labels[torch.from_numpy(windows.sum(axis=1) - 1).to(frames.labels.device)]
+    return frames.labels[on_device(windows.sum(axis=1) - 1, frames.labels.device)]
 
 
 def new_model(config: TrainConfig, frames: Frames) -> nn.Module:

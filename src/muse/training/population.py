@@ -24,6 +24,7 @@ from muse.config.train import TrainConfig
 from muse.data.windows import cut_windows
 from muse.errors import MuseError
 from muse.models.stacked import STACKED, from_row, to_row
+from muse.training.device import is_out_of_memory
 from muse.training.loop import (
     Member,
     check_finite,
@@ -134,7 +135,9 @@ def _train_epoch_within_memory(population: Population) -> bool:
     """Whether the memory was enough; what the error holds of it is free when this returns."""
     try:
         _train_epoch(population)
-    except torch.cuda.OutOfMemoryError:
+    except RuntimeError as error:
+        if not is_out_of_memory(error):
+            raise
         return False
     return True
 

@@ -171,7 +171,7 @@ def _gather(partitions: list[Frames], parts: list[np.ndarray]) -> tuple[Tensor, 
             return values[0].contiguous(), values[1], lengths
         found = found or [v.new_zeros(len(parts), frames, count, v.shape[3]) for v in values]
         for whole, part in zip(found, values, strict=True):
-            whole[own, : part.shape[1]] = part
+            whole[index_of(own, whole), : part.shape[1]] = part
     return found[0], found[1], lengths
 
 

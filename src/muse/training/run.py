@@ -28,7 +28,7 @@ from muse.runs.read import read_result
 from muse.runs.weights import keep_pretrained
 from muse.scoring import metric_name
 from muse.terminal import heading
-from muse.training.device import prepare
+from muse.training.device import is_out_of_memory, prepare
 from muse.training.difficulty import save_autoencoders, with_difficulty
 from muse.training.fit import settle_fit
 from muse.training.folds import make_folds, take_share, used_groups
@@ -146,8 +146,20 @@ def _train_locked(
         _failed(folder, str(error))
         raise MuseError(f"{error.filename or folder}: {error.strerror or error}.") from None
     except Exception as error:
-        _failed(folder, f"{type(error).__name__}: {error}")
-        raise
+        if is_out_of_memory(error):
+            error = _out_of_memory(config, error)
+        text = str(error) if isinstance(error, MuseError) else f"{type(error).__name__}: {error}"
+        _failed(folder, text)
+        raise error
+
+
+def _out_of_memory(config: TrainConfig, error: Exception) -> MuseError:
+    first = str(error).split(". ")[0].splitlines()[0]
+    return MuseError(
+        f"the memory of the GPU is full ({first}). Give a smaller batch_size "
+        f"({config.batch_size} now) or window ({config.window} now), end what else computes there, "
+        "or train on the CPU: device=cpu. `muse resume` goes on where each seed stood."
+    )
 
 
 def _failed(folder: Path, reason: str) -> None:
