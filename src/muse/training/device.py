@@ -28,6 +28,17 @@ def prepare(device: str, threads: int) -> torch.device:
     return chosen
 
 
+def renew_dropout(device: torch.device) -> None:
+    """Let cuDNN's layers draw their dropout from where PyTorch's generator of a GPU stands.
+
+    They have random numbers of their own, which are seeded by that generator when its state is
+    set, and which no checkpoint keeps. Renewed at the start of an epoch, they are the same in a
+    training that was interrupted before it.
+    """
+    if device.type == "cuda":
+        torch.cuda.set_rng_state(torch.cuda.get_rng_state(device), device)
+
+
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether an error says that the memory of a GPU is full.
 

@@ -22,6 +22,7 @@ from muse.errors import MuseError
 from muse.models import build_model, is_of_muse
 from muse.models.checks import check_outputs
 from muse.training.checkpoint import Checkpoint, TrainState
+from muse.training.device import renew_dropout
 from muse.training.gradient import Outputs, joint_gradient, summed_gradient, with_noise
 from muse.training.losses import balanced_weights, loss_function, loss_weight
 from muse.training.memory import frame_bytes, step_parts, within_step
@@ -255,6 +256,7 @@ def train_epoch(
         epoch: from 1; the learning rate depends on it if there is a warm-up.
     """
     model.train()
+    renew_dropout(train.features.device)
     outputs = outputs_of(config, train)
     balanced = config.class_weights and balanced_weights(_classes(train, windows), outputs)
     loss_of = loss_function(config.loss, outputs, balanced)
