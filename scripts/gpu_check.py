@@ -179,7 +179,7 @@ def where_it_fits(note: Callable[..., None], name: str):
     """Note that the memory of the GPU is not good for a block, and go on behind it."""
     import torch
 
-    from muse.training.device import is_out_of_memory
+    from muse.cores import is_out_of_memory
 
     try:
         yield

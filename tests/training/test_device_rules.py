@@ -7,12 +7,17 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+from muse import cores
+from muse.commands.train import run as train
 from muse.data.windows import cut_windows
+from muse.errors import MuseError
 from muse.models import blockwise
 from muse.training import population
 from muse.training.loop import new_model, predict, train_epoch
+from tests.conftest import stress_package
 from tests.pretended import DEVICE, pretended, without
 from tests.training.test_population import (
+    SETTINGS,
     assert_equal,
     config,  # noqa: F401 a fixture
     data,
@@ -161,3 +166,32 @@ def test_populations(
     if not random:
         cpu = members(config, cases, lambda frames: frames)
         assert_equal(without(partial(together, cpu, tmp_path / "cpu")), results)
+
+
+@pytest.mark.parametrize(
+    ("error", "full"),
+    [
+        (torch.OutOfMemoryError("Tried to allocate 2.00 GiB."), True),
+        (RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling cublasCreate"), True),
+        (RuntimeError("cuDNN error: CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED"), True),
+        (RuntimeError("mat1 and mat2 shapes cannot be multiplied"), False),
+    ],
+)
+def test_a_full_gpu_is_no_traceback(make_config, tmp_path, monkeypatch, error, full):
+    def fails(*_):
+        raise error
+
+    stress_package(tmp_path / "data")
+    monkeypatch.setattr("muse.training.loop.train_epoch", fails)
+    config = make_config("train", *SETTINGS, "seeds=1", f"data.root={tmp_path}/data")  # noqa: F811
+    expected = r"memory of the GPU is full .*smaller batch_size \(4 now\)" if full else "mat1"
+    with pytest.raises(MuseError if full else RuntimeError, match=expected):
+        train(config)
+
+
+def test_no_more_processes_than_the_memory_of_a_gpu_is_good_for(monkeypatch):
+    """Each takes a GB, and what CUDA takes for itself."""
+    monkeypatch.setattr(cores, "free_on_gpu", lambda device: 4 * 2**30)
+    monkeypatch.setattr(cores, "find_device", torch.device)
+    assert [cores.within_gpu(16, name, 2**30) for name in ("cpu", "cuda")] == [16, 2]
+    assert cores.within_gpu(16, "cuda", 2**40) == 1

@@ -8,7 +8,6 @@ import torch
 
 from muse.cores import find_device
 
-OUT_OF_MEMORY = "out of memory", "ALLOC_FAILED", "ALLOCATION_FAILED"  # in errors of CUDA
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # of glibc's malloc.h
 
 
@@ -37,18 +36,6 @@ def renew_dropout(device: torch.device) -> None:
     """
     if device.type == "cuda":
         torch.cuda.set_rng_state(torch.cuda.get_rng_state(device), device)
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error says that the memory of a GPU is full.
-
-    PyTorch's own allocator raises OutOfMemoryError; cuBLAS, cuDNN, the driver and pinned memory
-    have other errors for it.
-    """
-    if isinstance(error, torch.OutOfMemoryError):
-        return True
-    text = str(error)
-    return isinstance(error, RuntimeError) and any(part in text for part in OUT_OF_MEMORY)
 
 
 def keep_memory() -> bool:

@@ -21,10 +21,10 @@ import torch
 from torch import Tensor
 
 from muse.config.train import TrainConfig
+from muse.cores import is_out_of_memory
 from muse.data.windows import cut_windows
 from muse.errors import MuseError
 from muse.models.stacked import STACKED, from_row, to_row
-from muse.training.device import is_out_of_memory
 from muse.training.loop import (
     Member,
     check_finite,

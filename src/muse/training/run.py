@@ -12,6 +12,7 @@ from shlex import quote
 import numpy as np
 
 from muse.config.train import TrainConfig
+from muse.cores import is_out_of_memory
 from muse.data.heads import head_of
 from muse.data.layout import find_package, plan_features
 from muse.data.recordings import Package, load_package
@@ -28,7 +29,7 @@ from muse.runs.read import read_result
 from muse.runs.weights import keep_pretrained
 from muse.scoring import metric_name
 from muse.terminal import heading
-from muse.training.device import is_out_of_memory, prepare
+from muse.training.device import prepare
 from muse.training.difficulty import save_autoencoders, with_difficulty
 from muse.training.fit import settle_fit
 from muse.training.folds import make_folds, take_share, used_groups
@@ -146,11 +147,12 @@ def _train_locked(
         _failed(folder, str(error))
         raise MuseError(f"{error.filename or folder}: {error.strerror or error}.") from None
     except Exception as error:
-        if is_out_of_memory(error):
-            error = _out_of_memory(config, error)
-        text = str(error) if isinstance(error, MuseError) else f"{type(error).__name__}: {error}"
-        _failed(folder, text)
-        raise error
+        if not is_out_of_memory(error):
+            _failed(folder, f"{type(error).__name__}: {error}")
+            raise
+        full = _out_of_memory(config, error)
+        _failed(folder, str(full))
+        raise full from None
 
 
 def _out_of_memory(config: TrainConfig, error: Exception) -> MuseError:
