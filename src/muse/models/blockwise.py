@@ -10,9 +10,8 @@ import torch
 from torch import Tensor
 from torch.amp import custom_bwd, custom_fwd
 from torch.autograd.function import once_differentiable
-from torch.nn.functional import scaled_dot_product_attention
 
-from muse.models.attention import attention_mask
+from muse.models.attention import attention_mask, dot_products
 
 CELLS_AT_ONCE = 2**20  # attention weights that are in memory at once
 STEPS = 2**16  # of a probability: the random numbers are 16 bits wide
@@ -39,14 +38,14 @@ def attend(
     if dropout and q.device.type == "cpu":
         return DroppedAttention.apply(q, k, v, mask, causal, dropout)
     if not causal or q.shape[2] == k.shape[2]:
-        return scaled_dot_product_attention(q, k, v, mask, dropout, causal)
+        return dot_products(q, k, v, mask, dropout, causal)
     parts, width = [], max(1, CELLS_AT_ONCE // k.shape[2])
     for start in range(0, q.shape[2], width):
         end = min(start + width, q.shape[2])
         keys = slice(0, _seen(q, k, end))
         allowed = _allowed(q, k, start, end)
         own = q[:, :, start:end], k[:, :, keys], v[:, :, keys]
-        parts.append(scaled_dot_product_attention(*own, allowed, dropout))
+        parts.append(dot_products(*own, allowed, dropout))
     return torch.cat(parts, 2)
 
 
