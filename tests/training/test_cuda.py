@@ -13,6 +13,7 @@ import torch
 from muse.commands.train import run as train
 from muse.data.windows import Frames, cut_windows
 from muse.training import population, population_step
+from muse.training.device import prepare
 from muse.training.loop import Member, new_model, train_epoch, train_seed
 from muse.training.memory import members_within
 from muse.training.population import train_population
@@ -39,7 +40,7 @@ CASES = [("lstm", False), ("lstm", True), ("gru", False), ("gru", True)]
 def gpu() -> torch.device:
     if not torch.cuda.is_available():
         pytest.skip("needs a GPU")
-    return torch.device("cuda", 0)
+    return prepare("cuda", 1)
 
 
 def on(device: torch.device, frames: Frames) -> Frames:

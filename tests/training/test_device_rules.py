@@ -4,14 +4,16 @@ from dataclasses import replace
 from functools import partial
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 
 from muse import cores
 from muse.commands.train import run as train
-from muse.data.windows import cut_windows
+from muse.data.recordings import Recording
+from muse.data.windows import Mapped, Scaling, cut_windows
 from muse.errors import MuseError
-from muse.models import blockwise
+from muse.models import audio_crnn, blockwise
 from muse.training import population
 from muse.training.loop import new_model, predict, train_epoch
 from tests.conftest import stress_package
@@ -71,7 +73,7 @@ def waits(gpu, action):
 def trained(gpu, config, own):  # noqa: F811
     """Losses of an epoch, predictions, and what was waited for in both."""
     torch.manual_seed(1)
-    model = new_model(config, own).double()
+    model = new_model(config, own).to(getattr(own.features, "dtype", torch.float32))
     optimiser = torch.optim.Adam(model.parameters(), lr=0.01)
     windows = cut_windows(own.samples, config.window, config.hop)
     losses, first = waits(gpu, partial(train_epoch, model, optimiser, own, windows, config))
@@ -85,6 +87,7 @@ def test_models_are_trained_and_applied_on_the_device_alone(
 ):  # fmt: skip
     """The same numbers as on the CPU, where other ways are faster, and no waiting inside."""
     monkeypatch.setattr(blockwise, "CELLS_AT_ONCE", 64)  # several blocks of queries
+    monkeypatch.setattr(audio_crnn, "STEP_BYTES", 100)  # several parts, computed again
     config = replace(config, model={"_target_": f"muse.models.{name}"} | MODELS[name], hop=8)
     own = data(1, (12, 9, 2))
     own = replace(own, inputs={"x": 1, "y": 2}, rows={"y": 2} if "multi" in name else {})
@@ -92,6 +95,24 @@ def test_models_are_trained_and_applied_on_the_device_alone(
     assert (first, second) == (END, END), gpu.waits
     expected = without(partial(trained, gpu, config, own))
     torch.testing.assert_close((losses, found), expected[:2])
+
+
+def test_features_are_streamed_without_waiting(config, gpu):  # noqa: F811
+    """The same numbers as where they are on the device."""
+    config.model["dropout"] = 0.0
+    own = on(data(1))
+    spans = own.samples.tolist()
+    values = own.features.held.float().numpy()
+    recordings = [
+        Recording(str(k), np.arange(n), None, None, [values[a : a + n]], {}, None, [False])
+        for k, (a, n) in enumerate(spans)
+    ]
+    scaling = Scaling(np.zeros(3, np.float32), np.ones(3, np.float32))
+    features = Mapped(recordings, own.samples[:, 0], scaling, values.shape, DEVICE)
+    own = replace(own, features=own.features.float())
+    results = [trained(gpu, config, of) for of in (own, replace(own, features=features))]
+    assert results[0][2:] == results[1][2:] == (END, END), gpu.waits
+    torch.testing.assert_close(*(result[:2] for result in results), rtol=0, atol=0)
 
 
 CLASSES = {

@@ -121,7 +121,7 @@ def train_seed(
 
 
 def _on_cpu(weights: dict[str, Tensor]) -> dict[str, Tensor]:
-    return {name: weight.detach().cpu() for name, weight in weights.items()}
+    return {name: weight.detach().cpu().clone() for name, weight in weights.items()}
 
 
 def _one_epoch(
@@ -167,7 +167,7 @@ def end_epoch(
     value = score(output)
     best = progress.history[-1]["best"] if progress.history else -math.inf
     if value > best:
-        progress.best = {k: v.detach().cpu().clone() for k, v in weights().items()}
+        progress.best = _on_cpu(weights())
     progress.plateau.step(1 - value if config.lr_on == "devel" else losses.mean().item())
     return {
         "seed": seed,

@@ -159,8 +159,9 @@ def _out_of_memory(config: TrainConfig, error: Exception) -> MuseError:
     first = str(error).split(". ")[0].splitlines()[0]
     return MuseError(
         f"the memory of the GPU is full ({first}). Give a smaller batch_size "
-        f"({config.batch_size} now) or window ({config.window} now), end what else computes there, "
-        "or train on the CPU: device=cpu. `muse resume` goes on where each seed stood."
+        f"({config.batch_size} now) or window ({config.window} now), let fewer jobs of a sweep "
+        "share it (jobs_per_device), or train on the CPU: device=cpu. `muse resume` goes on where "
+        "each seed stood."
     )
 
 
