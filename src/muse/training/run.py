@@ -156,7 +156,7 @@ def _train_locked(
 
 
 def _out_of_memory(config: TrainConfig, error: Exception) -> MuseError:
-    first = str(error).split(". ")[0].splitlines()[0]
+    first = str(error).partition(". ")[0].partition("\n")[0]
     return MuseError(
         f"the memory of the GPU is full ({first}). Give a smaller batch_size "
         f"({config.batch_size} now) or window ({config.window} now), let fewer jobs of a sweep "
