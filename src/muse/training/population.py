@@ -169,6 +169,10 @@ def _begin(origin: Waiting) -> Row | None:
             random.set_state(torch.cuda.get_rng_state(device) if on_gpu else unused)
     except MuseError:
         return None
+    except RuntimeError as error:
+        if not is_out_of_memory(error):  # else there may be room when it is alone
+            raise
+        return None
     for record in state.history[origin.told :]:
         member.on_epoch(record)
         origin.told += 1
