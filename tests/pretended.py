@@ -7,9 +7,10 @@ Not seen is all that only ``cuda`` has: cuDNN, its generators, pinned memory, au
 Inference mode cannot be used with it: code that does must get `torch.no_grad` in its place.
 """
 
-import traceback
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -115,8 +116,10 @@ class Pretended(TorchDispatchMode):
             raise RuntimeError(f"{name}: expected a generator of the device")
 
     def _wait(self, what: str) -> None:
-        frames = [f for f in traceback.extract_stack() if "muse" in f.filename.split("/")]
-        place = f"{frames[-1].filename.rpartition('/')[2]}:{frames[-1].lineno}" if frames else "-"
+        frame = sys._getframe(1)
+        while frame and "muse" not in frame.f_code.co_filename.split("/"):
+            frame = frame.f_back
+        place = f"{Path(frame.f_code.co_filename).name}:{frame.f_lineno}" if frame else "-"
         self.waits.append(f"{what} {place}")
 
 

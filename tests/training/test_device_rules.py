@@ -86,10 +86,12 @@ def test_models_are_trained_and_applied_on_the_device_alone(
     config, gpu, monkeypatch, name  # noqa: F811
 ):  # fmt: skip
     """The same numbers as on the CPU, where other ways are faster, and no waiting inside."""
-    monkeypatch.setattr(blockwise, "CELLS_AT_ONCE", 64)  # several blocks of queries
+    monkeypatch.setattr(blockwise, "CELLS_AT_ONCE", 16)  # several blocks of queries
     monkeypatch.setattr(audio_crnn, "STEP_BYTES", 100)  # several parts, computed again
-    config = replace(config, model={"_target_": f"muse.models.{name}"} | MODELS[name], hop=8)
-    own = data(1, (12, 9, 2))
+    config = replace(
+        config, model={"_target_": f"muse.models.{name}"} | MODELS[name], window=5, hop=5
+    )
+    own = data(1, (7, 5, 2))
     own = replace(own, inputs={"x": 1, "y": 2}, rows={"y": 2} if "multi" in name else {})
     losses, found, first, second = trained(gpu, config, on(own))
     assert (first, second) == (END, END), gpu.waits
@@ -156,7 +158,7 @@ def watched(monkeypatch, gpu, name: str, found: list) -> None:
 
 def members(config, cases: list[dict], place) -> list[partial]:  # noqa: F811
     """Members whose data ``place`` has put somewhere: the first has its own, the others share."""
-    several = [(data(3, (9, 16, 3)), data(4, (5, 14))), (data(1), data(2))]
+    several = [(data(3, (5, 9, 3)), data(4, (5, 3))), (data(1, (7, 6, 1)), data(2, (6, 4)))]
     placed = [tuple(map(place, pair)) for pair in several]
 
     def make(folder, k, settings):
@@ -177,7 +179,7 @@ def test_populations(
 ):  # fmt: skip
     """Some with the same and some with other data; without random numbers as on the CPU."""
     model = config.model | {"cell": cell, "bidirectional": bidirectional, "dropout": random}
-    config = replace(config, model=model, hop=8, epochs=2)
+    config = replace(config, model=model, window=4, hop=4, epochs=2)
     cases = [{"noise": random}, {"clip": 0.1, "batch_size": 2}, {"warmup": 0.3, "epochs": 1}]
     found: list[list[str]] = []
     watched(monkeypatch, gpu, "train_steps", found)
