@@ -6,20 +6,22 @@
 
 Each step runs in a process of its own with a time limit, so that one that fails or hangs loses
 nothing but its own figures. All of them end in OUT/gpu_check.json, which is written after each
-step: `ok`, seconds, and the figures of the step, or the end of what it has printed. Exit status 1
-if a step has failed.
+step: `ok`, seconds, the figures of the step until it ended, and the end of what it has printed if
+it failed; OUT/STEP.log has all of that. What would take more time or memory than there is is left
+out, and named. Exit status 1 if a step has failed.
 """
 
 import argparse
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import partial
 from multiprocessing import get_context
@@ -29,7 +31,8 @@ ROOT = Path(__file__).resolve().parents[1]
 CEAP = ROOT.parent / "shared" / "data" / "ceap"
 DEADLINE = 470  # seconds for everything
 LIMITS = {"tests": 110, "ceap": 75, "stress": 60, "wilder": 30, "deepspectrum": 60, "largest": 30,
-          "populations": 150, "ways": 90, "profile": 40, "memory": 40}  # fmt: skip
+          "profile": 40, "memory": 40, "populations": 150, "ways": 90}  # fmt: skip
+END = float(os.environ.get("GPU_CHECK_END", "inf"))  # when a step is ended, see `time.time`
 
 
 def main() -> int:
@@ -40,8 +43,12 @@ def main() -> int:
     parser.add_argument("--step", help=argparse.SUPPRESS)  # one, in its own process
     parser.add_argument("--out", type=Path, default="outputs/gpu_check")
     given = parser.parse_args()
+    given.out = given.out.resolve()  # the steps run in another folder
     if given.step:
         return run_step(given)
+    unknown = set(given.steps.split(",")) - set(LIMITS)
+    if unknown:
+        parser.error(f"--steps: {', '.join(sorted(unknown))}; there are {', '.join(LIMITS)}")
     import torch
 
     if given.device.startswith("cuda") and not torch.cuda.is_available():
@@ -49,8 +56,7 @@ def main() -> int:
               "    python scripts/gpu_check.py --device cpu --small")  # fmt: skip
         return 2
     given.out.mkdir(parents=True, exist_ok=True)
-    found = {"device": name_of(given.device), "torch": torch.__version__, "small": given.small}
-    found["steps"] = {}
+    found = about(given.device) | {"small": given.small, "steps": {}}
     patience = 1 if given.device.startswith("cuda") else 4  # nobody pays for the minutes of a CPU
     begin = time.monotonic()
     for step in given.steps.split(","):
@@ -66,10 +72,16 @@ def main() -> int:
     return int(not all(one["ok"] for one in found["steps"].values()))
 
 
-def name_of(device: str) -> str:
+def about(device: str) -> dict:
     import torch
 
-    return torch.cuda.get_device_name(device) if device.startswith("cuda") else device
+    found = {"device": device, "torch": torch.__version__, "platform": sys.platform}
+    if device.startswith("cuda"):
+        of = torch.cuda.get_device_properties(device)
+        found |= {"device": of.name, "GiB": round(of.total_memory / 2**30, 1),
+                  "capability": f"{of.major}.{of.minor}", "cuda": torch.version.cuda,
+                  "cudnn": torch.backends.cudnn.version()}  # fmt: skip
+    return found
 
 
 def in_process(step: str, given: argparse.Namespace, limit: float) -> dict:
@@ -80,24 +92,41 @@ def in_process(step: str, given: argparse.Namespace, limit: float) -> dict:
     file.unlink(missing_ok=True)
     words = [sys.executable, __file__, "--step", step, "--device", given.device]
     words += ["--out", str(given.out)] + ["--small"] * given.small
-    begin = time.monotonic()
-    try:
-        done = subprocess.run(words, capture_output=True, text=True, timeout=limit, cwd=ROOT,
-                              env=environment())  # fmt: skip
-        output, ok = done.stdout + done.stderr, done.returncode == 0
-    except subprocess.TimeoutExpired as error:
-        parts = [part or b"" for part in (error.stdout, error.stderr)]
-        output, ok = b"".join(parts).decode(errors="replace"), False
-        output += f"\nended after {limit:.0f} s"
+    begin, log, ended = time.monotonic(), given.out / f"{step}.log", ""
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            words, stdout=output, stderr=subprocess.STDOUT, cwd=ROOT, start_new_session=True,
+            env=environment() | {"GPU_CHECK_END": str(time.time() + limit)},
+        )  # fmt: skip
+        try:
+            process.wait(limit)
+        except subprocess.TimeoutExpired:
+            ended = f"\nended after {limit:.0f} s"
+        finally:
+            end(process)
+    ok = process.returncode == 0 and not ended
     found = json.loads(file.read_text()) if file.exists() else {}
     seconds = round(time.monotonic() - begin, 1)
-    return {"ok": ok, "seconds": seconds, **found} | ({} if ok else {"output": output[-3000:]})
+    text = log.read_text(errors="replace")[-3000:] + ended
+    return {"ok": ok, "seconds": seconds, **found} | ({} if ok else {"output": text})
+
+
+def end(process: subprocess.Popen) -> None:
+    """End a step with the processes that it has started: they would keep the GPU."""
+    if sys.platform == "win32":
+        words = ["taskkill", "/T", "/F", "/PID", str(process.pid)]
+        subprocess.run(words, capture_output=True, check=False)
+    else:
+        with suppress(ProcessLookupError, PermissionError):  # none is left
+            os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
 
 
 def environment() -> dict[str, str]:
-    """Of a step: this checkout of muse, and memory that is not cut into pieces."""
+    """Of a step: this checkout of muse, and memory that is not cut into pieces where it can be."""
     path = os.pathsep.join([str(ROOT / "src"), str(ROOT), os.environ.get("PYTHONPATH", "")])
-    return os.environ | {"PYTHONPATH": path, "PYTORCH_CUDA_ALLOC_CONF": "expandable_segments:True"}
+    whole = {"PYTORCH_CUDA_ALLOC_CONF": "expandable_segments:True"}
+    return (whole if sys.platform == "linux" else {}) | os.environ | {"PYTHONPATH": path}
 
 
 def run_step(given: argparse.Namespace) -> int:
@@ -108,11 +137,13 @@ def run_step(given: argparse.Namespace) -> int:
 
     figures: dict = {}
     given.out.mkdir(parents=True, exist_ok=True)
-    file = given.out.resolve() / f"{given.step}.json"
+    file = given.out / f"{given.step}.json"
 
     def note(**more: object) -> None:
         figures.update(more)
-        file.write_text(json.dumps(figures))
+        draft = file.with_suffix(".draft")  # the step may be ended at any time
+        draft.write_text(json.dumps(figures))
+        draft.replace(file)
 
     device = torch.device(
         given.device if ":" in given.device or given.device == "cpu" else "cuda:0"
@@ -143,14 +174,32 @@ def measured(device, note: Callable[..., None], name: str):
     note(**{name: found})
 
 
+@contextmanager
+def where_it_fits(note: Callable[..., None], name: str):
+    """Note that the memory of the GPU is not good for a block, and go on behind it."""
+    import torch
+
+    from muse.cores import is_out_of_memory
+
+    try:
+        yield
+        return
+    except RuntimeError as error:
+        if not is_out_of_memory(error):
+            raise
+    note(**{name: "left out: the memory of the GPU is full"})
+    torch.cuda.empty_cache()
+
+
 def tests(device, small: bool, folder: Path, note) -> None:
     """The tests that need a GPU; without one they must skip."""
     words = [sys.executable, "-m", "pytest", "-n", "0", "-m", "cuda", "-rs", "tests/training"]
-    done = subprocess.run(words, capture_output=True, text=True, cwd=ROOT, env=environment())
-    lines = done.stdout.strip().splitlines()
-    note(result=lines[-1] if lines else "", rc=done.returncode)
+    done = subprocess.Popen(words, stdout=subprocess.PIPE, text=True, cwd=ROOT, env=environment())
+    line = ""
+    for line in done.stdout:  # as they come, should the step be ended
+        print(line, end="", flush=True)
+    note(result=line.strip(), rc=done.wait())
     if done.returncode:
-        print(done.stdout[-3000:])
         raise SystemExit(1)
 
 
@@ -246,26 +295,30 @@ def deepspectrum(device, small: bool, folder: Path, note) -> None:
     import numpy as np
     import torch
 
+    from muse.cores import free_on_gpu
     from muse.data.recordings import Recording
-    from muse.data.windows import Mapped, Scaling
+    from muse.data.windows import RESIDENT, Mapped, Scaling
 
     frames, features, length = (2000, 16, 50) if small else (506_000, 4096, 200)
-    resident, windows = random_frames(device, frames, features, length, length // 2)
-    note(bytes=resident.features.nbytes)
+    size = 4 * frames * features
     words = "model.layers=2", "model.hidden=64"
-    epochs_of(device, note, "resident", resident, windows, *words)
-    each = int(resident.samples[0, 1])
+    note(bytes=size)
+    if device.type == "cuda" and size > RESIDENT * free_on_gpu(device):
+        note(resident=f"left out: more than {RESIDENT:.0%} of the free memory, as muse decides")
+    else:
+        resident = random_frames(device, frames, features, length, length // 2)
+        epochs_of(device, note, "resident", *resident, *words)
+        del resident
+    narrow, windows = random_frames(device, frames, 1, length, length // 2)
+    each = int(narrow.samples[0, 1])
     values = np.random.default_rng(0).random((each, features), np.float32)  # of all recordings
     one = Recording("1", np.arange(each), np.zeros(each), np.zeros(each), [values], {},
                     np.array([[0, each]]), [0])  # fmt: skip
     scaling = Scaling(np.zeros(features, np.float32), np.ones(features, np.float32))
-    starts = resident.samples[:, 0]
-    shape = tuple(resident.features.shape)
-    mapped = Mapped([one] * len(starts), starts, scaling, shape, device)
-    streamed = replace(resident, features=mapped)
-    del resident
-    if device.type == "cuda":
-        torch.cuda.empty_cache()
+    starts = narrow.samples[:, 0]
+    mapped = Mapped([one] * len(starts), starts, scaling, (len(narrow.features), features), device)
+    streamed = replace(narrow, features=mapped, inputs={"x": features})
+    torch.cuda.empty_cache()
     few = windows[: len(windows) // 4]
     epochs_of(device, note, "streamed, a quarter of the windows", streamed, few, *words, epochs=1)
 
@@ -277,7 +330,8 @@ def largest(device, small: bool, folder: Path, note) -> None:
 
     for name, (inputs, *words) in bench.PUBLISHED.items():
         size = (400, inputs, 50, 25) if small else (16_000, inputs, 300, 50)
-        epochs_of(device, note, name, *random_frames(device, *size), *words)
+        with where_it_fits(note, name):
+            epochs_of(device, note, name, *random_frames(device, *size), *words)
 
 
 def populations(device, small: bool, folder: Path, note) -> None:
@@ -289,8 +343,16 @@ def populations(device, small: bool, folder: Path, note) -> None:
 
     for precision in ("highest",) if small else ("highest", "high"):  # high: TF32
         torch.set_float32_matmul_precision(precision)
+        torch.backends.cudnn.allow_tf32 = precision == "high"  # of the members one after another
+        before, taken = 0, 0.0
         for count in (2, 3) if small else (5, 10, 50, 200):
+            expected = taken * count / before if before else 0.0
+            if time.time() + expected > END:
+                note(**{f"{count}, {precision}": f"left out: it would take about {expected:.0f} s"})
+                continue
+            begin, before = time.time(), count
             bench.population(device, count, 2, folder, small)
+            taken = time.time() - begin
             row = {k: v for k, v in bench.rows[-1].items() if k not in ("part", "case", "unit")}
             note(**{f"{count}, {precision}": row})
 
@@ -332,9 +394,16 @@ def ways(device, small: bool, folder: Path, note) -> None:
             for k, model in enumerate(models):
                 with torch.cuda.stream(streams[k % len(streams)]):
                     step(model)
-        with graphed():
+        (folder / "graphed").mkdir()
+        with where_it_fits(note, "graphs"), graphed():
             bench.population(device, count, 2, folder / "graphed", small)
-        note(graphs=bench.rows[-1])
+            note(graphs=bench.rows[-1])
+    with where_it_fits(note, "in processes"):
+        processes(device, small, folder, note, count)
+
+
+def processes(device, small: bool, folder: Path, note, count: int) -> None:
+    """As many members in several processes that share the GPU; they have been begun before."""
     with ProcessPoolExecutor(2 if small else 4, get_context("spawn")) as pool:
         warm = [pool.submit(_in_a_process, str(device), small, 1, str(folder)) for _ in range(4)]
         [one.result() for one in warm]
@@ -407,11 +476,11 @@ def profile(device, small: bool, folder: Path, note) -> None:
     from muse.training.loop import Member, train_seed
     from muse.training.population import train_population
 
-    count = 3 if small else 50
     config, *data = bench.published_stress(device, small)
     config = replace(config, epochs=1)
+    count = 3 if small else min(50, fitting(config, data[0])[0])
     ways = {"alone": (1, lambda members: [train_seed(*one) for one in members]),
-            "population": (count, lambda members: train_population(
+            f"population of {count}": (count, lambda members: train_population(
                 [partial(Member, *one) for one in members], count))}  # fmt: skip
     activities = [ProfilerActivity.CPU] + [ProfilerActivity.CUDA] * (device.type == "cuda")
     for name, (number, train) in ways.items():
@@ -423,16 +492,37 @@ def profile(device, small: bool, folder: Path, note) -> None:
             if device.type == "cuda":
                 torch.cuda.synchronize(device)
         seconds = time.perf_counter() - begin
-        busy = "self_device_time_total" if device.type == "cuda" else "self_cpu_time_total"
-        rows = sorted(trace.key_averages(), key=lambda row: -getattr(row, busy, 0))
-        total = sum(getattr(row, busy, 0) for row in rows) / 1e6
-        counts = {row.key: row.count for row in rows}
-        waits = sum(v for k, v in counts.items() if "Synchronize" in k)
-        note(**{name: {
-            "seconds": round(seconds, 3), "busy": round(total / seconds, 3),
-            "launches": counts.get("cudaLaunchKernel", 0), "synchronisations": waits,
-            "top": {row.key[:60]: round(getattr(row, busy, 0) / 1e6, 4) for row in rows[:12]},
-        }})  # fmt: skip
+        note(**{name: {"seconds": round(seconds, 3)} | profiled(trace, device, seconds)})
+
+
+def profiled(trace, device, seconds: float) -> dict:
+    """Of a trace: share of the time that the device is busy, launches, waiting, longest kernels."""
+    from torch.autograd import DeviceType
+
+    rows, on_gpu = trace.key_averages(), device.type == "cuda"
+    busy = "self_device_time_total" if on_gpu else "self_cpu_time_total"
+    # an operation of the CPU has the time of its kernels as well, which have rows of their own
+    kernels = [row for row in rows if not on_gpu or row.device_type == DeviceType.CUDA]
+    kernels = [row for row in kernels if not getattr(row, "is_user_annotation", False)]
+    kernels.sort(key=lambda row: -getattr(row, busy))
+    counts = {row.key: row.count for row in rows}
+    return {
+        "busy": round(sum(getattr(row, busy) for row in kernels) / 1e6 / seconds, 3),
+        "launches": sum(v for k, v in counts.items() if "LaunchKernel" in k),
+        "synchronisations": sum(v for k, v in counts.items() if "Synchronize" in k),
+        "top": {row.key[:60]: round(getattr(row, busy) / 1e6, 4) for row in kernels[:12]},
+    }
+
+
+def fitting(config, train) -> tuple[int, int]:
+    """Members of a population that the memory is planned for, and the bytes planned for each."""
+    from muse.training import memory as plan
+    from muse.training.loop import new_model
+
+    model = new_model(config, train)
+    frames = min(config.batch_size, len(train.samples)) * config.window
+    each = plan.stacked_bytes(model, train.features.shape[1], True) * frames
+    return plan.members_within(model, train, frames, [], True), each
 
 
 def memory(device, small: bool, folder: Path, note) -> None:
@@ -446,19 +536,17 @@ def memory(device, small: bool, folder: Path, note) -> None:
 
     from muse.training import memory as plan
     from muse.training import population_step
-    from muse.training.loop import Member, new_model
+    from muse.training.loop import Member
     from muse.training.population import train_population
 
     logging.basicConfig(level=logging.INFO)
     config, train, devel = bench.published_stress(device, small)
     config, count = replace(config, epochs=1), 6
-    frames = min(config.batch_size, len(train.samples)) * config.window
-    each = plan.stacked_bytes(new_model(config, train), train.features.shape[1], True) * frames
+    within, each = fitting(config, train)
+    note(planned_MiB_each=round(each / 2**20), members_within=within)
     members = bench.members_of(config, train, devel, count, folder / "whole")
     with measured(device, note, "six members"):
         train_population([partial(Member, *one) for one in members], count)
-    within = plan.members_within(new_model(config, train), train, frames, [], True)
-    note(planned_MiB_each=round(each / 2**20), members_within=within)
     seen: list[int] = []
     real = population_step.forward_rows
 
@@ -470,9 +558,11 @@ def memory(device, small: bool, folder: Path, note) -> None:
 
     population_step.forward_rows, plan.POPULATION_SHARE = forward, 1e9
     if device.type == "cuda":
+        before = torch.cuda.memory_allocated(device)
+        each = (torch.cuda.max_memory_allocated(device) - before) / min(count, within)  # measured
         torch.cuda.empty_cache()
         total = torch.cuda.get_device_properties(device).total_memory
-        room = torch.cuda.memory_allocated(device) + 3.5 * each
+        room = torch.cuda.memory_reserved(device) + 3.5 * each
         torch.cuda.set_per_process_memory_fraction(min(1.0, room / total), device)
     members = bench.members_of(config, train, devel, count, folder / "halved")
     train_population([partial(Member, *one) for one in members], count)

@@ -15,6 +15,8 @@ WATCH_SECONDS = 0.5
 STEP_BYTES = 2**30  # what a training step may take for the frames that go through a model at once
 PROCESS_BYTES = 400 * 2**20  # an interpreter with PyTorch, at its start
 JOB_BYTES = PROCESS_BYTES + STEP_BYTES  # a job of a sweep before its data are known
+CONTEXT_BYTES = 500 * 2**20  # what CUDA takes of a GPU for each process, about
+OUT_OF_MEMORY = "out of memory", "ALLOC_FAILED", "ALLOCATION_FAILED"  # in errors of CUDA
 V1_FILES = "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"
 V2_FILES = "memory.max", "memory.current", "inactive_file"
 
@@ -48,6 +50,40 @@ def gpus() -> int:
     import torch
 
     return torch.cuda.device_count() if torch.cuda.is_available() else 0
+
+
+def free_on_gpu(device) -> int:
+    """Bytes that this process can still take of a GPU, those included that PyTorch keeps unused."""
+    import torch
+
+    free, _ = torch.cuda.mem_get_info(device)
+    return free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+
+
+def within_gpu(count: int, device: str, expected: int) -> int:
+    """As many of ``count`` processes as the free memory of a GPU is good for, at least one.
+
+    Args:
+        device: as the user gave it; all processes where it is the CPU.
+        expected: bytes that each will take, beside those of CUDA itself.
+    """
+    found = find_device(device)
+    if found.type == "cpu":
+        return count
+    return max(1, min(count, free_on_gpu(found) // (CONTEXT_BYTES + expected)))
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that the memory of a GPU is full.
+
+    PyTorch's own allocator raises OutOfMemoryError; cuBLAS, cuDNN, the driver and pinned memory
+    have other errors for it.
+    """
+    import torch
+
+    if isinstance(error, torch.OutOfMemoryError):
+        return True
+    return isinstance(error, RuntimeError) and any(part in str(error) for part in OUT_OF_MEMORY)
 
 
 def start_method() -> str:

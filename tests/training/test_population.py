@@ -305,6 +305,15 @@ def test_out_of_memory_halves_the_population(config, double, tmp_path, monkeypat
     assert not (tmp_path / "none").exists()  # each is left to its training alone
 
 
+def test_a_member_whose_data_do_not_fit_is_left_out(config, double, tmp_path):
+    def full(folder):
+        raise torch.OutOfMemoryError("CUDA out of memory.")
+
+    members = several(config, 2)
+    train_population([partial(make, tmp_path) for make in (full, *members)], 99)
+    assert {path.stem for path in tmp_path.iterdir()} == {"101", "102"}
+
+
 def test_a_member_that_diverges_stops_no_other(config, double, tmp_path):
     wrong = data(1)
     wrong.labels[3, 0] = torch.nan

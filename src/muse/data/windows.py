@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from muse.cores import free_on_gpu
 from muse.data.moments import Moments, moments_of
 from muse.data.recordings import Package, Recording
 from muse.data.rows import rows_per_frame
@@ -49,14 +50,16 @@ class Mapped:
 
     def windows(self, windows: np.ndarray) -> Tensor:
         """Windows (batch, 2), start and length, scaled and padded: (frames, batch, features)."""
-        out = np.empty((int(windows[:, 1].max()), len(windows), self.shape[1]), np.float32)
+        shape = int(windows[:, 1].max()), len(windows), self.shape[1]
+        whole = torch.empty(shape, pin_memory=self.device.type == "cuda")
+        out = whole.numpy()
         owners = np.searchsorted(self.starts, windows[:, 0], side="right") - 1
         for b, ((start, length), owner) in enumerate(zip(windows, owners, strict=True)):
             first = start - self.starts[owner]
             rows = self.recordings[owner].rows[first : first + length]
             _fill(out[:length, b], self.recordings[owner], rows, self.scaling)
             out[length:, b] = 0
-        return on_device(out, self.device)
+        return whole.to(self.device, non_blocking=True)
 
 
 @dataclass(frozen=True)
@@ -163,8 +166,7 @@ def _stays_in_files(size: int, device: torch.device) -> bool:
     """Whether the features of a partition, so many bytes, are read window by window."""
     if device.type != "cuda":
         return size > MAPPED
-    free, _ = torch.cuda.mem_get_info(device)
-    return size > RESIDENT * free
+    return size > RESIDENT * free_on_gpu(device)
 
 
 def _standardise(
@@ -242,11 +244,14 @@ def group_by_length(windows: np.ndarray, cells: int = 2**62, width: int = 1) -> 
 
 
 def on_device(values: np.ndarray, device: torch.device) -> Tensor:
-    """An array as a tensor; a GPU gets it without being waited for."""
-    tensor = torch.from_numpy(values)
-    if device.type == "cuda":
-        return tensor.pin_memory().to(device, non_blocking=True)
-    return tensor.to(device)
+    """An array as a tensor; a GPU gets it without being waited for.
+
+    For that it must be pinned and contiguous: of other memory PyTorch makes a copy that is not
+    pinned. The pinned memory is used again only after the transfer, which PyTorch sees to.
+    """
+    tensor = torch.from_numpy(np.ascontiguousarray(values))
+    tensor = tensor.pin_memory() if device.type == "cuda" else tensor
+    return tensor.to(device, non_blocking=True)
 
 
 def collate(frames: Frames, windows: np.ndarray) -> tuple[Tensor, Tensor, Tensor]:

@@ -54,6 +54,7 @@ def extractor(config: ExtractConfig) -> Extractor:
          **settings_of_text(text)},
         lambda path: memory + 4 * 2**20,
         partial(extract_bert, config=config),
+        device=config.device,
     )  # fmt: skip
 
 

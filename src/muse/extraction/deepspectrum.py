@@ -73,6 +73,7 @@ def extractor(config: ExtractConfig) -> Extractor:
         },
         lambda path: memory + sound_bytes(path),
         partial(extract_deepspectrum, config=config),
+        device=config.device,
     )
 
 

@@ -21,7 +21,7 @@ import muse
 from muse import terminal
 from muse.config.extract import ExtractConfig
 from muse.config.fields import path_of
-from muse.cores import PROCESS_BYTES, cores, end_with, within_memory
+from muse.cores import PROCESS_BYTES, cores, end_with, within_gpu, within_memory
 from muse.data.layout import is_name
 from muse.errors import MuseError, raise_faults
 from muse.extraction.table import rows_in_package
@@ -56,6 +56,7 @@ class Extractor:
     memory: Callable[[Path], int]  # bytes that a file takes on its way
     extract: Extract
     window: SoundWindow | None = None  # None: a frame depends on more than the sound of its window
+    device: str | None = None  # of its network, if it has one
 
 
 @dataclass(frozen=True)
@@ -89,7 +90,9 @@ def extract_files(extractor: Extractor, config: ExtractConfig) -> Extraction:
     _write_provenance(home, about, known)  # before any file, of which each must have one
     count = min(cores(config.workers), len(paths))
     if config.workers < 1:
-        count = within_memory(count, PROCESS_BYTES + max(map(extractor.memory, paths.values())))
+        each = max(map(extractor.memory, paths.values()))
+        count = within_memory(count, PROCESS_BYTES + each)
+        count = within_gpu(count, extractor.device, each) if extractor.device else count
     one = delayed(partial(_extract, extractor.extract, home, config.step))
     jobs = (one(id_, path, known.get(id_)) for id_, path in paths.items())
     done = Parallel(count, return_as="generator_unordered")(jobs)

@@ -64,6 +64,7 @@ def extractor(config: ExtractConfig) -> Extractor:
          **asdict(config.vggish)},
         lambda path: memory + sound_bytes(path),
         partial(extract_vggish, config=config),
+        device=config.device,
     )  # fmt: skip
 
 

@@ -96,7 +96,9 @@ def extractor(config: ExtractConfig) -> Extractor:
         faces=config.faces,
         batch_size=config.batch_size,
     )
-    return Extractor(VIDEO, torch_version(), settings, lambda path: memory, extract)
+    return Extractor(
+        VIDEO, torch_version(), settings, lambda path: memory, extract, device=config.device
+    )
 
 
 def recipe_of(name: str, weights: str | None) -> Recipe:

@@ -53,6 +53,7 @@ def extractor(config: ExtractConfig) -> Extractor:
          "standardised": is_standardised(config.weights)},
         lambda path: memory + sound_bytes(path),
         partial(extract_wav2vec2, config=config),
+        device=config.device,
     )  # fmt: skip
 
 

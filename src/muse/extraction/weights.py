@@ -181,6 +181,7 @@ def network_on(device: str, load: Callable[..., tuple[nn.Module, str]], *argumen
 
     ``load`` must be a function of a module, which is the same in every call.
     """
+    torch.backends.cudnn.allow_tf32 = False  # a GPU would round to 10 bits of a mantissa
     return load(*arguments)[0].to(find_device(device))
 
 

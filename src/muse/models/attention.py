@@ -7,7 +7,7 @@ import math
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import scaled_dot_product_attention
+from torch.nn.functional import pad, scaled_dot_product_attention
 
 from muse.errors import MuseError
 from muse.models.checks import check_dropout, check_sizes
@@ -15,6 +15,7 @@ from muse.models.products import in_parts, linear
 from muse.models.recurrent import Recurrent
 
 POSITIONS = ("sinusoidal", "none")
+ALIGNED = 8  # what must divide the dimension of a head on a GPU, see `dot_products`
 
 
 class Attention(nn.Module):
@@ -192,8 +193,11 @@ class Layer(nn.Module):
 
 
 def attention_mask(lengths: Tensor, frames: int) -> Tensor | None:
-    """Which frames exist, (B, 1, 1, T); None if no recording is padded."""
-    if not torch.jit.is_tracing() and int(lengths.min()) >= frames:
+    """Which frames exist, (B, 1, 1, T); None if it is seen at no cost that no recording is padded.
+
+    The lengths of a GPU are not read, since the CPU would wait for all that it has to do before.
+    """
+    if lengths.device.type == "cpu" and not torch.jit.is_tracing() and lengths.min() >= frames:
         return None
     return (torch.arange(frames, device=lengths.device) < lengths[:, None])[:, None, None, :]
 
@@ -210,8 +214,30 @@ def attend(mapped: Tensor, heads: int, mask: Tensor | None) -> Tensor:
     """
     batch, frames, _ = mapped.shape
     q, k, v = mapped.view(batch, frames, 3, heads, -1).permute(2, 0, 3, 1, 4)  # (B, heads, T, D/h)
-    mixed = scaled_dot_product_attention(q, k, v, attn_mask=mask)
+    mixed = dot_products(q, k, v, mask)
     return mixed.transpose(1, 2).reshape(batch, frames, -1)
+
+
+def dot_products(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    mask: Tensor | None = None,
+    dropout: float = 0.0,
+    causal: bool = False,
+    scale: float | None = None,
+) -> Tensor:
+    """PyTorch's `scaled_dot_product_attention`, without the weights of all pairs of frames.
+
+    On a GPU it stores these unless its kernels take the dimension of a head. Zeros behind q, k and
+    v change no weight.
+    """
+    size = q.shape[-1]
+    if q.device.type == "cpu" or size % ALIGNED == 0:
+        return scaled_dot_product_attention(q, k, v, mask, dropout, causal, scale=scale)
+    q, k, v = (pad(x, (0, -size % ALIGNED)) for x in (q, k, v))
+    scale = size**-0.5 if scale is None else scale
+    return scaled_dot_product_attention(q, k, v, mask, dropout, causal, scale=scale)[..., :size]
 
 
 def sinusoids(frames: int, dim: int, like: Tensor) -> Tensor:

@@ -81,8 +81,9 @@ class AudioCRNN(nn.Module):
 class FrameConvolutions(nn.Module):
     """Convolutions within each frame: (T, B, S) -> (T, B, outputs), all channels of all places.
 
-    On the CPU a few frames at a time go through. What the backward pass needs of them is kept, or,
-    where it is more than STEP_BYTES, computed again.
+    A few frames at a time go through: on the CPU FRAMES_AT_ONCE, on a GPU as many as STEP_BYTES are
+    good for. What the backward pass needs of them is kept, or, where it is more than STEP_BYTES,
+    computed again.
     """
 
     def __init__(
@@ -118,12 +119,14 @@ class FrameConvolutions(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """x (T, B, S) -> (T, B, outputs)."""
         frames = x.reshape(-1, 1, x.shape[2])  # (T * B, 1, S)
-        if x.device.type != "cpu" or torch.jit.is_tracing():
+        if torch.jit.is_tracing():
             return self.layers(frames).view(*x.shape[:2], self.outputs)
+        of_gpu = max(1, STEP_BYTES // self.bytes_per_frame)
+        size = FRAMES_AT_ONCE if x.device.type == "cpu" else of_gpu
         keep = len(frames) * self.bytes_per_frame <= STEP_BYTES or not torch.is_grad_enabled()
         parts = [
             self.layers(part) if keep else checkpoint(self.layers, part, use_reentrant=False)
-            for part in frames.split(FRAMES_AT_ONCE)
+            for part in frames.split(size)
         ]
         return torch.cat(parts).view(*x.shape[:2], self.outputs)
 

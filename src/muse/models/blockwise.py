@@ -10,9 +10,8 @@ import torch
 from torch import Tensor
 from torch.amp import custom_bwd, custom_fwd
 from torch.autograd.function import once_differentiable
-from torch.nn.functional import scaled_dot_product_attention
 
-from muse.models.attention import attention_mask
+from muse.models.attention import attention_mask, dot_products
 
 CELLS_AT_ONCE = 2**20  # attention weights that are in memory at once
 STEPS = 2**16  # of a probability: the random numbers are 16 bits wide
@@ -39,26 +38,26 @@ def attend(
     if dropout and q.device.type == "cpu":
         return DroppedAttention.apply(q, k, v, mask, causal, dropout)
     if not causal or q.shape[2] == k.shape[2]:
-        return scaled_dot_product_attention(q, k, v, mask, dropout, causal)
+        return dot_products(q, k, v, mask, dropout, causal)
     parts, width = [], max(1, CELLS_AT_ONCE // k.shape[2])
-    for queries, seen in zip(q.split(width, 2), _seen(q, k).split(width), strict=True):
-        keys = slice(0, int(seen[-1]))
-        allowed = _allowed(seen)
-        parts.append(
-            scaled_dot_product_attention(queries, k[:, :, keys], v[:, :, keys], allowed, dropout)
-        )
+    for start in range(0, q.shape[2], width):
+        end = min(start + width, q.shape[2])
+        keys = slice(0, _seen(q, k, end))
+        allowed = _allowed(q, k, start, end)
+        own = q[:, :, start:end], k[:, :, keys], v[:, :, keys]
+        parts.append(dot_products(*own, allowed, dropout))
     return torch.cat(parts, 2)
 
 
-def _seen(q: Tensor, k: Tensor) -> Tensor:
-    """How many keys begin before the step of each query ends: (T,)."""
-    queries, keys = q.shape[2], k.shape[2]
-    return (torch.arange(1, queries + 1, device=q.device) * keys + queries - 1) // queries
+def _seen(q: Tensor, k: Tensor, end: int | Tensor) -> int | Tensor:
+    """How many keys begin before the step of the query before ``end`` ends."""
+    return (end * k.shape[2] + q.shape[2] - 1) // q.shape[2]
 
 
-def _allowed(seen: Tensor) -> Tensor:
-    """Which keys some queries see, of the keys that the last of them sees: (queries, keys)."""
-    return torch.arange(int(seen[-1]), device=seen.device) < seen[:, None]
+def _allowed(q: Tensor, k: Tensor, start: int, end: int) -> Tensor:
+    """Which keys the queries of a block see, of the keys that the last sees: (queries, keys)."""
+    seen = _seen(q, k, torch.arange(start + 1, end + 1, device=q.device))
+    return torch.arange(_seen(q, k, end), device=q.device) < seen[:, None]
 
 
 class DroppedAttention(torch.autograd.Function):
@@ -104,19 +103,18 @@ def _blocks(
     batch, heads, frames, size = q.shape
     rows = max(1, CELLS_AT_ONCE // (heads * frames * k.shape[2]))
     width = max(1, min(frames, CELLS_AT_ONCE // (heads * k.shape[2])))
-    seen = _seen(q, k)
     generator = torch.Generator().manual_seed(seed)
     for row in range(0, batch, rows):
         for start in range(0, frames, width):
             end = min(start + width, frames)
             queries = slice(row, row + rows), slice(None), slice(start, end)
-            last = int(seen[end - 1]) if causal else k.shape[2]
+            last = _seen(q, k, end) if causal else k.shape[2]
             keys = slice(row, row + rows), slice(None), slice(0, last)
             scores = (q[queries] * size**-0.5) @ k[keys].mT
             if mask is not None:
                 scores.masked_fill_(~mask[row : row + rows], -torch.inf)
             if causal:
-                scores.masked_fill_(_allowed(seen[start:end]).logical_not_(), -torch.inf)
+                scores.masked_fill_(_allowed(q, k, start, end).logical_not_(), -torch.inf)
             yield queries, keys, scores.softmax(-1), _kept(scores, dropout, generator)
 
 

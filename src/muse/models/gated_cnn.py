@@ -103,7 +103,8 @@ class GatedBlocks(nn.Module):
         """features (B, T, F), lengths (B,) -> (B, T, C), undefined past each length."""
         x = features.transpose(1, 2)  # (B, F, T)
         padding = None
-        if torch.jit.is_tracing() or int(lengths.min()) < x.shape[2]:
+        unread = torch.jit.is_tracing() or x.device.type != "cpu"  # see `attention_mask`
+        if unread or lengths.min() < x.shape[2]:
             steps = torch.arange(x.shape[2], device=x.device)
             padding = (steps >= lengths[:, None])[:, None]  # (B, 1, T)
         for block in self.blocks:

@@ -5,8 +5,8 @@ Shapes: B batch, T frames (padded on the right), F features, H hidden, O outputs
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import scaled_dot_product_attention
 
+from muse.models.attention import dot_products
 from muse.models.checks import check_sizes, check_switches
 from muse.models.products import turn
 from muse.models.recurrent import recur, turned_order
@@ -57,7 +57,7 @@ class LSTMAttention(nn.Module):
         )  # (T, B, H)
         there = torch.arange(x.shape[0], device=x.device) < lengths[:, None]  # (B, T)
         q, k = (part.transpose(0, 1)[:, None] for part in (queries, keys))  # (B, 1, T, H)
-        attended = scaled_dot_product_attention(q, k, k, there[:, None, None], scale=1.0)[:, 0]
+        attended = dot_products(q, k, k, there[:, None, None], scale=1.0)[:, 0]
         both = torch.cat([q[:, 0], attended], dim=2)  # (B, T, 2H)
         if not self.pool:
             return self.output(both)

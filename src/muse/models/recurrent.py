@@ -157,6 +157,10 @@ def recur(cell: nn.RNNBase, x: Tensor, project: Tensor | None = None) -> Tensor:
         x: (T, B, inputs), or (T, B, F) with ``project`` (inputs, F), the weights of a layer in
             front.
     """
+    if project is None and x.is_cuda and torch.is_autocast_enabled("cuda"):
+        # PyTorch would compute cuDNN's layers in float16, also where autocast is to bfloat16
+        with torch.autocast("cuda", enabled=False):
+            return cell(x.float())[0]
     if project is None:
         return cell(x)[0]
     weights = [weight for layer in cell.all_weights for weight in layer]

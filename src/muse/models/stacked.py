@@ -242,7 +242,8 @@ class _GRU(torch.autograd.Function):
             dh = torch.baddbmm(dh * z[t], deltas[:, t, :, :3].flatten(2), weight)
         deltas = deltas.flatten(1, 2)  # (N, T * B, 4, H)
         recurrent = deltas[:, :, :3].flatten(2)
-        outer = deltas[:, :, [0, 1, 3]].flatten(2).unflatten(1, (frames, batch))
+        outer = torch.cat((deltas[:, :, :2], deltas[:, :, 3:]), 2)
+        outer = outer.flatten(2).unflatten(1, (frames, batch))
         of_weight = recurrent.mT.bmm(before.flatten(1, 2))
         return outer, of_weight, recurrent.sum(1), None, None, None
 

@@ -60,4 +60,5 @@ def clear_places() -> None:
 
 
 def _home(parent: int) -> Path:
-    return Path(tempfile.gettempdir()) / f"muse_{os.getuid()}_{parent}"
+    user = os.getuid() if hasattr(os, "getuid") else "own"  # Windows: the folder is the user's
+    return Path(tempfile.gettempdir()) / f"muse_{user}_{parent}"

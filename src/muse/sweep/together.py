@@ -52,6 +52,10 @@ def train_together(command: str, jobs: list[list[str]], root: Path) -> None:
     for group in groups.values():
         with suppress(MuseError):  # its jobs say so as well
             _train_group(group, root)
+    if groups:
+        from muse.training.device import give_back_memory  # with torch
+
+        give_back_memory()  # the jobs, other processes, need it
 
 
 def _may_share(command: str, words: list[str]) -> bool:

@@ -20,10 +20,22 @@ def prepare(device: str, threads: int) -> torch.device:
     torch.set_num_threads(threads)
     torch.backends.cudnn.deterministic = True
     torch.backends.cudnn.benchmark = False
+    torch.backends.cudnn.allow_tf32 = False  # on by default, and off in all other products
     chosen = find_device(device)
     if chosen.type == "cpu":
         keep_memory()
     return chosen
+
+
+def renew_dropout(device: torch.device) -> None:
+    """Let cuDNN's layers draw their dropout from where PyTorch's generator of a GPU stands.
+
+    They have random numbers of their own, which are seeded by that generator when its state is
+    set, and which no checkpoint keeps. Renewed at the start of an epoch, they are the same in a
+    training that was interrupted before it.
+    """
+    if device.type == "cuda":
+        torch.cuda.set_rng_state(torch.cuda.get_rng_state(device), device)
 
 
 def keep_memory() -> bool:
@@ -39,8 +51,9 @@ def keep_memory() -> bool:
 def give_back_memory() -> bool:
     """Give what `keep_memory` has kept back to the system: at the end of a run, before the next.
 
-    Returns whether there was something to give back.
+    That of a GPU, which PyTorch keeps, as well. Returns whether the C library gave something back.
     """
+    torch.cuda.empty_cache()  # nothing happens where there is no GPU
     trim = _function_of_glibc("malloc_trim")
     return bool(trim and trim(0))
 

@@ -12,6 +12,8 @@ import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
+from muse.data.windows import on_device
+
 Outputs = tuple[Tensor, Tensor, Tensor]  # output (B, T, O), gold (B, T, K), lengths (B,)
 Part, Given = TypeVar("Part"), TypeVar("Given")
 Forward = Callable[[np.ndarray], Outputs]  # of windows: (B, 2) start and length in frames
@@ -56,9 +58,11 @@ def joint_gradient(
     """
     results = outputs_of_parts(forward, parts, keep)
     output, gold = (
-        torch.cat([frames_of(result[k], result[2]) for result in results])[None] for k in (0, 1)
-    )  # (1, frames, O), (1, frames, K)
-    loss = loss_of(output, gold, torch.tensor([output.shape[1]], device=output.device))
+        torch.cat([frames_of(result[k], part) for result, part in zip(results, parts, strict=True)])
+        for k in (0, 1)
+    )  # (frames, O), (frames, K)
+    count = torch.full((1,), len(output), device=output.device)
+    loss = loss_of(output[None], gold[None], count)
     loss.backward()
     return loss.detach()
 
@@ -99,9 +103,14 @@ def _again(generators: Sequence[torch.Generator], states: Sequence[Tensor]) -> I
             generator.set_state(state)
 
 
-def frames_of(x: Tensor, lengths: Tensor) -> Tensor:
-    """The frames of padded windows, end to end: (B, T, O) -> (frames, O)."""
-    return x[torch.arange(x.shape[1], device=x.device) < lengths[:, None]]
+def frames_of(x: Tensor, windows: np.ndarray) -> Tensor:
+    """The frames of padded windows, end to end: (B, T, O) -> (frames, O).
+
+    Args:
+        windows: (B, 2) start and length in frames. Where the frames are is not asked of the device.
+    """
+    there = np.arange(x.shape[1]) < windows[:, 1:]  # (B, T)
+    return x.flatten(0, 1)[on_device(np.flatnonzero(there), x.device)]
 
 
 def with_noise(

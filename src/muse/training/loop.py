@@ -18,11 +18,12 @@ from torch import Tensor, nn
 from muse.config.origin import Schedule
 from muse.config.train import TrainConfig
 from muse.data.heads import head_of
-from muse.data.windows import Frames, collate, cut_windows, group_by_length
+from muse.data.windows import Frames, collate, cut_windows, group_by_length, on_device
 from muse.errors import MuseError
 from muse.models import build_model, is_of_muse
 from muse.models.checks import check_outputs
 from muse.training.checkpoint import Checkpoint, TrainState
+from muse.training.device import renew_dropout
 from muse.training.gradient import Outputs, joint_gradient, summed_gradient, with_noise
 from muse.training.losses import balanced_weights, loss_function, loss_weight
 from muse.training.memory import frame_bytes, step_parts, within_step
@@ -42,7 +43,7 @@ class SeedResult:
     best_epoch: int
     epochs: int  # trained, early stop included
     weights: dict[str, Tensor]  # of the best epoch, on the CPU
-    last: dict[str, Tensor]  # of the last epoch
+    last: dict[str, Tensor]  # of the last epoch, on the CPU as well
     # of a model that is fitted, see muse.training.fit
     refitted: dict[str, Tensor] = field(default_factory=dict)  # weights of train and devel
     C: float | None = None  # that devel has chosen
@@ -98,7 +99,7 @@ def train_seed(
     with seeded(seed, device) as (shuffle, start_training):
         model = new_model(config, train)
         if not list(model.parameters()):  # nothing to learn, such as a mean of predictions
-            state = model.state_dict()
+            state = _on_cpu(model.state_dict())
             return SeedResult(seed, score(predict(model, devel)), 0, 0, state, state)
         if start:
             model.load_state_dict(start)
@@ -273,6 +274,7 @@ def train_epoch(
         epoch: from 1; the learning rate depends on it if there is a warm-up.
     """
     model.train()
+    renew_dropout(train.features.device)
     outputs = outputs_of(config, train)
     balanced = config.class_weights and balanced_weights(classes_of(train, windows), outputs)
     loss_of = loss_function(config.loss, outputs, balanced)
@@ -330,7 +332,7 @@ def arithmetic(config: TrainConfig, device: torch.device) -> AbstractContextMana
 
 def classes_of(frames: Frames, windows: np.ndarray) -> Tensor:
     """The class of each window, read at its last frame: (windows, targets)."""
-    return frames.labels[torch.from_numpy(windows.sum(axis=1) - 1).to(frames.labels.device)]
+    return frames.labels[on_device(windows.sum(axis=1) - 1, frames.labels.device)]
 
 
 def new_model(config: TrainConfig, frames: Frames) -> nn.Module:

@@ -6,10 +6,9 @@ Shapes: F features.
 from collections.abc import Sequence
 
 import numpy as np
-import torch
 from torch import nn
 
-from muse.cores import PROCESS_BYTES, STEP_BYTES, free_memory
+from muse.cores import PROCESS_BYTES, STEP_BYTES, free_memory, free_on_gpu
 from muse.data.windows import Frames, Mapped
 
 LSTM_BYTES, OTHER_BYTES = 8, 6  # for each input and output of a weight matrix and each frame
@@ -60,8 +59,14 @@ def step_parts(windows: np.ndarray, each: int) -> list[np.ndarray]:
 
 
 def within_step(parts: list[np.ndarray], each: int) -> bool:
-    """Whether all parts of a training step may keep what the backward pass needs at once."""
-    return sum(len(part) * int(part[:, 1].max()) for part in parts) * each <= STEP_BYTES
+    """Whether all parts of a training step may keep what the backward pass needs at once.
+
+    A single part always does: computing it again would need as much at once. On a GPU there is no
+    more than one, and computed again it would drop other values than before, since
+    `torch.utils.checkpoint` keeps the random numbers of a GPU only where it is given tensors.
+    """
+    frames = sum(len(part) * int(part[:, 1].max()) for part in parts)
+    return len(parts) == 1 or frames * each <= STEP_BYTES
 
 
 def expected_memory(
@@ -105,11 +110,7 @@ def members_within(
         dropout: whether masks are kept.
     """
     device = train.features.device
-    if device.type == "cuda":
-        free, _ = torch.cuda.mem_get_info(device)
-        free += torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
-    else:
-        free = free_memory()
+    free = free_on_gpu(device) if device.type == "cuda" else free_memory()
     if free is None:
         return 2**31
     each = COPIES_OF_WEIGHTS * sum(weight.nbytes for weight in model.parameters())

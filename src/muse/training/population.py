@@ -22,6 +22,7 @@ import torch
 from torch import Tensor
 
 from muse.config.train import TrainConfig
+from muse.cores import is_out_of_memory
 from muse.data.windows import Frames, cut_windows
 from muse.errors import MuseError
 from muse.models.stacked import STACKED, from_row, to_row
@@ -129,7 +130,9 @@ def _train_epoch_within_memory(population: Population) -> bool:
     """Whether the memory was enough; what the error holds of it is free when this returns."""
     try:
         _train_epoch(population)
-    except torch.cuda.OutOfMemoryError:
+    except RuntimeError as error:
+        if not is_out_of_memory(error):
+            raise
         return False
     return True
 
@@ -160,6 +163,10 @@ def _begin(origin: Waiting) -> Row | None:
             on_gpu = device.type == "cuda"
             random.set_state(torch.cuda.get_rng_state(device) if on_gpu else unused)
     except MuseError:
+        return None
+    except RuntimeError as error:
+        if not is_out_of_memory(error):  # else there may be room when it is alone
+            raise
         return None
     for record in state.history[origin.told :]:
         member.on_epoch(record)

@@ -12,6 +12,7 @@ from shlex import quote
 import numpy as np
 
 from muse.config.train import TrainConfig
+from muse.cores import is_out_of_memory
 from muse.data.heads import head_of
 from muse.data.layout import find_package, plan_features
 from muse.data.recordings import Package, load_package
@@ -146,8 +147,22 @@ def _train_locked(
         _failed(folder, str(error))
         raise MuseError(f"{error.filename or folder}: {error.strerror or error}.") from None
     except Exception as error:
-        _failed(folder, f"{type(error).__name__}: {error}")
-        raise
+        if not is_out_of_memory(error):
+            _failed(folder, f"{type(error).__name__}: {error}")
+            raise
+        full = _out_of_memory(config, error)
+        _failed(folder, str(full))
+        raise full from None
+
+
+def _out_of_memory(config: TrainConfig, error: Exception) -> MuseError:
+    first = str(error).partition(". ")[0].partition("\n")[0]
+    return MuseError(
+        f"the memory of the GPU is full ({first}). Give a smaller batch_size "
+        f"({config.batch_size} now) or window ({config.window} now), let fewer jobs of a sweep "
+        "share it (jobs_per_device), or train on the CPU: device=cpu. `muse resume` goes on where "
+        "each seed stood."
+    )
 
 
 def _failed(folder: Path, reason: str) -> None:
