@@ -137,7 +137,8 @@ def _losses(
     population.frames = max(population.frames, x.shape[1] * x.shape[2])
     sizes = [(int(part[:, 1].max()), len(part)) for part in parts]
     drop = dropout_of([row.rate for row in rows], sizes, [row.random for row in rows])
-    output = forward_rows(population.model, _rows(population, chosen), x, lengths, drop)
+    weights, kernel = _rows(population, chosen), config.kernel
+    output = forward_rows(population.model, weights, x, lengths, drop, kernel)
     losses = window_losses(
         config.loss,
         output.transpose(1, 2).flatten(0, 1),
@@ -234,6 +235,7 @@ def predict_devel(population: Population) -> list[np.ndarray]:
     devels = [row.member.devel for row in rows]
     width = max(LEAST_WIDTH * devels[0].most_rows, devels[0].features.shape[1])
     plans = [group_by_length(devel.samples, population.frames * width, width) for devel in devels]
+    kernel = rows[0].member.config.kernel
     most, same = max(len(devel.labels) for devel in devels) - 1, len(set(map(id, devels))) == 1
     outputs: Tensor | None = None
     with torch.no_grad():
@@ -246,7 +248,8 @@ def predict_devel(population: Population) -> list[np.ndarray]:
                     x, lengths = x.expand(len(chosen), -1, -1, -1), lengths.expand(len(chosen), -1)
                 else:
                     x, _, lengths = _gather([devels[k] for k in chosen], parts)
-                result = forward_rows(population.model, _rows(population, chosen), x, lengths)
+                weights = _rows(population, chosen)
+                result = forward_rows(population.model, weights, x, lengths, None, kernel)
                 if outputs is None:
                     outputs = result.new_zeros(len(rows), most + 1, result.shape[3])
                 starts = on_device(_padded(parts)[..., 0], x.device)[:, None]  # (N, 1, B)

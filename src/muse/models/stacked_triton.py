@@ -1,0 +1,138 @@
+"""The loops over frames of `muse.models.stacked_layers` as Triton kernels: one launch per loop.
+
+In a loop of matrix products the device waits between two frames, and each frame reads the
+recurrent weights of all members again. Here a program takes one member and a block of its windows,
+loads the recurrent weights once, keeps them on the chip, and goes through all frames. Weights that
+do not fit there (float32 with 128 units) are read again by each frame, tile by tile, from the L2
+cache. What is computed and kept for the backward pass is the same as in
+`muse.models.stacked_products`, whose functions have these names.
+
+docs/populations.md says what the compiler makes of the kernels, and why the blocks are of these
+sizes.
+
+Shapes: N members, T frames, B windows, H hidden, G values of all gates.
+"""
+
+import torch
+import triton
+import triton.language as tl
+from torch import Tensor
+
+from muse.models import stacked_kernels as kernels
+
+HELD = 128 * 1024  # bytes of weights that a program keeps on the chip at most
+BESIDE = 32 * 1024  # bytes of shared memory that it needs beside them, at most
+PREFETCHED = 48 * 1024  # bytes of weights beside which there is room to load the next frame early
+TYPES = {torch.bfloat16: tl.bfloat16, torch.float32: tl.float32, torch.float64: tl.float64}
+
+
+def lstm_forward(
+    given: Tensor, weight: Tensor, valid: Tensor | None, back: bool, keep: bool, *written: Tensor
+) -> None:
+    """As `muse.models.stacked_products.lstm_forward`; ``written``: states, cells and gates."""
+    tensors = given.contiguous(), weight.contiguous(), valid, *written
+    _launch(kernels.lstm_forward, tensors, back, valid, KEEP=keep)
+
+
+def lstm_backward(
+    gradient: Tensor,
+    weight: Tensor,
+    valid: Tensor | None,
+    back: bool,
+    slopes: Tensor,
+    through: Tensor,
+    forget: Tensor,
+    deltas: Tensor,
+) -> None:
+    """As `muse.models.stacked_products.lstm_backward`."""
+    tensors = gradient.contiguous(), weight.contiguous(), valid, slopes, through, forget, deltas
+    _launch(kernels.lstm_backward, tensors, back, valid)
+
+
+def gru_forward(
+    given: Tensor,
+    weight: Tensor,
+    bias: Tensor,
+    valid: Tensor | None,
+    back: bool,
+    keep: bool,
+    *written: Tensor,
+) -> None:
+    """As `muse.models.stacked_products.gru_forward`; ``written``: states and gates."""
+    tensors = given.contiguous(), weight.contiguous(), bias.contiguous(), valid, *written
+    _launch(kernels.gru_forward, tensors, back, valid, KEEP=keep)
+
+
+def gru_backward(
+    gradient: Tensor,
+    weight: Tensor,
+    valid: Tensor | None,
+    back: bool,
+    slopes: Tensor,
+    update: Tensor,
+    deltas: Tensor,
+) -> None:
+    """As `muse.models.stacked_products.gru_backward`."""
+    tensors = gradient.contiguous(), weight.contiguous(), valid, slopes, update, deltas
+    _launch(kernels.gru_backward, tensors, back, valid)
+
+
+def _launch(
+    kernel, tensors: tuple[Tensor | None, ...], back: bool, valid: Tensor | None, **more: bool
+) -> None:
+    """Run a kernel on its tensors, of which the first is (N, T, B, .) and the second the weight."""
+    first, weight = tensors[:2]
+    n, frames, batch = first.shape[:3]
+    plan, options = plan_of(weight, first.device, back, valid is not None)
+    with torch.cuda.device_of(first):
+        grid = triton.cdiv(batch, plan.BLOCK), n
+        kernel[grid](*tensors, n, frames, batch, P=plan, **more, **options)
+
+
+def plan_of(
+    weight: Tensor, device: torch.device, back: bool, ends: bool
+) -> tuple[kernels.Plan, dict[str, int]]:
+    """How a layer is cut into blocks and tiles, and the options of its compilation.
+
+    Products of float32 are as PyTorch's own: in full precision unless it was told to use TF32
+    (`torch.set_float32_matmul_precision`), whose operands have 10 bits of mantissa in place of 23.
+    In full precision they are no work for the tensor cores; in TF32 and bfloat16 they are.
+
+    Args:
+        weight: (N, G, H).
+        device: whose shared memory bounds what is kept on the chip.
+    """
+    hidden = weight.shape[2]
+    width = max(16, triton.next_power_of_2(hidden))
+    matrices = weight.shape[1] // hidden * width * width * weight.element_size()
+    held = matrices <= min(HELD, _shared_memory(device) - BESIDE)
+    kind = TYPES[weight.dtype]
+    state = tl.float64 if kind == tl.float64 else tl.float32
+    plan = kernels.Plan(
+        H=hidden,
+        W=width,
+        BLOCK=16 if held else 32,  # the fewest a tensor core takes; twice the use of what is read
+        TILE=width if held else 16,
+        KIND=kind,
+        DOT=state if kernels.INTERPRETED else kind,
+        STATE=state,
+        PRECISION="tf32" if _tf32() else "ieee",
+        BACK=back,
+        ENDS=ends,
+    )
+    options = {"num_warps": 4 if width <= 32 else 8, "num_stages": 1 + (matrices <= PREFETCHED)}
+    return plan, options
+
+
+def _tf32() -> bool:
+    matmul = torch.backends.cuda.matmul
+    if hasattr(matmul, "fp32_precision"):  # PyTorch 2.9 and later
+        return matmul.fp32_precision == "tf32"
+    return matmul.allow_tf32
+
+
+def _shared_memory(device: torch.device) -> int:
+    """Bytes that a block of threads can have."""
+    if device.type != "cuda":
+        return HELD + BESIDE
+    return torch.cuda.get_device_properties(device).shared_memory_per_block_optin
