@@ -15,6 +15,7 @@ import triton
 import triton.language as tl
 
 INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"  # with NumPy, on the CPU; for tests
+SIZES = ["members", "frames", "batch"]  # one compilation is good for all of them
 
 
 class Plan(NamedTuple):
@@ -94,7 +95,7 @@ def _ends(valid, frame, b, batch, P: tl.constexpr):
     return tl.load(valid + frame * batch + b, mask=b < batch, other=0.0).to(P.STATE)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=SIZES)
 def lstm_forward(
     given, weight, valid, states, cells, gates, members, frames, batch,
     P: tl.constexpr, KEEP: tl.constexpr,
@@ -139,7 +140,7 @@ def lstm_forward(
             tl.debug_barrier()  # the next frame reads what all threads have stored
 
 
-@triton.jit
+@triton.jit(do_not_specialize=SIZES)
 def lstm_backward(
     gradient, weight, valid, slopes, through, forget, deltas, members, frames, batch,
     P: tl.constexpr,
@@ -184,7 +185,7 @@ def lstm_backward(
         dh = _product(dh, do, of_o, source + 3 * P.H, b < batch, P, False)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=SIZES)
 def gru_forward(
     given, weight, bias, valid, states, gates, members, frames, batch,
     P: tl.constexpr, KEEP: tl.constexpr,
@@ -229,7 +230,7 @@ def gru_forward(
             tl.debug_barrier()
 
 
-@triton.jit
+@triton.jit(do_not_specialize=SIZES)
 def gru_backward(
     gradient, weight, valid, slopes, keep, deltas, members, frames, batch, P: tl.constexpr
 ):

@@ -17,11 +17,12 @@ import torch
 import triton
 import triton.language as tl
 from torch import Tensor
+from triton.runtime.driver import driver
 
 from muse.models import stacked_kernels as kernels
 
+LEAST = 16  # rows and columns that a product can have
 HELD = 128 * 1024  # bytes of weights that a program keeps on the chip at most
-BESIDE = 32 * 1024  # bytes of shared memory that it needs beside them, at most
 PREFETCHED = 48 * 1024  # bytes of weights beside which there is room to load the next frame early
 TYPES = {torch.bfloat16: tl.bfloat16, torch.float32: tl.float32, torch.float64: tl.float64}
 
@@ -83,16 +84,14 @@ def _launch(
     """Run a kernel on its tensors, of which the first is (N, T, B, .) and the second the weight."""
     first, weight = tensors[:2]
     n, frames, batch = first.shape[:3]
-    plan, options = plan_of(weight, first.device, back, valid is not None)
     with torch.cuda.device_of(first):
+        plan, options = plan_of(weight, back, valid is not None)
         grid = triton.cdiv(batch, plan.BLOCK), n
         kernel[grid](*tensors, n, frames, batch, P=plan, **more, **options)
 
 
-def plan_of(
-    weight: Tensor, device: torch.device, back: bool, ends: bool
-) -> tuple[kernels.Plan, dict[str, int]]:
-    """How a layer is cut into blocks and tiles, and the options of its compilation.
+def plan_of(weight: Tensor, back: bool, ends: bool) -> tuple[kernels.Plan, dict[str, int]]:
+    """How a layer is cut into blocks and tiles on the current GPU, and the compiler's options.
 
     Products of float32 are as PyTorch's own: in full precision unless it was told to use TF32
     (`torch.set_float32_matmul_precision`), whose operands have 10 bits of mantissa in place of 23.
@@ -100,19 +99,21 @@ def plan_of(
 
     Args:
         weight: (N, G, H).
-        device: whose shared memory bounds what is kept on the chip.
+        back, ends: see `muse.models.stacked_kernels.Plan`.
     """
     hidden = weight.shape[2]
-    width = max(16, triton.next_power_of_2(hidden))
-    matrices = weight.shape[1] // hidden * width * width * weight.element_size()
-    held = matrices <= min(HELD, _shared_memory(device) - BESIDE)
+    width = max(LEAST, triton.next_power_of_2(hidden))
+    row = width * weight.element_size()
+    matrices = weight.shape[1] // hidden * width * row
+    blocks = 5 * LEAST * row  # operands of the products, and what changes its layout
+    held = matrices <= min(HELD, _shared_memory() - blocks)
     kind = TYPES[weight.dtype]
     state = tl.float64 if kind == tl.float64 else tl.float32
     plan = kernels.Plan(
         H=hidden,
         W=width,
-        BLOCK=16 if held else 32,  # the fewest a tensor core takes; twice the use of what is read
-        TILE=width if held else 16,
+        BLOCK=LEAST if held else 2 * LEAST,  # twice the use of what each frame reads
+        TILE=width if held else LEAST,
         KIND=kind,
         DOT=state if kernels.INTERPRETED else kind,
         STATE=state,
@@ -131,8 +132,9 @@ def _tf32() -> bool:
     return matmul.allow_tf32
 
 
-def _shared_memory(device: torch.device) -> int:
-    """Bytes that a block of threads can have."""
-    if device.type != "cuda":
-        return HELD + BESIDE
-    return torch.cuda.get_device_properties(device).shared_memory_per_block_optin
+def _shared_memory() -> int:
+    """Bytes that a program can have on the current device."""
+    if kernels.INTERPRETED:
+        return 2 * HELD
+    active = driver.active
+    return active.utils.get_device_properties(active.get_current_device())["max_shared_mem"]
