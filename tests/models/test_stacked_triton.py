@@ -2,8 +2,10 @@
 
 import importlib
 import runpy
+import sys
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -154,9 +156,12 @@ def test_the_kernel_that_was_asked_for_is_used(interpreted, config, double, tmp_
 
 
 def test_what_a_kernel_cannot_have(config, monkeypatch):  # noqa: F811
-    gpu = torch.device("cuda")
+    gpu, driver = torch.device("cuda"), triton.runtime.driver
     asked = replace(config, kernel="triton", population=8)
-    with pytest.raises(MuseError, match=r"kernel=triton: it needs a GPU .* is cpu. Give"):
+    monkeypatch.setattr(driver, "_active", SimpleNamespace(utils=object()))
+    with pytest.raises(
+        MuseError, match=r"kernel=triton: it needs a GPU, and the device is cpu. Give"
+    ):
         members_at_once(asked, CPU, 8)
     assert members_at_once(asked, gpu, 8) == 8
     for other in (replace(asked, population="auto"), replace(asked, population="off")):
@@ -165,6 +170,15 @@ def test_what_a_kernel_cannot_have(config, monkeypatch):  # noqa: F811
     with pytest.raises(MuseError, match="takes at most 128 hidden units, and the model has 129"):
         members_at_once(wide, gpu, 8)
     check_kernel("products", CPU, 1000)
+
+    def without_compiler():
+        raise RuntimeError("Failed to find C compiler.")
+
+    monkeypatch.setattr(sys.modules["triton.runtime.driver"], "_create_driver", without_compiler)
+    monkeypatch.setattr(driver, "_active", None)
+    monkeypatch.setattr(driver, "_default", None)
+    with pytest.raises(MuseError, match=r"Triton cannot start; .* \(Failed to find C compiler\)"):
+        members_at_once(asked, gpu, 8)
     monkeypatch.setattr(stacked_layers, "find_spec", lambda name: None)
     with pytest.raises(MuseError, match="the package triton is not installed"):
         members_at_once(asked, gpu, 8)

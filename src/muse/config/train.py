@@ -120,8 +120,8 @@ class TrainConfig(Settings):
                               "train together: auto, off, or how many at most.",
                               identity=False)  # fmt: skip
     kernel: str = setting("Recurrent layers of a population: products (PyTorch's, per frame), or "
-                          "triton (all frames at once; a GPU and the package triton, which PyTorch "
-                          "with CUDA brings on Linux). Models trained alone have none.",
+                          "triton (all frames at once; needs a GPU and the package triton, which "
+                          "PyTorch with CUDA brings on Linux). Models trained alone use neither.",
                           choices=("products", "triton"), identity=False)  # fmt: skip
     rerun: str = setting("Which jobs a sweep trains again: failed (and missing), all or none.",
                          choices=("failed", "all", "none"), identity=False)  # fmt: skip

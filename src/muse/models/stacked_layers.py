@@ -24,22 +24,19 @@ WIDEST = 128  # hidden units of kernel=triton
 
 def check_kernel(kernel: str, device: torch.device, hidden: int | None = None) -> None:
     """Raise MuseError if a kernel cannot run here, or not with so many hidden units."""
+    reason, on_gpu = None, device.type == "cuda"
     if kernel == "products":
         return
-    reasons = {
-        "the package triton is not installed; PyTorch with CUDA brings it on Linux": not find_spec(
-            "triton"
-        ),
-        f"it needs a GPU of Nvidia's, and the device is {device}": (
-            device.type != "cuda" and environ.get("TRITON_INTERPRET") != "1"
-        ),
-        f"it takes at most {WIDEST} hidden units, and the model has {hidden}": (
-            hidden is not None and hidden > WIDEST
-        ),
-    }
-    for reason, yes in reasons.items():
-        if yes:
-            raise MuseError(f"kernel={kernel}: {reason}. Give kernel=products.")
+    if find_spec("triton") is None:
+        reason = "the package triton is not installed; PyTorch with CUDA brings it on Linux"
+    elif not on_gpu and environ.get("TRITON_INTERPRET") != "1":  # set: without a GPU, for tests
+        reason = f"it needs a GPU, and the device is {device}"
+    elif hidden is not None and hidden > WIDEST:
+        reason = f"it takes at most {WIDEST} hidden units, and the model has {hidden}"
+    elif on_gpu and (error := _loops(kernel).cannot_start()):
+        reason = f"Triton cannot start; it needs a C compiler and the headers of Python ({error})"
+    if reason:
+        raise MuseError(f"kernel={kernel}: {reason}. Give kernel=products.")
 
 
 def _loops(kernel: str) -> ModuleType:

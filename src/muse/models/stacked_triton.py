@@ -13,6 +13,8 @@ sizes.
 Shapes: N members, T frames, B windows, H hidden, G values of all gates.
 """
 
+from subprocess import SubprocessError
+
 import torch
 import triton
 import triton.language as tl
@@ -25,6 +27,17 @@ LEAST = 16  # rows and columns that a product can have
 HELD = 128 * 1024  # bytes of weights that a program keeps on the chip at most
 PREFETCHED = 48 * 1024  # bytes of weights beside which there is room to load the next frame early
 TYPES = {torch.bfloat16: tl.bfloat16, torch.float32: tl.float32, torch.float64: tl.float64}
+
+
+def cannot_start() -> str | None:
+    """Why Triton cannot use the GPU: it compiles its own start with the C compiler of the system.
+
+    None if it can.
+    """
+    try:
+        return None if driver.active.utils else "no driver"
+    except (RuntimeError, AssertionError, ImportError, OSError, SubprocessError) as error:
+        return " ".join(str(error).split()).rstrip(".") or type(error).__name__
 
 
 def lstm_forward(
