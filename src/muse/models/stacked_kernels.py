@@ -68,25 +68,29 @@ def _tile(weight, first, P: tl.constexpr, TURNED: tl.constexpr):
 
 
 @triton.jit
-def _product(total, x, matrix, source, there, P: tl.constexpr, TURNED: tl.constexpr):
-    """total + x @ matrix: (BLOCK, W).
+def _rows(x, source, first, there, P: tl.constexpr):
+    """What is multiplied with a tile: x (BLOCK, W) itself, or some of its columns (BLOCK, TILE).
 
     Args:
-        matrix: see `_matrix`.
-        source: where the rows of x begin in memory (BLOCK, 1); it is read if ``matrix`` is not on
-            the chip, since a block cannot be cut into tiles.
+        source: where the rows of x stand in memory, (BLOCK, 1); they are read from there if the
+            matrices are not on the chip, since a block cannot be cut into tiles.
+        first: column.
         there: of which windows there are rows, (BLOCK, 1).
     """
     if P.TILE == P.W:
-        x = x.to(P.KIND).to(P.DOT)
-        total = tl.dot(x, matrix, total, input_precision=P.PRECISION, out_dtype=P.STATE)
+        return x.to(P.KIND).to(P.DOT)
     else:
-        for first in range(0, P.W, P.TILE):
-            own = first + tl.arange(0, P.TILE)[None, :]
-            part = tl.load(source + own, mask=there & (own < P.H), other=0.0).to(P.KIND).to(P.DOT)
-            tile = _tile(matrix, first, P, TURNED)
-            total = tl.dot(part, tile, total, input_precision=P.PRECISION, out_dtype=P.STATE)
-    return total
+        own = first + tl.arange(0, P.TILE)[None, :]
+        x = tl.load(source + own, mask=there & (own < P.H), other=0.0)
+        return x.to(P.KIND).to(P.DOT)
+
+
+@triton.jit
+def _product(total, rows, matrix, first, P: tl.constexpr, TURNED: tl.constexpr):
+    """total + rows @ matrix, of which the rows from ``first`` on are taken: (BLOCK, W)."""
+    if P.TILE < P.W:
+        matrix = _tile(matrix, first, P, TURNED)
+    return tl.dot(rows, matrix, total, input_precision=P.PRECISION, out_dtype=P.STATE)
 
 
 @triton.jit
@@ -118,10 +122,13 @@ def lstm_forward(
         g = tl.load(own + 2 * P.H, mask=there, other=0.0).to(P.STATE)
         o = tl.load(own + 3 * P.H, mask=there, other=0.0).to(P.STATE)
         source = states + (n * (frames + 1) + before) * batch * P.H + b * P.H
-        i = _sigmoid(_product(i, h, of_i, source, b < batch, P, True))
-        f = _sigmoid(_product(f, h, of_f, source, b < batch, P, True))
-        g = _tanh(_product(g, h, of_g, source, b < batch, P, True))
-        o = _sigmoid(_product(o, h, of_o, source, b < batch, P, True))
+        for first in range(0, P.W, P.TILE):
+            rows = _rows(h, source, first, b < batch, P)
+            i = _product(i, rows, of_i, first, P, True)
+            f = _product(f, rows, of_f, first, P, True)
+            g = _product(g, rows, of_g, first, P, True)
+            o = _product(o, rows, of_o, first, P, True)
+        i, f, g, o = _sigmoid(i), _sigmoid(f), _tanh(g), _sigmoid(o)
         c = f * c + i * g
         if P.ENDS:
             c *= _ends(valid, n * frames + t, b, batch, P)
@@ -179,10 +186,15 @@ def lstm_backward(
         if P.TILE < P.W:
             tl.debug_barrier()
         dh = tl.full((P.BLOCK, P.W), 0, P.STATE)
-        dh = _product(dh, di, of_i, source, b < batch, P, False)
-        dh = _product(dh, df, of_f, source + P.H, b < batch, P, False)
-        dh = _product(dh, dg, of_g, source + 2 * P.H, b < batch, P, False)
-        dh = _product(dh, do, of_o, source + 3 * P.H, b < batch, P, False)
+        for first in range(0, P.W, P.TILE):
+            rows = _rows(di, source, first, b < batch, P)
+            dh = _product(dh, rows, of_i, first, P, False)
+            rows = _rows(df, source + P.H, first, b < batch, P)
+            dh = _product(dh, rows, of_f, first, P, False)
+            rows = _rows(dg, source + 2 * P.H, first, b < batch, P)
+            dh = _product(dh, rows, of_g, first, P, False)
+            rows = _rows(do, source + 3 * P.H, first, b < batch, P)
+            dh = _product(dh, rows, of_o, first, P, False)
 
 
 @triton.jit(do_not_specialize=SIZES)
@@ -210,10 +222,13 @@ def gru_forward(
         z = tl.load(own + P.H, mask=there, other=0.0).to(P.STATE) + to_z
         new = tl.load(own + 2 * P.H, mask=there, other=0.0).to(P.STATE)
         source = states + (n * (frames + 1) + before) * batch * P.H + b * P.H
-        r = _sigmoid(_product(r, h, of_r, source, b < batch, P, True))
-        z = _sigmoid(_product(z, h, of_z, source, b < batch, P, True))
         q = tl.full((P.BLOCK, P.W), 0, P.STATE) + to_q
-        q = _product(q, h, of_q, source, b < batch, P, True)
+        for first in range(0, P.W, P.TILE):
+            rows = _rows(h, source, first, b < batch, P)
+            r = _product(r, rows, of_r, first, P, True)
+            z = _product(z, rows, of_z, first, P, True)
+            q = _product(q, rows, of_q, first, P, True)
+        r, z = _sigmoid(r), _sigmoid(z)
         new = _tanh(new + r * q)
         h = new + z * (h - new)
         if P.ENDS:
@@ -263,6 +278,10 @@ def gru_backward(
         if P.TILE < P.W:
             tl.debug_barrier()
         dh *= tl.load(keep + turned, mask=there, other=0.0).to(P.STATE)
-        dh = _product(dh, dr, of_r, source, b < batch, P, False)
-        dh = _product(dh, dz, of_z, source + P.H, b < batch, P, False)
-        dh = _product(dh, dq, of_q, source + 2 * P.H, b < batch, P, False)
+        for first in range(0, P.W, P.TILE):
+            rows = _rows(dr, source, first, b < batch, P)
+            dh = _product(dh, rows, of_r, first, P, False)
+            rows = _rows(dz, source + P.H, first, b < batch, P)
+            dh = _product(dh, rows, of_z, first, P, False)
+            rows = _rows(dq, source + 2 * P.H, first, b < batch, P)
+            dh = _product(dh, rows, of_q, first, P, False)
