@@ -64,8 +64,14 @@ def in_place_of_a_gpu(arch: int) -> Iterator[None]:
         driver._active = before
 
 
-def compiled(arch: int, cell: str, hidden: int, kind: torch.dtype) -> dict:
+def compiled(
+    arch: int, cell: str, hidden: int, kind: torch.dtype, back: bool = False, keep: bool = True
+) -> dict:
     """The kernels of a layer, forward and backward, as Triton's CompiledKernel, by their names.
+
+    Args:
+        back: from the ends of windows of unequal length.
+        keep: with a backward pass; else the forward one is all.
 
     Raises triton.runtime.errors.OutOfResources if one needs more than the GPU has.
     """
@@ -76,9 +82,13 @@ def compiled(arch: int, cell: str, hidden: int, kind: torch.dtype) -> dict:
     given = torch.zeros(1, 2, 16, gates * hidden, dtype=kind, requires_grad=True)
     weights = [torch.zeros(1, gates * hidden, hidden, dtype=kind)]
     weights += [torch.zeros(1, gates * hidden, dtype=kind)] * (cell == "gru")
-    with in_place_of_a_gpu(arch):
-        layer.apply(given, *weights, None, False, True, "triton").sum().backward()
-    return {k.fn.__name__: next(iter(k.device_caches[arch][0].values())) for k in kernels}
+    valid = torch.ones(1, 2, 16, 1, dtype=kind) if back else None
+    with in_place_of_a_gpu(arch), torch.set_grad_enabled(keep):
+        states = layer.apply(given, *weights, valid, back, keep, "triton")
+        if keep:
+            states.sum().backward()
+    made = kernels[: 1 + keep]
+    return {k.fn.__name__: next(iter(k.device_caches[arch][0].values())) for k in made}
 
 
 def registers(binary: bytes) -> tuple[int, int]:

@@ -70,10 +70,10 @@ def lstm_backward(
         forget: the gate f, (T, N, B, H), a part of the gates.
         deltas: (N, T, B, 4, H); written.
     """
-    dh = dc = torch.zeros_like(through[0])
+    dh, dc = torch.zeros_like(through[0]), torch.zeros_like(through[0])
     for t, *_ in reversed(order(gradient.shape[1], back)):
         dh = dh + gradient[:, t]
-        dc = torch.addcmul(dc, dh, through[t])
+        dc.addcmul_(dh, through[t])
         if valid is not None:
             dc.mul_(valid[:, t])
         torch.mul(dc[:, :, None], slopes[t, :, :, :3], out=deltas[:, t, :, :3])
