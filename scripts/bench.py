@@ -706,6 +706,8 @@ def main() -> None:
     parser.add_argument("--words", default="", help="other settings of the populations: a=1,b=2")
     parser.add_argument("--windows", type=int, default=290, help="of the populations")
     parser.add_argument("--device", default="cpu", help="of the populations")
+    parser.add_argument("--kernel", default="products", help="of the populations; several: "
+                        "products,triton")  # fmt: skip
     parser.add_argument("--out", default="outputs/bench", type=Path)
     given = parser.parse_args()
     given.out.mkdir(parents=True, exist_ok=True)
@@ -714,7 +716,8 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as name:
             for count in map(int, given.populations.split(",")):
                 population(device, count, given.epochs, Path(name), given.quick, given.windows,
-                           given.words.split(",") if given.words else [])  # fmt: skip
+                           given.words.split(",") if given.words else [],
+                           given.kernel.split(","))  # fmt: skip
         write(given.out, "random numbers")
         return
     prepare("cpu", 1)
@@ -811,8 +814,13 @@ def population(
     small: bool = False,
     windows: int = 290,
     words: Sequence[str] = (),
+    kernels: Sequence[str] = ("products",),
 ) -> None:
-    """Train so many members together and one after another; whole epochs, checkpoints included."""
+    """Train so many members together and one after another; whole epochs, checkpoints included.
+
+    Args:
+        kernels: with each of which they are trained together; a row each.
+    """
     config, *data = published_stress(device, small, windows, words)
     config = replace(config, epochs=epochs)
 
@@ -823,8 +831,11 @@ def population(
     def together(members: list[Member]) -> None:
         train_population([partial(Member, *member) for member in members], len(members))
 
-    def seconds(train: Callable[[list[Member]], None], count: int = count) -> tuple[float, float]:
-        members = members_of(config, *data, count, Path(tempfile.mkdtemp(dir=out)))
+    def seconds(
+        train: Callable[[list[Member]], None], count: int = count, kernel: str = "products"
+    ) -> tuple[float, float]:
+        own = replace(config, kernel=kernel)
+        members = members_of(own, *data, count, Path(tempfile.mkdtemp(dir=out)))
         if device.type == "cuda":
             torch.cuda.synchronize(device)
             torch.cuda.reset_peak_memory_stats(device)
@@ -837,21 +848,24 @@ def population(
             return taken, torch.cuda.max_memory_allocated(device) / 2**20
         return taken, peak_of_process()
 
-    for way in (one_after_another, together):  # memory that is touched for the first time is slow
-        seconds(way, 1)
+    seconds(one_after_another, 1)  # memory that is touched for the first time is slow
     alone, _ = seconds(one_after_another)
-    taken, peak = seconds(together)
     frames = int(data[0].samples[:, 1].sum())
-    done = operations(config.model, data[0].features.shape[1], frames) * count * epochs / taken
-    moved = traffic(config.model, frames) * count * epochs / taken
-    shares = {
-        "matrix_share": done / matrix_rate(device),
-        "bandwidth_share": moved / copy_rate(device),
-    }
+    done = operations(config.model, data[0].features.shape[1], frames) * count * epochs
+    moved = traffic(config.model, frames) * count * epochs
+    rates = matrix_rate(device), copy_rate(device)
     name = f"{config.model['cell']} {config.model['layers']} x {config.model['hidden']}"
     case = f"{count} x {name}, {len(data[0].samples)} windows, {epochs} epochs"
-    report("population", case, alone / taken, seconds=taken, alone=alone, MiB=peak,
-           trained_epochs_per_hour=3600 * count * epochs / taken, **shares)  # fmt: skip
+    for kernel in kernels:
+        seconds(together, 1, kernel)  # the same; Triton compiles its kernels
+        taken, peak = seconds(together, kernel=kernel)
+        shares = {
+            "matrix_share": done / taken / rates[0],
+            "bandwidth_share": moved / taken / rates[1],
+        }
+        report("population", f"{case}, {kernel}", alone / taken, seconds=taken, alone=alone,
+               MiB=peak, trained_epochs_per_hour=3600 * count * epochs / taken,
+               **shares)  # fmt: skip
 
 
 def peak_of_process() -> float:

@@ -12,6 +12,7 @@ out, and named. Exit status 1 if a step has failed.
 """
 
 import argparse
+import itertools
 import json
 import os
 import signal
@@ -31,7 +32,7 @@ ROOT = Path(__file__).resolve().parents[1]
 CEAP = ROOT.parent / "shared" / "data" / "ceap"
 DEADLINE = 470  # seconds for everything
 LIMITS = {"tests": 110, "ceap": 75, "stress": 60, "wilder": 30, "deepspectrum": 60, "largest": 30,
-          "profile": 40, "memory": 40, "populations": 150, "ways": 90}  # fmt: skip
+          "profile": 40, "memory": 40, "kernel": 75, "populations": 150, "ways": 90}  # fmt: skip
 END = float(os.environ.get("GPU_CHECK_END", "inf"))  # when a step is ended, see `time.time`
 
 
@@ -193,7 +194,8 @@ def where_it_fits(note: Callable[..., None], name: str):
 
 def tests(device, small: bool, folder: Path, note) -> None:
     """The tests that need a GPU; without one they must skip."""
-    words = [sys.executable, "-m", "pytest", "-n", "0", "-m", "cuda", "-rs", "tests/training"]
+    words = [sys.executable, "-m", "pytest", "-n", "0", "-m", "cuda", "-rs", "tests/training",
+             "tests/models/test_stacked_triton.py"]  # fmt: skip
     done = subprocess.Popen(words, stdout=subprocess.PIPE, text=True, cwd=ROOT, env=environment())
     line = ""
     for line in done.stdout:  # as they come, should the step be ended
@@ -334,8 +336,77 @@ def largest(device, small: bool, folder: Path, note) -> None:
             epochs_of(device, note, name, *random_frames(device, *size), *words)
 
 
+def kernel(device, small: bool, folder: Path, note) -> None:
+    """A layer of 10 members, forward and backward: Triton, products of matrices, torch.compile.
+
+    Without a GPU Triton's kernels are interpreted, in which there is no speed to be seen.
+    """
+    from importlib.util import find_spec
+
+    import torch
+
+    if device.type == "cpu":
+        os.environ["TRITON_INTERPRET"] = "1"
+    from muse.models.stacked_layers import LSTM
+
+    members, frames, batch = (2, 3, 3) if small else (10, 300, 256)
+    ways = {name: partial(_of_kernel, LSTM, name) for name in ("products", "triton")}
+    if find_spec("triton") is None:
+        del ways["triton"]
+        note(triton="left out: the package triton is not installed")
+    ways["torch.compile"] = partial(_step_by_step, torch.compile(_lstm_step))
+    for hidden, kind in itertools.product(
+        (4,) if small else (32, 64, 128), ("float32", "bfloat16")
+    ):
+        rng = torch.Generator(device).manual_seed(0)
+        random = partial(torch.randn, generator=rng, device=device, dtype=getattr(torch, kind))
+        given = random(members, frames, batch, 4 * hidden).requires_grad_()
+        weight = (random(members, 4 * hidden, hidden) * hidden**-0.5).requires_grad_()
+        gradient, expected = random(members, frames, batch, hidden), None
+        for name, layer in ways.items():
+            if name == "torch.compile" and hidden not in (4, 64):  # it takes long to compile
+                continue
+            for _ in range(3):  # the first compiles, and touches the memory
+                found = layer(given, weight)
+                found = found, *torch.autograd.grad(found, (given, weight), gradient)
+            with measured(device, note, f"{hidden}, {kind}, {name}"):
+                for _ in range(3):
+                    torch.autograd.grad(layer(given, weight), (given, weight), gradient)
+            expected = expected or found  # of the products
+            apart = [float((a.float() - b.float()).norm() / b.float().norm())
+                     for a, b in zip(found, expected, strict=True)]  # fmt: skip
+            note(**{f"{hidden}, {kind}, {name}, relative difference": apart})
+            assert max(apart) < (1e-4 if kind == "float32" else 0.05), (name, apart)
+        del given, gradient, expected, found
+
+
+def _of_kernel(layer, name: str, given, weight):
+    return layer.apply(given, weight, None, False, True, name)
+
+
+def _step_by_step(step: Callable, given, weight):
+    """The states (N, T, B, H) of an LSTM whose frames are computed by ``step``."""
+    import torch
+
+    h = c = given.new_zeros(*given.shape[:1], given.shape[2], weight.shape[2])
+    states = []
+    for own in given.unbind(1):
+        h, c = step(own, weight, h, c)
+        states.append(h)
+    return torch.stack(states, 1)
+
+
+def _lstm_step(given, weight, h, c):
+    import torch
+
+    i, f, g, o = torch.baddbmm(given, h, weight.mT).chunk(4, -1)
+    c = f.sigmoid() * c + i.sigmoid() * g.tanh()
+    return o.sigmoid() * c.tanh(), c
+
+
 def populations(device, small: bool, folder: Path, note) -> None:
-    """5 to 200 of the published Stress model against one after another, at both precisions."""
+    """5 to 200 of the published Stress model against one after another, at both precisions and,
+    on a GPU, with both kernels."""
     import torch
 
     sys.path.insert(0, str(ROOT / "scripts"))
@@ -351,10 +422,12 @@ def populations(device, small: bool, folder: Path, note) -> None:
                 note(**{f"{count}, {precision}": f"left out: it would take about {expected:.0f} s"})
                 continue
             begin, before = time.time(), count
-            bench.population(device, count, 2, folder, small)
+            kernels = ("products", *["triton"] * (device.type == "cuda"))
+            bench.population(device, count, 2, folder, small, kernels=kernels)
             taken = time.time() - begin
-            row = {k: v for k, v in bench.rows[-1].items() if k not in ("part", "case", "unit")}
-            note(**{f"{count}, {precision}": row})
+            for kernel, found in zip(kernels, bench.rows[-len(kernels) :], strict=True):
+                row = {k: v for k, v in found.items() if k not in ("part", "case", "unit")}
+                note(**{f"{count}, {precision}, {kernel}": row})
 
 
 def ways(device, small: bool, folder: Path, note) -> None:
@@ -433,21 +506,22 @@ def graphed():
     """The loops over the frames of each layer replayed as CUDA graphs, forward and backward."""
     import torch
 
-    from muse.models import stacked
+    from muse.models.stacked_layers import LSTM
+    from muse.training import population_step
 
     graphs: dict[tuple, Callable] = {}
     place = [0]
-    real, forward = stacked._LSTM.apply, stacked.forward_rows
+    real, forward = LSTM.apply, population_step.forward_rows
 
-    def of_layer(given, weight, valid, back, keep):
+    def of_layer(given, weight, valid, back, keep, kernel):
         if not keep or valid is not None:
-            return real(given, weight, valid, back, keep)
+            return real(given, weight, valid, back, keep, kernel)
         place[0] += 1
         key = place[0], given.shape, weight.shape
         if key not in graphs:
             samples = [torch.randn_like(x).requires_grad_() for x in (given, weight)]
             graphs[key] = torch.cuda.make_graphed_callables(
-                lambda x, w: real(x, w, None, back, True), tuple(samples)
+                lambda x, w: real(x, w, None, back, True, kernel), tuple(samples)
             )
         return graphs[key](given.contiguous(), weight.contiguous())
 
@@ -455,13 +529,11 @@ def graphed():
         place[0] = 0
         return forward(*arguments)
 
-    from muse.training import population_step
-
-    stacked._LSTM.apply, population_step.forward_rows = of_layer, begin
+    LSTM.apply, population_step.forward_rows = of_layer, begin
     try:
         yield
     finally:
-        stacked._LSTM.apply, population_step.forward_rows = real, forward
+        LSTM.apply, population_step.forward_rows = real, forward
 
 
 def profile(device, small: bool, folder: Path, note) -> None:

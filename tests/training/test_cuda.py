@@ -62,12 +62,22 @@ def on_gpu(make: partial, gpu: torch.device) -> Callable[..., Member]:
 
 
 @pytest.fixture
-def members(config, double, gpu) -> list:  # noqa: F811
+def kernel() -> str:
+    """Of the population; tests that compare kernels give each."""
+    return "products"
+
+
+@pytest.fixture
+def members(config, double, gpu, kernel) -> list:  # noqa: F811
     """Without dropout, whose masks a GPU draws in its own way."""
+    if kernel == "triton":
+        pytest.importorskip("triton")
     config.model["dropout"] = 0.0
-    return [on_gpu(make, gpu) for make in several(config, 4, weight_decay=0.01, clip=0.5)]
+    settings = {"weight_decay": 0.01, "clip": 0.5, "kernel": kernel}
+    return [on_gpu(make, gpu) for make in several(config, 4, **settings)]
 
 
+@pytest.mark.parametrize("kernel", ["products", "triton"])
 @pytest.mark.parametrize(("cell", "bidirectional"), CASES)
 def test_members_equal_their_training_alone_and_on_the_cpu(
     members, config, gpu, tmp_path, cell, bidirectional  # noqa: F811
@@ -142,6 +152,7 @@ def waits(action) -> int:
     return sum("called a synchronizing" in str(one.message) for one in found)
 
 
+@pytest.mark.parametrize("kernel", ["products", "triton"])
 @pytest.mark.parametrize("bidirectional", [False, True])
 def test_nothing_waits_for_the_gpu_before_the_end_of_an_epoch(
     members, config, gpu, tmp_path, monkeypatch, bidirectional  # noqa: F811

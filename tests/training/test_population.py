@@ -454,7 +454,8 @@ def test_a_run_that_was_interrupted_alone_is_resumed_as_a_population(
         patch.setattr("muse.training.run.save_job", stops)
         with pytest.raises(KeyboardInterrupt):
             train(replace(broken, epochs=2))
-    resume(make_config("resume", f"resume={broken.job.folder}", "population=2", "epochs=3"))
+    resume(make_config("resume", f"resume={broken.job.folder}", "population=2", "kernel=products",
+                       "epochs=3"))  # fmt: skip
     assert_same_run(Path(whole.job.folder), Path(broken.job.folder))
 
 

@@ -39,7 +39,7 @@ SECTIONS = {
     "cross-validation": ("folds", "groups", "inner_devel", "train_share", "learning_curve"),
     "scores and output": ("ccc", "bootstrap", "crossfit", "keep_seeds", "plots", "tensorboard"),
     "sweeps": ("rerun", "show_test", "jobs_per_device"),
-    "machine": ("workers", "device", "population", "precision", "threads"),
+    "machine": ("workers", "device", "population", "kernel", "precision", "threads"),
     "debugging": ("recordings", "best_on"),
 }  # fmt: skip
 

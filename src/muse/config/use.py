@@ -9,7 +9,7 @@ from muse.errors import MuseError
 
 # settings of a run that `resume` may change: what its checkpoints hold does not depend on them
 CHANGEABLE = ("epochs", "patience", "seeds", "crossfit", "bootstrap", "tensorboard", "workers",
-              "population")  # fmt: skip
+              "population", "kernel")  # fmt: skip
 
 
 @dataclass
@@ -75,6 +75,8 @@ class ResumeConfig(UseConfig):
     workers: int | None = setting("Seeds trained in parallel, -1: one per core; null: as the run.")
     population: Any = setting("Models that train together: auto, off, or how many at most; null: "
                               "as the run.")  # fmt: skip
+    kernel: str | None = setting("Recurrent layers of a population, products or triton; null: as "
+                                 "the run.", choices=("products", "triton"))  # fmt: skip
     job: JobInfo | None = setting("Filled in by muse.", default=None)
 
     def changes(self) -> dict[str, Any]:
@@ -115,6 +117,8 @@ class PersonaliseConfig(UseConfig):
     workers: int | None = setting("Models trained in parallel, -1: one per core; null: as the run.")
     population: Any = setting("Models that train together: auto, off, or how many at most; null: "
                               "as the run.")  # fmt: skip
+    kernel: str | None = setting("Recurrent layers of a population, products or triton; null: as "
+                                 "the run.", choices=("products", "triton"))  # fmt: skip
     out: str = setting("Folder that gets a run folder for each learning rate and number of epochs.")
     job: JobInfo | None = setting("Filled in by muse.", default=None)
 

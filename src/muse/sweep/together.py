@@ -86,7 +86,8 @@ def _shape_of(config: TrainConfig) -> str:
     """Equal for jobs that differ in nothing but what each member of a population has for itself."""
     settings = {k: v for k, v in numbers_of(config).items() if k not in OWN}
     model = {k: v for k, v in config.model.items() if k != "dropout"}
-    places = [config.data, config.groups, config.device, config.threads, config.population]
+    places = [config.data, config.groups, config.device, config.threads, config.population,
+              config.kernel]  # fmt: skip
     return json.dumps([settings, model, config.features, config.targets, list(map(str, places))],
                       sort_keys=True)  # fmt: skip
 

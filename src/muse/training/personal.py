@@ -78,6 +78,7 @@ def settings_to_personalise(config: PersonaliseConfig) -> list[TrainConfig]:
         "patience": config.patience,
         "workers": settings.workers if config.workers is None else config.workers,
         "population": settings.population if config.population is None else config.population,
+        "kernel": config.kernel or settings.kernel,
         "crossfit": 0,
         "keep_seeds": False,
         "folds": SUBJECTS,

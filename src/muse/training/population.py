@@ -26,6 +26,7 @@ from muse.cores import is_out_of_memory
 from muse.data.windows import Frames, cut_windows
 from muse.errors import MuseError
 from muse.models.stacked import STACKED, from_row, to_row
+from muse.models.stacked_layers import check_kernel
 from muse.training.loop import (
     Member,
     begin_epoch,
@@ -63,19 +64,22 @@ def members_at_once(config: TrainConfig, device: torch.device, models: int) -> i
     Args:
         models: of the run.
 
-    Raises MuseError if `population` asks for what these settings cannot have.
+    Raises MuseError if `population` asks for what these settings cannot have, or `kernel` for what
+    this machine has not.
     """
     if config.population == "off" or models == 1:
         return 1
     reason = reason_against(config)
     if config.population == "auto":
-        return models if device.type == "cuda" and models >= LEAST_ON_GPU and not reason else 1
-    if reason:
+        if device.type != "cuda" or models < LEAST_ON_GPU or reason:
+            return 1
+    elif reason:
         raise MuseError(
             f"population={config.population} does not go with {reason}. Give population=auto: "
             "then each model is trained alone."
         )
-    return config.population
+    check_kernel(config.kernel, device, config.model.get("hidden"))
+    return models if config.population == "auto" else config.population
 
 
 def reason_against(config: TrainConfig) -> str | None:

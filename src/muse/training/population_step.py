@@ -201,8 +201,9 @@ def _forward(population: Population, part: Part) -> tuple[Tensor, Tensor, Tensor
     population.frames = max(population.frames, x.shape[1] * x.shape[2])
     sizes = [(int(part[:, 1].max()), len(part)) for part in parts]
     drop = dropout_of([row.rate for row in rows], sizes, [row.random for row in rows])
-    with arithmetic(rows[0].member.config, x.device):
-        output = forward_rows(population.model, _rows(population, list(part)), x, lengths, drop)
+    weights, own = _rows(population, list(part)), rows[0].member.config
+    with arithmetic(own, x.device):
+        output = forward_rows(population.model, weights, x, lengths, drop, own.kernel)
     return output.transpose(1, 2).to(gold.dtype), gold.transpose(1, 2), lengths
 
 
@@ -276,6 +277,7 @@ def predict_devel(population: Population) -> list[np.ndarray | None]:
         return devels
     width = max(LEAST_WIDTH * devels[0].most_rows, devels[0].features.shape[1])
     plans = [group_by_length(devel.samples, population.frames * width, width) for devel in devels]
+    kernel = rows[0].member.config.kernel
     most, same = max(len(devel.labels) for devel in devels) - 1, len(set(map(id, devels))) == 1
     outputs: Tensor | None = None
     with torch.no_grad():
@@ -288,7 +290,8 @@ def predict_devel(population: Population) -> list[np.ndarray | None]:
                     x, lengths = x.expand(len(chosen), -1, -1, -1), lengths.expand(len(chosen), -1)
                 else:
                     x, _, lengths = gather([devels[k] for k in chosen], parts)
-                result = forward_rows(population.model, _rows(population, chosen), x, lengths)
+                weights = _rows(population, chosen)
+                result = forward_rows(population.model, weights, x, lengths, None, kernel)
                 if outputs is None:
                     outputs = result.new_zeros(len(rows), most + 1, result.shape[3])
                 starts = padded(parts)[..., 0]
