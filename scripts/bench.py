@@ -22,6 +22,7 @@ What muse is measured against:
 """
 
 import argparse
+import itertools
 import json
 import os
 import platform
@@ -38,6 +39,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
+from omegaconf import OmegaConf
 from torch import nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 from torch.utils.data import DataLoader
@@ -702,6 +704,8 @@ def main() -> None:
     parser.add_argument("--root", help="folder of a Stress package; none: a synthetic one is made")
     parser.add_argument("--features", default="egemaps", help="feature sets, a,b,c")
     parser.add_argument("--populations", help="only these: numbers of members, such as 5,10,50,200")
+    parser.add_argument("--search", action="store_true", help="with --populations: the published "
+                        "search of Stress as well")  # fmt: skip
     parser.add_argument("--epochs", type=int, default=2, help="of the populations")
     parser.add_argument("--words", default="", help="other settings of the populations: a=1,b=2")
     parser.add_argument("--windows", type=int, default=290, help="of the populations")
@@ -718,6 +722,9 @@ def main() -> None:
                 population(device, count, given.epochs, Path(name), given.quick, given.windows,
                            given.words.split(",") if given.words else [],
                            given.kernel.split(","))  # fmt: skip
+            if given.search:
+                for kernel in given.kernel.split(","):
+                    search(device, given.epochs, Path(name), given.quick, kernel)
         write(given.out, "random numbers")
         return
     prepare("cpu", 1)
@@ -823,33 +830,9 @@ def population(
     """
     config, *data = published_stress(device, small, windows, words)
     config = replace(config, epochs=epochs)
-
-    def one_after_another(members: list[Member]) -> None:
-        for member in members:
-            train_seed(*member)
-
-    def together(members: list[Member]) -> None:
-        train_population([partial(Member, *member) for member in members], len(members))
-
-    def seconds(
-        train: Callable[[list[Member]], None], count: int = count, kernel: str = "products"
-    ) -> tuple[float, float]:
-        own = replace(config, kernel=kernel)
-        members = members_of(own, *data, count, Path(tempfile.mkdtemp(dir=out)))
-        if device.type == "cuda":
-            torch.cuda.synchronize(device)
-            torch.cuda.reset_peak_memory_stats(device)
-        # on a busy machine the time of the processor counts
-        clock = time.perf_counter if device.type == "cuda" else time.process_time
-        begin = clock()
-        train(members)
-        taken = clock() - begin
-        if device.type == "cuda":
-            return taken, torch.cuda.max_memory_allocated(device) / 2**20
-        return taken, peak_of_process()
-
-    seconds(one_after_another, 1)  # memory that is touched for the first time is slow
-    alone, _ = seconds(one_after_another)
+    seconds = partial(training_time, config, data, out)
+    seconds(1)  # memory that is touched for the first time is slow
+    alone, _ = seconds(count)
     frames = int(data[0].samples[:, 1].sum())
     done = operations(config.model, data[0].features.shape[1], frames) * count * epochs
     moved = traffic(config.model, frames) * count * epochs
@@ -857,8 +840,8 @@ def population(
     name = f"{config.model['cell']} {config.model['layers']} x {config.model['hidden']}"
     case = f"{count} x {name}, {len(data[0].samples)} windows, {epochs} epochs"
     for kernel in kernels:
-        seconds(together, 1, kernel)  # the same; Triton compiles its kernels
-        taken, peak = seconds(together, kernel=kernel)
+        seconds(1, kernel)  # the same; Triton compiles its kernels
+        taken, peak = seconds(count, kernel)
         shares = {
             "matrix_share": done / taken / rates[0],
             "bandwidth_share": moved / taken / rates[1],
@@ -866,6 +849,65 @@ def population(
         report("population", f"{case}, {kernel}", alone / taken, seconds=taken, alone=alone,
                MiB=peak, trained_epochs_per_hour=3600 * count * epochs / taken,
                **shares)  # fmt: skip
+
+
+def search(device: torch.device, epochs: int, out: Path, small: bool, kernel: str) -> None:
+    """The published search of Stress for one feature set: runs per hour, together and apart.
+
+    A run has five seeds of two targets, trained for 100 epochs; early stopping is off. All runs of
+    a shape differ in learning rate only, and are one population. One after another, a model of each
+    shape is trained, which stands for the others.
+    """
+    file = Path(__file__).parents[1] / "configs" / "experiment" / "muse2021" / "stress.yaml"
+    axes = OmegaConf.load(file).hydra.sweeper.params
+    names = [f"model.{name}" for name in ("hidden", "layers", "bidirectional")]
+    of_run, runs = 5 * 2, len(axes.lr.split(","))
+    together = alone = peak = 0.0
+    shapes = list(itertools.product(*(axes[name].split(",") for name in names)))[
+        :: 9 if small else 1
+    ]
+    for shape in shapes:
+        words = [f"{name}={value}" for name, value in zip(names, shape, strict=True)]
+        config, *data = published_stress(device, small, more=words)
+        seconds = partial(training_time, replace(config, epochs=epochs), data, out)
+        seconds(1)
+        alone += seconds(1)[0] * of_run * runs
+        seconds(1, kernel)
+        taken, most = seconds(of_run * runs, kernel)
+        together, peak = together + taken, max(peak, most)
+    case = f"{len(shapes)} shapes x {runs} rates, {of_run} models each, {epochs} epochs, {kernel}"
+    per_hour = 3600 * len(shapes) * runs * epochs / 100
+    report("search", case, alone / together, MiB=peak, runs_per_hour=per_hour / together,
+           runs_per_hour_alone=per_hour / alone)  # fmt: skip
+
+
+def training_time(
+    config: TrainConfig, data: Sequence[Frames], out: Path, count: int, kernel: str | None = None
+) -> tuple[float, float]:
+    """Seconds and peak MiB of the training of so many members.
+
+    Args:
+        data: train and devel.
+        kernel: with which they are trained together; None: one after another.
+    """
+    device = data[0].features.device
+    own = replace(config, kernel=kernel or config.kernel)
+    members = members_of(own, *data, count, Path(tempfile.mkdtemp(dir=out)))
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+        torch.cuda.reset_peak_memory_stats(device)
+    # on a busy machine the time of the processor counts
+    clock = time.perf_counter if device.type == "cuda" else time.process_time
+    begin = clock()
+    if kernel:
+        train_population([partial(Member, *member) for member in members], len(members))
+    else:
+        for member in members:
+            train_seed(*member)
+    taken = clock() - begin
+    if device.type == "cuda":
+        return taken, torch.cuda.max_memory_allocated(device) / 2**20
+    return taken, peak_of_process()
 
 
 def peak_of_process() -> float:

@@ -32,7 +32,8 @@ ROOT = Path(__file__).resolve().parents[1]
 CEAP = ROOT.parent / "shared" / "data" / "ceap"
 DEADLINE = 470  # seconds for everything
 LIMITS = {"tests": 110, "ceap": 75, "stress": 60, "wilder": 30, "deepspectrum": 60, "largest": 30,
-          "profile": 40, "memory": 40, "kernel": 75, "populations": 150, "ways": 90}  # fmt: skip
+          "profile": 40, "memory": 40, "kernel": 75, "populations": 150, "search": 90,
+          "ways": 90}  # fmt: skip
 END = float(os.environ.get("GPU_CHECK_END", "inf"))  # when a step is ended, see `time.time`
 
 
@@ -428,6 +429,16 @@ def populations(device, small: bool, folder: Path, note) -> None:
             for kernel, found in zip(kernels, bench.rows[-len(kernels) :], strict=True):
                 row = {k: v for k, v in found.items() if k not in ("part", "case", "unit")}
                 note(**{f"{count}, {precision}, {kernel}": row})
+
+
+def search(device, small: bool, folder: Path, note) -> None:
+    """Runs per hour of the published search of Stress; on a GPU with both kernels."""
+    sys.path.insert(0, str(ROOT / "scripts"))
+    import bench
+
+    for kernel in ("products", *["triton"] * (device.type == "cuda")):
+        bench.search(device, 1, folder, small, kernel)
+        note(**{kernel: bench.rows[-1]})
 
 
 def ways(device, small: bool, folder: Path, note) -> None:
