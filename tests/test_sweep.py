@@ -353,7 +353,7 @@ def test_no_more_jobs_than_memory_is_good_for(monkeypatch, caplog):
 
 def test_jobs_are_spread_over_the_devices_and_keep_their_settings(make_config, monkeypatch):
     monkeypatch.setattr("muse.sweep.devices.gpus", lambda: 2)
-    monkeypatch.setattr(os, "getppid", lambda: os.getpid())  # a folder of this test
+    devices.share_places()
     config = make_config("train", *SMALL)
     found = []
     for _ in range(4):  # each a process of its own
@@ -369,7 +369,6 @@ def test_jobs_are_spread_over_the_devices_and_keep_their_settings(make_config, m
     devices._place.cache_clear()
     while devices._held:
         devices._held.pop().release()
-    devices.clear_places()
     assert [devices.on_devices(name, 3) for name in ("auto", "cuda:1", "cpu")] == [6, 3, None]
     assert devices.on_devices("auto", None) is None
 

@@ -1,7 +1,6 @@
 """Recordings annotated by a finished run: features as those of its training, then its models."""
 
 import logging
-import tempfile
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -25,6 +24,7 @@ from muse.inference.reuse import extractors_of, usable_run
 from muse.inference.stream import Step, check_stream, delay, follow
 from muse.inference.view import write_page
 from muse.plots import draw_annotation, save_figure
+from muse.temporary import temporary_folder
 from muse.terminal import heading
 from muse.training.scores import not_finite
 
@@ -54,8 +54,8 @@ def annotate_files(config: AnnotateConfig) -> Annotated:
     """
     out = path_of(config.out)
     check_out(out, config.overwrite)
-    with tempfile.TemporaryDirectory() as cache:
-        used = usable_run(config, out, cache)
+    with temporary_folder() as cache:
+        used = usable_run(config, out, str(cache))
         extractors = extractors_of(used, config, out)
         endings = {name: extractor.endings for name, (extractor, _) in extractors.items()}
         places = _places(config.source, endings)

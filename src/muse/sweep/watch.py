@@ -12,7 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 from muse import terminal
 from muse.config.overrides import quoted_list
 from muse.cores import JOB_BYTES, cores, within_memory
-from muse.sweep.devices import clear_places, on_devices
+from muse.sweep.devices import on_devices, share_places
 from muse.sweep.jobs import expand
 from muse.sweep.records import left_to_do
 from muse.sweep.state import job_folders, state_of
@@ -43,7 +43,6 @@ class Sweep:
         self._ended.set()
         if self._thread:
             self._thread.join()
-        clear_places()
 
 
 current: Sweep | None = None  # Hydra makes the callback, so this is where it leaves the sweep
@@ -58,6 +57,7 @@ class Watch(Callback):
         jobs = expand(list(config.hydra.overrides.task), config.hydra.sweeper.params)
         root = Path(config.hydra.sweep.dir)
         current = Sweep(root, len(jobs), bool(config.show_test))
+        share_places()
         bound = on_devices(str(config.device), config.jobs_per_device)
         most = min(len(jobs), bound or len(jobs))
         OmegaConf.register_new_resolver(
