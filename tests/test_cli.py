@@ -118,6 +118,17 @@ def test_help_of_a_command_tells_every_setting():
     assert len(at) == 1  # in one column, whatever the length of the names
 
 
+def test_the_usage_says_which_keys_may_be_left_out():
+    usage = {command: help_text(command, []).splitlines()[0] for command in COMMANDS}
+    assert usage["train"] == "usage: muse train [TASK] key=value ..."
+    assert usage["extract"] == "usage: muse extract [EXTRACTOR] [SOURCE ...] key=value ..."
+    assert usage["report"] == "usage: muse report [RUNS ...] key=value ..."
+    assert usage["resume"] == "usage: muse resume [RUN] key=value ..."
+    for command, about in COMMANDS.items():  # nothing of its example, which is one of many
+        words = about.example.split()[2:]
+        assert not [word for word in words if f" {word} " in usage[command]]
+
+
 def test_help_lists_every_setting_of_a_training_once_the_often_changed_first():
     for command in ("train", "fuse", "tune"):
         text = help_text(command, [])
