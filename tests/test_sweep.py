@@ -294,6 +294,14 @@ def test_the_leaderboard(job, capsys):
         report(root.parent, show_test=False)
 
 
+def test_a_leaderboard_that_cannot_be_written_is_printed(job, capsys):
+    root = job().parent
+    (root / "leaderboard.csv").mkdir()
+    assert report(root, show_test=False) == 0
+    *_, last = capsys.readouterr().out.strip().splitlines()
+    assert last == f"{root / 'leaderboard.csv'}: cannot be written (Is a directory)."
+
+
 def test_what_follows_from_other_settings_is_no_axis(job, make_config, tmp_path, capsys):
     """The weights of a mean follow from its members; nobody can sweep them."""
     runs = [job(f"features={name}", "lr=0.1") for name in ("a", "b")]
