@@ -17,12 +17,27 @@ from muse.errors import MuseError
 from muse.files import check_plain
 from muse.fusion.beside import add_beside
 from muse.fusion.predictions import Member, has_predictions, load_predictions
+from muse.runs.find import LATEST, run_folder
 from muse.runs.folder import SEEDS
 from muse.runs.read import finished_runs, read_run, read_settings
 from muse.scoring import metric_name, metric_title
 from muse.terminal import counted
 
 log = logging.getLogger(__name__)
+
+
+def named_runs(config: FuseConfig) -> FuseConfig:
+    """The settings with the run folder that is meant by each `latest` among `runs`."""
+    if not config.runs:
+        return config
+    if isinstance(config.runs, dict):
+        own = {target: _folders(runs) for target, runs in config.runs.items()}
+        return replace(config, runs=own)
+    return replace(config, runs=_folders(config.runs))
+
+
+def _folders(runs: list[str]) -> list[str]:
+    return [str(run_folder(run)) for run in runs]
 
 
 def choose_members(config: FuseConfig) -> FuseConfig:
@@ -117,6 +132,11 @@ def members_of(config: FuseConfig, chosen: list[str]) -> list[Member]:
 
 def _check_folder(folder: Path) -> None:
     if not folder.is_dir():
+        if str(folder) == LATEST:
+            raise MuseError(
+                f"runs: {LATEST} is another run after each job of a sweep. Name the run folder; "
+                "`muse runs` lists them."
+            )
         raise MuseError(
             f"runs: {folder} is no folder; expected a run folder or predictions. `muse runs` lists "
             "the run folders."
