@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 import yaml
 from hydra.core.plugins import Plugins
+from hydra.core.utils import JobReturn, JobStatus
 
 from muse.config.compose import _composing
 from muse.config.overrides import name_of
@@ -420,6 +421,37 @@ def test_a_sweep_killed_in_the_middle_is_continued_by_the_same_command(tmp_path)
     (root,) = (tmp_path / "outputs/sweep").iterdir()
     assert len(list(root.glob("*/result.json"))) == 4
     assert processes_of_seeds(tmp_path) == {max(1, cores(-1) // min(cores(-1), 8))}
+
+
+# a worker that would write a part of a long message, and is killed then
+HALF = """
+import os, signal, struct, sys
+from multiprocessing.connection import Connection
+send = Connection._send_bytes
+def half(connection, data):
+    if len(data) > 4000 and "popen_loky" in " ".join(sys.orig_argv):
+        connection._send(struct.pack("!i", len(data)))
+        os.kill(os.getpid(), signal.SIGKILL)
+    send(connection, data)
+Connection._send_bytes = half
+"""
+
+
+@pytest.mark.slow
+def test_what_a_job_hands_over_is_there_whole_or_not_at_all(tmp_path):
+    stress_package(tmp_path / "data")
+    (tmp_path / "sitecustomize.py").write_text(HALF)
+    path = os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])
+    words = ["train", "-m", *SMALL, "lr=0.01,0.02", "hydra.launcher.n_jobs=2"]
+    process = muse_command(tmp_path, *words, env={**os.environ, "PYTHONPATH": path})
+    out, err = process.communicate(timeout=300)
+    assert process.returncode == 0 and "CCC, 2 jobs" in out, err
+
+
+def test_a_job_hands_over_no_settings():
+    done = JobReturn(["lr=0.1"], {"a": 1}, {"b": 2}, "folder", "train", JobStatus.COMPLETED, 0.5)
+    watch.Watch().on_job_end(config={}, job_return=done)
+    assert (done.cfg, done.hydra_cfg, done.return_value) == (None, None, 0.5)
 
 
 @pytest.mark.slow

@@ -6,6 +6,7 @@ import threading
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from hydra.core.utils import JobReturn
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 
@@ -49,7 +50,7 @@ current: Sweep | None = None  # Hydra makes the callback, so this is where it le
 
 
 class Watch(Callback):
-    """Hydra's callback in the process that starts the jobs of a sweep; for nothing else."""
+    """Hydra's callback, of the process that starts the jobs of a sweep and of these."""
 
     def on_multirun_start(self, config: DictConfig, **_) -> None:
         """Begin to watch; the launcher asks `${cores:N}` how many jobs run at once."""
@@ -68,6 +69,15 @@ class Watch(Callback):
             left = _with_folders(config, left_to_do(jobs, config))
             train_together(config.hydra.job.name, left, root)
         current.watch()
+
+    def on_job_end(self, job_return: JobReturn, **_) -> None:
+        """Hand over no settings, which nobody reads.
+
+        The system writes a message of less than PIPE_BUF (4096 bytes on Linux) into a pipe whole or
+        not at all. Of a longer one a worker that is killed may leave a part, for the rest of which
+        the sweep would wait for ever.
+        """
+        job_return.cfg = job_return.hydra_cfg = None
 
 
 def _with_folders(config: DictConfig, jobs: list[list[str]]) -> list[list[str]]:
