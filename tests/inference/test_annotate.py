@@ -106,7 +106,7 @@ def test_curves_are_the_predictions_of_the_run_and_one_broken_file_stops_no_othe
 def test_annotations_are_replaced_only_when_asked_to(trained, annotate, new, monkeypatch):
     out = annotate(trained)
     (out / "known.eaf").write_text("corrected by hand")
-    with pytest.raises(MuseError, match=r"has annotations already.*overwrite=true"):
+    with pytest.raises(MuseError, match=r"annotations are there already.*overwrite=true"):
         annotate(trained)
     assert (out / "known.eaf").read_text() == "corrected by hand"
     (new / "short.wav").unlink()
