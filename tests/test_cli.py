@@ -319,6 +319,7 @@ def fails(monkeypatch, tmp_path, capsys):
         (["task=stress", "features=a", "data=x"], "data is several settings: data.cache, data.r"),
         (["task=stress", "features=a", "lr=-1"], "lr=-1.0: expected more than 0 and at most 10"),
         (["task=stress", "features=[a"], "In a shell a list needs quotes"),
+        (["task=stress", "features=a", "folder=ü b/c"], "there is no setting 'folder'"),
         (["task=stress", "features=a", "jobs=2"], "'jobs' any more: it is called workers."),
         (["task=stress", "features=a", "plateau.on=loss"], "its parts are lr_on (devel or loss)"),
         (["task=stress", "features=a", "learning_rate=1"], "'learning_rate'; it is called lr."),

@@ -119,6 +119,18 @@ def test_annotations_are_replaced_only_when_asked_to(trained, annotate, new, mon
         annotate(trained, overwrite=True)
 
 
+def test_annotations_stay_if_nothing_can_be_put_in_their_place(trained, annotate, new, capsys):
+    out = annotate(trained)
+    there = sorted(out.rglob("*"))
+    for path in new.iterdir():
+        path.rename(path.with_name("broken.wav"))
+    (new / "broken.wav").write_bytes(b"x")
+    capsys.readouterr()
+    with pytest.raises(MuseError, match=r"^1 of 1 file failed\n"):
+        annotate(trained, overwrite=True)
+    assert sorted(out.rglob("*")) == there and capsys.readouterr().out == ""
+
+
 def test_features_that_would_be_made_in_another_way_are_refused(
     trained, annotate, new, monkeypatch
 ):

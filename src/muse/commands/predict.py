@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import muse
+from muse.config.fields import path_of
 from muse.config.use import PredictConfig
 from muse.data.heads import head_of
 from muse.data.layout import find_package, recordings_in
@@ -26,7 +27,7 @@ def run(config: PredictConfig) -> None:
         MuseError: a run folder that is damaged, unfinished or foreign; a package that does not fit
             the run; an `out` that has files of others.
     """
-    out = Path(config.out)
+    out = path_of(config.out)
     if config.zip and not out.name:
         raise MuseError(f"out={out}: zip=true needs a folder with a name, for NAME.zip beside it.")
     archive = out.parent / f"{out.name}.zip"

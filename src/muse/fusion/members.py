@@ -53,7 +53,7 @@ def choose_members(config: FuseConfig) -> FuseConfig:
     """
     chosen = config.runs or [str(_best(config, name)) for name in config.select.features]
     if config.seeds == ALL_SEEDS:
-        chosen = [str(folder) for run in chosen for folder in _seeds_of(config, Path(run))]
+        chosen = [str(folder) for run in chosen for folder in _seeds_of(config, path_of(run))]
     members = members_of(config, chosen)
     seen = [m.folder for m in members if config.folds and m.result and "folds" not in m.result]
     if seen:
@@ -90,7 +90,7 @@ def check_targets(config: FuseConfig) -> None:
     """Raise MuseError, with which run lacks what, unless each of `runs` has its targets."""
     faults, wanted = [], {}
     for target, runs in config.members.items() if config.runs else ():
-        for folder in map(Path, runs):
+        for folder in map(path_of, runs):
             wanted.setdefault(folder, []).append(target)
     for folder, targets in wanted.items():
         if (folder / "config.yaml").exists():
@@ -114,7 +114,7 @@ def members_of(config: FuseConfig, chosen: list[str]) -> list[Member]:
     """The runs of these folders, with the feature sets of each as its name."""
     members: list[Member] = []
     names: list[str] = []
-    for folder in map(Path, chosen):
+    for folder in map(path_of, chosen):
         _check_folder(folder)
         run = folder.absolute()
         of_seed = run.parent.name == SEEDS and (run.parents[1] / "config.yaml").exists()
@@ -204,7 +204,7 @@ def _best(config: FuseConfig, name: str) -> Path:
     package = path_of(config.data.root) / config.task.folder
     found, others, elsewhere = [], 0, []
     digests: dict[tuple, str | None] = {}
-    for run in finished_runs(Path(config.select.root)):
+    for run in finished_runs(path_of(config.select.root)):
         target = run.result["targets"].get(config.target)
         if (
             run.result["task"] == config.task.name

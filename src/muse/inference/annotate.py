@@ -75,8 +75,9 @@ def annotate_files(config: AnnotateConfig) -> Annotated:
                 log.warning("%s", terminal.first_of(extracted.notes))
             made = {*extracted.made, *extracted.kept}
             ids = [id_ for id_ in ids if id_ in made]
-        remove_written(out, OUTPUT)
-        write_json(out / OUTPUT.about, _about(used, ids, config.view))  # before what it names
+        if ids:  # else earlier annotations stay
+            remove_written(out, OUTPUT)
+            write_json(out / OUTPUT.about, _about(used, ids, config.view))  # before what it names
         done = []
         for id_ in terminal.bar(ids, "annotating", unit="file"):
             try:

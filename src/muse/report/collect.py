@@ -26,7 +26,7 @@ def collect(config: ReportConfig, kept: dict) -> dict:
     Raises:
         MuseError: a folder that is none, or below which there are no runs.
     """
-    roots = [path_of(str(run_folder(text))) for text in config.runs]
+    roots = [run_folder(text) for text in config.runs]
     found, notes = entries(run_folders(roots), kept)
     if not found:
         if notes:
