@@ -5,6 +5,7 @@ is dumped to a file, and contours are put in where openSMILE would have computed
 its own feature sets are included from where the package has them.
 """
 
+import tempfile
 from collections.abc import Mapping
 from ctypes import POINTER, c_float
 from pathlib import Path
@@ -13,7 +14,6 @@ import numpy as np
 
 from muse.errors import MuseError
 from muse.extraction.sound import RATE, sound_in_16_bit, write_wav
-from muse.temporary import temporary_folder
 
 HOP = RATE // 100  # samples from one frame of openSMILE's descriptors to the next
 
@@ -90,7 +90,7 @@ def run(
     memory = component("dataMemory", "cDataMemory")
     kind = "standard_wave_input" if stream else "standard_external_wave_input"
     source = shipped(f"shared/{kind}.conf.inc") if sound is not None else ""
-    with temporary_folder() as folder:
+    with tempfile.TemporaryDirectory() as folder:
         dumps = [
             component(f"dump_{name}", "cDatadumpSink", reader__dmLevel=level,
                       filename=f"{folder}/{name}.dump")
