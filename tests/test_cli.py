@@ -6,6 +6,7 @@ import shlex
 import subprocess
 import sys
 from dataclasses import fields
+from pathlib import Path
 
 import pytest
 import yaml
@@ -15,6 +16,7 @@ from muse.cli.arguments import (
     check_choices,
     collect_bare_words,
     expand_bare_word,
+    for_hydra,
     overrides_first,
     without_dashes,
 )
@@ -22,6 +24,7 @@ from muse.cli.help import NOT_SETTINGS, help_text
 from muse.cli.main import main, usage
 from muse.config.commands import COMMANDS, SCHEMAS
 from muse.config.overrides import quote_texts
+from muse.errors import MuseError
 from muse.terminal import PrintableStream
 from tests.conftest import stress_package, write
 
@@ -199,6 +202,15 @@ def test_one_bare_word_stands_for_the_key_of_the_command(words, expanded):
 )
 def test_further_bare_words_are_a_list(words, collected):
     assert collect_bare_words("import", expand_bare_word("import", words)) == collected
+
+
+def test_a_path_with_an_equals_sign_needs_its_key(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("a b=c.wav", "out=x"):
+        Path(name).touch()
+    with pytest.raises(MuseError, match=r"needs its key: 'source=a b=c\.wav'$"):
+        for_hydra("annotate", ["a b=c.wav", "run=x"])
+    assert for_hydra("annotate", ["source=a b=c.wav", "out=x"])[0] == "out='x'"
 
 
 def test_the_bare_words_of_compare_are_runs():
