@@ -60,7 +60,7 @@ def run(config: DifficultyConfig) -> None:
     )
     device = prepare(config.device, config.threads)
     training = _training(config, sets)
-    with ExitStack() as stack:
+    with ExitStack() as stack:  # whether it can be written is known before the training
         drafts = {name: stack.enter_context(new_folder(home)) for name, home in homes.items()}
         models = fit_autoencoders(training, config.difficulty, package, computed, device)
         whole = add_indicators(package, [*sets, *models], models, device)

@@ -34,7 +34,8 @@ log = logging.getLogger(__name__)
 
 PARTS = 2000  # of a waveform, in a picture
 OUTPUT = Output("annotate", "annotations", "annotation.json",
-                r"curves/[^/]+/[^/]+\.csv|[^/]+\.(png|vtt|eaf|html)", kept=FEATURES)  # fmt: skip
+                r"curves/[^/]+/[^/]+\.csv|[^/]+\.(png|vtt|eaf|html)",
+                kept=(f"{FEATURES}/",))  # fmt: skip
 
 
 @dataclass(frozen=True)

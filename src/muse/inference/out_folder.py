@@ -18,7 +18,7 @@ class Output(NamedTuple):
     what: str  # in the plural
     about: str  # a file that names all others, JSON with `files`
     own: str  # a regular expression of their names; what is named beside these is not ours
-    kept: str | None = None  # a folder that stays as it is
+    kept: tuple[str, ...] = ()  # beginnings of names of files that stay as they are
 
 
 def check_out(out: Path, output: Output, overwrite: bool, *beside: Path) -> None:
@@ -32,7 +32,7 @@ def check_out(out: Path, output: Output, overwrite: bool, *beside: Path) -> None
     check_plain(out) if out.is_dir() else None
     there = {p.relative_to(out).as_posix() for p in out.rglob("*") if p.is_file()}
     ours = {output.about, *_written(out, output)}
-    foreign = sorted(name for name in there - ours if name.split("/")[0] != output.kept)
+    foreign = sorted(name for name in there - ours if not name.startswith(output.kept))
     if foreign:
         raise MuseError(
             f"out={out}: has files that `muse {output.command}` has not written, such as "
