@@ -6,6 +6,7 @@ import shlex
 import subprocess
 import sys
 from dataclasses import fields
+from pathlib import Path
 
 import pytest
 import yaml
@@ -15,6 +16,7 @@ from muse.cli.arguments import (
     check_choices,
     collect_bare_words,
     expand_bare_word,
+    for_hydra,
     overrides_first,
     without_dashes,
 )
@@ -22,6 +24,7 @@ from muse.cli.help import NOT_SETTINGS, help_text
 from muse.cli.main import main, usage
 from muse.config.commands import COMMANDS, SCHEMAS
 from muse.config.overrides import quote_texts
+from muse.errors import MuseError
 from muse.terminal import PrintableStream
 from tests.conftest import stress_package, write
 
@@ -118,6 +121,17 @@ def test_help_of_a_command_tells_every_setting():
     assert len(at) == 1  # in one column, whatever the length of the names
 
 
+def test_the_usage_says_which_keys_may_be_left_out():
+    usage = {command: help_text(command, []).splitlines()[0] for command in COMMANDS}
+    assert usage["train"] == "usage: muse train [TASK] key=value ..."
+    assert usage["extract"] == "usage: muse extract [EXTRACTOR] [SOURCE ...] key=value ..."
+    assert usage["report"] == "usage: muse report [RUNS ...] key=value ..."
+    assert usage["resume"] == "usage: muse resume [RUN] key=value ..."
+    for command, about in COMMANDS.items():  # nothing of its example, which is one of many
+        words = about.example.split()[2:]
+        assert not [word for word in words if f" {word} " in usage[command]]
+
+
 def test_help_lists_every_setting_of_a_training_once_the_often_changed_first():
     for command in ("train", "fuse", "tune"):
         text = help_text(command, [])
@@ -188,6 +202,15 @@ def test_one_bare_word_stands_for_the_key_of_the_command(words, expanded):
 )
 def test_further_bare_words_are_a_list(words, collected):
     assert collect_bare_words("import", expand_bare_word("import", words)) == collected
+
+
+def test_a_path_with_an_equals_sign_needs_its_key(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("a b=c.wav", "out=x"):
+        Path(name).touch()
+    with pytest.raises(MuseError, match=r"needs its key: 'source=a b=c\.wav'$"):
+        for_hydra("annotate", ["a b=c.wav", "run=x"])
+    assert for_hydra("annotate", ["source=a b=c.wav", "out=x"])[0] == "out='x'"
 
 
 def test_the_bare_words_of_compare_are_runs():
@@ -308,6 +331,7 @@ def fails(monkeypatch, tmp_path, capsys):
         (["task=stress", "features=a", "data=x"], "data is several settings: data.cache, data.r"),
         (["task=stress", "features=a", "lr=-1"], "lr=-1.0: expected more than 0 and at most 10"),
         (["task=stress", "features=[a"], "In a shell a list needs quotes"),
+        (["task=stress", "features=a", "folder=ü b/c"], "there is no setting 'folder'"),
         (["task=stress", "features=a", "jobs=2"], "'jobs' any more: it is called workers."),
         (["task=stress", "features=a", "plateau.on=loss"], "its parts are lr_on (devel or loss)"),
         (["task=stress", "features=a", "learning_rate=1"], "'learning_rate'; it is called lr."),

@@ -17,6 +17,7 @@ import muse.commands.resume
 import muse.commands.train
 from muse.errors import MuseError
 from muse.files import checksum, digest_of
+from muse.fusion.members import choose_members
 from muse.models.ensemble import WeightedMean
 from muse.scoring import ccc
 from tests.conftest import edit, sent_package, stress_package
@@ -354,6 +355,21 @@ def test_runs_of_other_tasks_and_targets_are_refused(train, fuse):
         fuse("target=arousal", f"runs=[{one},{sent}]")
     with pytest.raises(MuseError, match="runs: nothing is no folder"):
         fuse("target=arousal", f"runs=[{one},nothing]")
+
+
+def test_the_latest_run_may_be_a_member(train, fuse, make_config):
+    one, two = (train(f"features={name}", name=name) for name in "ab")
+    members = [str(run.absolute()) for run in (one, two)]
+    _, result = fuse(f"runs=[{one},latest]", "method=mean")
+    assert list(result["members"].values()) == members
+    fuse(f"runs={{valence:[{one},latest],arousal:[latest,{one}]}}", "target=null", "method=mean")
+    for target, expected in (("valence", members), ("arousal", members[::-1])):
+        result = json.loads(Path("outputs/fuse/f", target, "result.json").read_text())
+        assert list(result["members"].values()) == expected
+    with pytest.raises(MuseError, match=f"{two} is named twice"):
+        fuse(f"runs=[{two},latest]")
+    with pytest.raises(MuseError, match="latest is another run after each job of a sweep"):
+        choose_members(make_config("fuse", "task=stress", "target=valence", f"runs=[{one},latest]"))
 
 
 def test_without_a_target_each_has_a_fusion_of_its_own(train, fuse, caplog, home):

@@ -11,7 +11,7 @@ import muse
 ROOMS = [
     *("cli", "commands", "report", "sweep", "inference", "training", "tables", "fusion"),
     *("synthetic", "extraction", "gold", "classes", "runs", "statistics", "data", "models"),
-    *("config", "plots", "page", "scoring", "files", "terminal", "cores", "errors"),
+    *("config", "plots", "page", "scoring", "temporary", "files", "terminal", "cores", "errors"),
 ]
 SOURCE = Path(muse.__file__).parent
 FILES = {

@@ -224,6 +224,17 @@ def test_comparison_paper_classes_and_raters_stand_beside(home, kept):
     assert any("no config.yaml" in note for note in bad["notes"])
 
 
+def test_the_latest_run_alone(home, kept, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("outputs").symlink_to(home / "runs")
+    with pytest.raises(MuseError, match=r"none of the runs .*\nleft out: outputs/damaged.*changed"):
+        collect(settings(home, "runs=latest"), kept)  # it was written last
+    (tmp_path / "outputs").unlink()
+    shutil.copytree(home / "runs/sent", "outputs/sent")
+    (run,) = collect(settings(home, "runs=latest", "table=null"), kept)["runs"]
+    assert run["folder"] == "outputs/sent"
+
+
 def test_what_cannot_be_shown_is_said(home, tmp_path, make_config, capsys):
     out = home / "report.html"
     out.touch()

@@ -109,6 +109,8 @@ def test_the_latest_run_is_the_newest_that_can_be_used(home):
     (home / "latest").mkdir()
     assert run_folder("latest") == Path("latest")  # a folder of that name
     assert run_folder("elsewhere") == Path("elsewhere")
+    with pytest.raises(MuseError, match=r"result\.json: is a file; expected a run folder"):
+        run_folder("outputs/fuse/mean/result.json")
 
 
 def test_the_latest_run_is_scored(home, make_config, capsys):

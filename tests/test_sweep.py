@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 import yaml
 from hydra.core.plugins import Plugins
+from hydra.core.utils import JobReturn, JobStatus
 
 from muse.config.compose import _composing
 from muse.config.overrides import name_of
@@ -294,6 +295,14 @@ def test_the_leaderboard(job, capsys):
         report(root.parent, show_test=False)
 
 
+def test_a_leaderboard_that_cannot_be_written_is_printed(job, capsys):
+    root = job().parent
+    (root / "leaderboard.csv").mkdir()
+    assert report(root, show_test=False) == 0
+    *_, last = capsys.readouterr().out.strip().splitlines()
+    assert last == f"{root / 'leaderboard.csv'}: cannot be written (Is a directory)."
+
+
 def test_what_follows_from_other_settings_is_no_axis(job, make_config, tmp_path, capsys):
     """The weights of a mean follow from its members; nobody can sweep them."""
     runs = [job(f"features={name}", "lr=0.1") for name in ("a", "b")]
@@ -353,7 +362,7 @@ def test_no_more_jobs_than_memory_is_good_for(monkeypatch, caplog):
 
 def test_jobs_are_spread_over_the_devices_and_keep_their_settings(make_config, monkeypatch):
     monkeypatch.setattr("muse.sweep.devices.gpus", lambda: 2)
-    monkeypatch.setattr(os, "getppid", lambda: os.getpid())  # a folder of this test
+    devices.share_places()
     config = make_config("train", *SMALL)
     found = []
     for _ in range(4):  # each a process of its own
@@ -369,7 +378,6 @@ def test_jobs_are_spread_over_the_devices_and_keep_their_settings(make_config, m
     devices._place.cache_clear()
     while devices._held:
         devices._held.pop().release()
-    devices.clear_places()
     assert [devices.on_devices(name, 3) for name in ("auto", "cuda:1", "cpu")] == [6, 3, None]
     assert devices.on_devices("auto", None) is None
 
@@ -413,6 +421,37 @@ def test_a_sweep_killed_in_the_middle_is_continued_by_the_same_command(tmp_path)
     (root,) = (tmp_path / "outputs/sweep").iterdir()
     assert len(list(root.glob("*/result.json"))) == 4
     assert processes_of_seeds(tmp_path) == {max(1, cores(-1) // min(cores(-1), 8))}
+
+
+# a worker that would write a part of a long message, and is killed then
+HALF = """
+import os, signal, struct, sys
+from multiprocessing.connection import Connection
+send = Connection._send_bytes
+def half(connection, data):
+    if len(data) > 4000 and "popen_loky" in " ".join(sys.orig_argv):
+        connection._send(struct.pack("!i", len(data)))
+        os.kill(os.getpid(), signal.SIGKILL)
+    send(connection, data)
+Connection._send_bytes = half
+"""
+
+
+@pytest.mark.slow
+def test_what_a_job_hands_over_is_there_whole_or_not_at_all(tmp_path):
+    stress_package(tmp_path / "data")
+    (tmp_path / "sitecustomize.py").write_text(HALF)
+    path = os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])
+    words = ["train", "-m", *SMALL, "lr=0.01,0.02", "hydra.launcher.n_jobs=2"]
+    process = muse_command(tmp_path, *words, env={**os.environ, "PYTHONPATH": path})
+    out, err = process.communicate(timeout=300)
+    assert process.returncode == 0 and "CCC, 2 jobs" in out, err
+
+
+def test_a_job_hands_over_no_settings():
+    done = JobReturn(["lr=0.1"], {"a": 1}, {"b": 2}, "folder", "train", JobStatus.COMPLETED, 0.5)
+    watch.Watch().on_job_end(config={}, job_return=done)
+    assert (done.cfg, done.hydra_cfg, done.return_value) == (None, None, 0.5)
 
 
 @pytest.mark.slow

@@ -158,6 +158,10 @@ def test_every_trial_is_a_run_of_muse_train_and_the_same_command_goes_on(tune):
     assert settings_key(load_config("train", line)) == run.name  # the same run of muse train
     summary = tune(str(root), command="summary")
     assert "2 trials (2 finished)" in summary and shown in summary
+    (root / "trials.csv").unlink()
+    (root / "trials.csv").mkdir()
+    summary = tune(str(root), command="summary")
+    assert shown in summary and summary.endswith("cannot be written (Is a directory).\n")
 
 
 @pytest.mark.slow
@@ -364,6 +368,12 @@ def test_a_pruned_trial_is_not_finished_and_its_run_says_so(home, capsys):
 @pytest.fixture
 def study(tmp_path) -> Study:
     return Study("one", tmp_path, None, heartbeat=1)
+
+
+def test_a_study_is_read_where_nothing_can_be_written(study, tmp_path):
+    study.optuna.tell(study.claim(1), 0.5)
+    url = f"sqlite:///file:{tmp_path / studies.FILE}?mode=ro&uri=true"
+    assert [trial.value for trial in Study("one", tmp_path, url).trials] == [0.5]
 
 
 def old_heartbeat(folder: Path) -> None:

@@ -162,6 +162,19 @@ def test_predictions_need_neither_labels_nor_partitions(finished, predict, tmp_p
     assert {path.name for path in (out / "predictions/valence").iterdir()} == {"test"}
 
 
+def test_paths_may_begin_with_the_home_folder(finished, make_config, tmp_path, monkeypatch):
+    run = finished(stress_package, "task=stress", "target=valence")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    given = f"run=~/{run.relative_to(tmp_path)}"
+    muse.commands.predict.run(make_config("predict", given, "out=~/here"))
+    muse.commands.evaluate.run(make_config("evaluate", given, "out=~/scores.json"))
+    assert files(tmp_path / "here") and (tmp_path / "scores.json").is_file()
+    monkeypatch.delenv("HOME")
+    monkeypatch.setattr("pwd.getpwuid", {}.__getitem__)  # of a user of a container, often
+    with pytest.raises(MuseError, match=r"~/here: nothing says what the home folder is\. Set"):
+        muse.commands.predict.run(make_config("predict", given, "out=~/here"))
+
+
 def test_a_run_on_few_recordings_says_that_it_leaves_out_others(finished, predict, capsys):
     folder = finished(stress_package, "task=stress", "target=valence", "recordings=1")
     capsys.readouterr()

@@ -51,7 +51,7 @@ def raise_failed(failed: Sequence[str], count: int) -> None:
     if failed:
         shown = [f"{k:>3}. {reason}" for k, reason in enumerate(failed[:SHOWN], start=1)]
         files = f"{count} file{'s' * (count != 1)}"
-        head = f"{len(failed)} of {files} failed; the others are done"
+        head = f"{len(failed)} of {files} failed" + "; the others are done" * (len(failed) < count)
         raise MuseError("\n".join([head, *shown]), failed)
 
 

@@ -106,7 +106,7 @@ def test_curves_are_the_predictions_of_the_run_and_one_broken_file_stops_no_othe
 def test_annotations_are_replaced_only_when_asked_to(trained, annotate, new, monkeypatch):
     out = annotate(trained)
     (out / "known.eaf").write_text("corrected by hand")
-    with pytest.raises(MuseError, match=r"has annotations already.*overwrite=true"):
+    with pytest.raises(MuseError, match=r"annotations are there already.*overwrite=true"):
         annotate(trained)
     assert (out / "known.eaf").read_text() == "corrected by hand"
     (new / "short.wav").unlink()
@@ -117,6 +117,18 @@ def test_annotations_are_replaced_only_when_asked_to(trained, annotate, new, mon
     (out / "mine.txt").write_text("mine")
     with pytest.raises(MuseError, match=r"has files that .* has not written, such as mine\.txt"):
         annotate(trained, overwrite=True)
+
+
+def test_annotations_stay_if_nothing_can_be_put_in_their_place(trained, annotate, new, capsys):
+    out = annotate(trained)
+    there = sorted(out.rglob("*"))
+    for path in new.iterdir():
+        path.rename(path.with_name("broken.wav"))
+    (new / "broken.wav").write_bytes(b"x")
+    capsys.readouterr()
+    with pytest.raises(MuseError, match=r"^1 of 1 file failed\n"):
+        annotate(trained, overwrite=True)
+    assert sorted(out.rglob("*")) == there and capsys.readouterr().out == ""
 
 
 def test_features_that_would_be_made_in_another_way_are_refused(

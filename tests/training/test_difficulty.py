@@ -314,6 +314,22 @@ def test_the_command_writes_what_training_computes(train, make_config, home, cap
         train("features=difficulty_a", "crossfit=2")
 
 
+def test_where_nothing_can_be_written_nothing_is_trained(home, make_config, monkeypatch):
+    words = ["task=stress", "features=a", "standardise=true", "window=8", "hop=4", *SMALL]
+    monkeypatch.setattr("muse.commands.difficulty.fit_autoencoders", None)  # never called
+    Path("taken").touch()
+    with pytest.raises(MuseError, match=r"taken/feature_segments: cannot be written"):
+        muse.commands.difficulty.run(make_config("difficulty", *words, "out=taken"))
+
+
+def test_an_indicator_that_is_cut_short_is_not_there(home, make_config, monkeypatch):
+    words = ["task=stress", "features=a", "standardise=true", "window=8", "hop=4", *SMALL]
+    monkeypatch.setattr("muse.commands.difficulty.save_figure", None)  # after the CSV files
+    with pytest.raises(TypeError):
+        muse.commands.difficulty.run(make_config("difficulty", *words, "out=cut"))
+    assert not list(Path("cut/feature_segments").iterdir())
+
+
 def test_a_fold_has_an_auto_encoder_that_has_not_seen_what_it_holds_out(train, home, make_config,
                                                                          capsys):  # fmt: skip
     words = "features=difficulty_a", "target=valence", "folds=3"

@@ -3,10 +3,12 @@
 import json
 import os
 import signal
+import struct
 import subprocess
 import sys
 import time
 from contextlib import suppress
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import pytest
@@ -108,6 +110,20 @@ def test_a_process_that_is_killed_is_told(train, monkeypatch):
         os.kill(os.getpid(), signal.SIGKILL)
 
     monkeypatch.setattr(parallel, "train_one", killed)
+    with pytest.raises(MuseError, match="killed from outside"):
+        train(2)
+
+
+def test_so_is_one_that_is_killed_while_it_hands_over_its_outcome(train, monkeypatch):
+    parent, send = os.getpid(), Connection._send_bytes
+
+    def half(connection, data):
+        if os.getpid() == parent or len(data) < 2000:
+            return send(connection, data)
+        connection._send(struct.pack("!i", len(data)) + data[:1000])
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    monkeypatch.setattr(Connection, "_send_bytes", half)
     with pytest.raises(MuseError, match="killed from outside"):
         train(2)
 

@@ -1,5 +1,6 @@
 """The arguments after `muse COMMAND` as Hydra wants them."""
 
+import os
 import re
 import shlex
 from importlib.util import find_spec
@@ -30,6 +31,7 @@ def for_hydra(command: str, words: list[str]) -> list[str]:
         raise MuseError("hydra/launcher=slurm needs a package: pip install 'muse[slurm]'")
     if set(MULTIRUN) & set(words) and any(word.startswith("learning_curve=") for word in words):
         raise MuseError("learning_curve is a sweep of its own: leave -m out.")
+    _check_paths(command, words)
     words = collect_bare_words(command, expand_bare_word(command, words))
     _check_bare_words(words)
     words = quote_texts(command, own_model(words))
@@ -102,6 +104,16 @@ def without_spaces(command: str, words: list[str]) -> str | None:
         else:
             mended.append(word)
     return None if mended == words else f"muse {command} {shlex.join(mended)}"
+
+
+def _check_paths(command: str, words: list[str]) -> None:
+    """Raise MuseError for a path without its key that would be read as one, such as a=b.wav."""
+    key = COMMANDS[command].more or COMMANDS[command].bare_word
+    for word in words:
+        name = word.split("=")[0].split(".")[0]
+        if "=" in word and os.path.lexists(word) and name not in known_keys(command, ""):
+            mended = shlex.quote(f"{key}={word}")
+            raise MuseError(f"{word}: a path with = in it needs its key: {mended}")
 
 
 def _check_bare_words(words: list[str]) -> None:

@@ -48,8 +48,7 @@ def help_text(command: str, words: list[str]) -> str:
     """The help of a command; ``words`` may choose a model and name a --config-dir."""
     about, defaults, folders = COMMANDS[command], shipped(command), config_dirs(words)
     groups = [name for entry in defaults["defaults"] if isinstance(entry, dict) for name in entry]
-    lines = [f"usage: {about.example.split('=')[0].rsplit(' ', 1)[0]} key=value ...", ""]
-    lines += [about.summary, f"Example: {about.example}"]
+    lines = [_usage(command), "", about.summary, f"Example: {about.example}"]
     choices = _choices(command, groups, folders)
     if choices:
         wide = max(14, *map(len, choices))
@@ -67,6 +66,15 @@ def help_text(command: str, words: list[str]) -> str:
         "--config-dir adds a folder of your own configs, --hydra-help explains the other options.",
     ]
     return "\n".join(lines)
+
+
+def _usage(command: str) -> str:
+    """The usage line, with the settings whose key may be left out."""
+    about = COMMANDS[command]
+    dots = {about.bare_word: "", about.more: " ..."}
+    names = {"resume": "RUN", "retrain": "RUN"}
+    words = [f"[{names.get(key, key.upper())}{dots[key]}]" for key in dots if key]
+    return " ".join(["usage: muse", command, *words, "key=value ..."])
 
 
 def _choices(command: str, groups: list[str], folders: list[Path]) -> dict[str, str]:

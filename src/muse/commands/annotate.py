@@ -27,10 +27,11 @@ def run(config: AnnotateConfig) -> None:
         return
     done = annotate_files(config)
     files = "curves, ID.png, ID.vtt, ID.eaf" + ", ID.html" * config.view
-    print(
-        f"{path_of(config.out)}: {counted(len(done.done), 'recording')} annotated "
-        f"({', '.join(done.targets)}): {files}"
-    )
+    if done.done:
+        print(
+            f"{path_of(config.out)}: {counted(len(done.done), 'recording')} annotated "
+            f"({', '.join(done.targets)}): {files}"
+        )
     raise_failed(done.failed, len(done.done) + len(done.failed))
 
 

@@ -5,6 +5,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from muse import terminal
+from muse.config.fields import path_of
 from muse.config.package import CheckConfig
 from muse.config.shared import PARTITIONS
 from muse.data.layout import feature_names, find_package
@@ -24,7 +25,7 @@ def run(config: CheckConfig) -> None:
     Raises:
         MuseError: no package, or one with faults.
     """
-    out = Path(config.out)
+    out = path_of(config.out)
     if out.is_dir() and any(out.iterdir()):
         raise MuseError(f"out={out}: the folder is not empty. Give a new one.")
     folder = find_package(config.task, config.data.root)

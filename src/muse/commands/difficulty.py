@@ -1,5 +1,6 @@
 """`muse difficulty`: difficulty indicators as feature sets, in the layout of a package."""
 
+from contextlib import ExitStack
 from dataclasses import asdict
 from functools import reduce
 from pathlib import Path
@@ -16,8 +17,7 @@ from muse.data.cache import load_tables
 from muse.data.layout import expand_features, find_package
 from muse.data.moments import Moments, moments_of
 from muse.data.recordings import Package, load_package
-from muse.errors import MuseError
-from muse.files import write_json, write_rows
+from muse.files import check_free, new_folder, write_json, write_rows
 from muse.plots import draw_over_time, save_figure
 from muse.runs.weights import LoadedModel
 from muse.terminal import heading, in_columns
@@ -46,8 +46,7 @@ def run(config: DifficultyConfig) -> None:
     }
     homes = {name: path_of(config.out) / "feature_segments" / name for name in computed}
     for home in homes.values():
-        if home.exists():
-            raise MuseError(f"{home}: is there already, and nothing is replaced. Give another out.")
+        check_free(home)
     sets = list(dict.fromkeys(s for members in computed.values() for s in members))
     package = load_package(
         config.task,
@@ -61,13 +60,16 @@ def run(config: DifficultyConfig) -> None:
     )
     device = prepare(config.device, config.threads)
     training = _training(config, sets)
-    models = fit_autoencoders(training, config.difficulty, package, computed, device)
-    whole = add_indicators(package, [*sets, *models], models, device)
-    print(heading(config.task.title, "difficulty indicators", package.synthetic))
-    print(in_columns(_rows(whole)))
-    print()
-    for name, home in homes.items():
-        _write(config, whole, name, home)
+    with ExitStack() as stack:  # whether it can be written is known before the training
+        drafts = {name: stack.enter_context(new_folder(home)) for name, home in homes.items()}
+        models = fit_autoencoders(training, config.difficulty, package, computed, device)
+        whole = add_indicators(package, [*sets, *models], models, device)
+        print(heading(config.task.title, "difficulty indicators", package.synthetic))
+        print(in_columns(_rows(whole)))
+        print()
+        for name, draft in drafts.items():
+            _write(config, whole, name, draft)
+    for home in homes.values():
         print(home)
 
 

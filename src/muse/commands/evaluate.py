@@ -1,8 +1,7 @@
 """`muse evaluate`: score a finished run again, from its weights."""
 
-from pathlib import Path
-
 import muse
+from muse.config.fields import path_of
 from muse.config.use import EvaluateConfig
 from muse.data.heads import head_of
 from muse.data.recordings import Package
@@ -22,7 +21,7 @@ def run(config: EvaluateConfig) -> None:
         MuseError: a run folder that is damaged, unfinished or foreign; a partition without labels;
             a package that does not fit the run.
     """
-    if config.out and Path(config.out).exists():
+    if config.out and path_of(config.out).exists():
         raise MuseError(f"out={config.out}: the file is there already. Give another name.")
     with loaded(config) as used:
         _evaluate(config, used)
@@ -43,7 +42,7 @@ def _evaluate(config: EvaluateConfig, used: LoadedRun) -> None:
             raise MuseError(f"partition={name}: {package.folder} has no labels for it.")
     print(report(used, package, scores))
     if config.out:
-        write_json(Path(config.out), _content(used, package, scores))
+        write_json(path_of(config.out), _content(used, package, scores))
         print(f"\nscores in {config.out}")
 
 

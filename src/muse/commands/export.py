@@ -1,6 +1,7 @@
 """`muse export`: a trained model as one file, with a model card."""
 
 from pathlib import Path
+from shlex import quote
 
 from muse.config.export import ExportConfig
 from muse.config.fields import path_of
@@ -18,7 +19,8 @@ def run(config: ExportConfig) -> None:
     onnx = f", {counted(len(card['onnx']['files']), 'ONNX file')}" if card["onnx"] else ""
     named = "predictions, which name recordings" if card["predictions"] else "no recording is named"
     print(f"  {models}{onnx}, MODEL_CARD.md; {named}. Licence: {card['licence']}.")
-    print(f"Use it anywhere with: muse predict model={out.name} data.root=DATA out=FOLDER")
+    model = quote(f"model={out.name}")
+    print(f"Use it anywhere with: muse predict {model} data.root=DATA out=FOLDER")
 
 
 def _size(path: Path) -> str:

@@ -9,7 +9,7 @@ from muse.config.compose import command_with
 from muse.config.shared import JobInfo
 from muse.config.train import FuseConfig
 from muse.errors import MuseError
-from muse.fusion.members import check_targets
+from muse.fusion.members import check_targets, named_runs
 from muse.runs.folder import begin, check_new, set_status
 from muse.training.run import begin_run, continue_run, settle
 from muse.training.summary import summary_of_targets
@@ -26,6 +26,7 @@ def run(config: FuseConfig) -> None:
         MuseError: a member that is unfinished, damaged, of another task or without the target;
             predictions that do not match in recordings or frames.
     """
+    config = named_runs(config)
     if config.target is None and len(config.targets) > 1:
         _fuse_targets(config)
     else:

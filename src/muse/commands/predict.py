@@ -1,24 +1,23 @@
 """`muse predict`: the predictions of a finished run for a package, with or without labels."""
 
-import json
-import os
-import re
-from contextlib import suppress
 from pathlib import Path
 
 import muse
+from muse.config.fields import path_of
 from muse.config.use import PredictConfig
 from muse.data.heads import head_of
 from muse.data.layout import find_package, recordings_in
 from muse.errors import MuseError
-from muse.files import check_plain, read_regular, write_json
+from muse.files import write_json
 from muse.inference.apply import LoadedRun
+from muse.inference.out_folder import Output, check_out, remove_written
 from muse.inference.shared import loaded
 from muse.runs.archive import write_archive
 from muse.training.save import save_predictions
 from muse.training.scores import not_finite
 
-ABOUT = "predictions.json"  # names all files that the command puts into `out`
+OUTPUT = Output("predict", "predictions", "predictions.json",
+                r"(predictions|logits)(/[^/]+){2}/[^/]+\.csv")  # fmt: skip
 
 
 def run(config: PredictConfig) -> None:
@@ -28,11 +27,11 @@ def run(config: PredictConfig) -> None:
         MuseError: a run folder that is damaged, unfinished or foreign; a package that does not fit
             the run; an `out` that has files of others.
     """
-    out = Path(config.out)
+    out = path_of(config.out)
     if config.zip and not out.name:
         raise MuseError(f"out={out}: zip=true needs a folder with a name, for NAME.zip beside it.")
     archive = out.parent / f"{out.name}.zip"
-    _check_free(out, archive, config)
+    check_out(out, OUTPUT, config.overwrite, *[archive] * config.zip)
     with loaded(config) as used:
         _predict(config, used, out, archive)
 
@@ -46,10 +45,7 @@ def _predict(config: PredictConfig, used: LoadedRun, out: Path, archive: Path) -
     ids = _recordings(used, config)
     zipped = _partition_of_archive(list(ids)) if config.zip else None
     package = used.package([], ids)
-    for name in _written(out):
-        (out / name).unlink(missing_ok=True)
-        with suppress(OSError):  # a folder in which there is more
-            os.removedirs((out / name).parent)
+    remove_written(out, OUTPUT)
     head = head_of(used.config.task)
     about = {
         "muse": muse.__version__,
@@ -67,7 +63,7 @@ def _predict(config: PredictConfig, used: LoadedRun, out: Path, archive: Path) -
             for recording in recordings
         ],
     }
-    write_json(out / ABOUT, about)  # first: whatever ends here, its files can be replaced
+    write_json(out / OUTPUT.about, about)  # first: whatever ends here, its files can be replaced
     files: dict[str, Path] = {}  # name in the archive -> file
     count = 0
     for applied in used.apply(package):
@@ -104,38 +100,6 @@ def _recordings(used: LoadedRun, config: PredictConfig) -> dict[str, list[str]]:
     else:
         there = {"test": recordings_in(folder, used.read[0])}
     return {name: there.get(name, []) for name in config.partition or there}
-
-
-def _check_free(out: Path, archive: Path, config: PredictConfig) -> None:
-    """Raise MuseError rather than replace a file that is not ours, or ours without being asked."""
-    if out.exists() and not out.is_dir():
-        raise MuseError(f"out={out}: is a file; expected a new or empty folder.")
-    check_plain(out) if out.is_dir() else None
-    there = sorted(p.relative_to(out).as_posix() for p in out.rglob("*") if p.is_file())
-    foreign = sorted({*there} - {ABOUT, *_written(out)})
-    if foreign:
-        raise MuseError(
-            f"out={out}: has files that `muse predict` has not written, such as {foreign[0]}. Give "
-            "a new or empty folder."
-        )
-    taken = [out] * bool(there) + [archive] * (config.zip and archive.exists())
-    if taken and not config.overwrite:
-        raise MuseError(
-            f"{taken[0]}: predictions are there already. Give another out, or replace them with "
-            "overwrite=true."
-        )
-
-
-def _written(out: Path) -> list[str]:
-    """The files of earlier predictions in ``out``; none if nothing says which they are."""
-    try:
-        names = json.loads(read_regular(out / ABOUT))["files"]
-        inside = [
-            n for n in names if re.fullmatch(r"(predictions|logits)(/[^/]+){2}/[^/]+\.csv", n)
-        ]
-        return [name for name in inside if ".." not in name.split("/")]
-    except (OSError, ValueError, KeyError, TypeError):
-        return []
 
 
 def _partition_of_archive(partitions: list[str]) -> str:

@@ -1,8 +1,8 @@
 """`muse runs`: the runs below a folder."""
 
 from datetime import datetime
-from pathlib import Path
 
+from muse.config.fields import path_of
 from muse.config.table import RunsConfig
 from muse.errors import MuseError
 from muse.runs.find import ListedRun, listed_runs
@@ -17,7 +17,7 @@ def run(config: RunsConfig) -> None:
     Raises:
         MuseError: no such folder, no run that fits.
     """
-    root = Path(config.root)
+    root = path_of(config.root)
     if not root.is_dir():
         raise MuseError(
             f"root={root}: there is no such folder. Runs are in outputs below the folder "

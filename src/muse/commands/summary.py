@@ -1,7 +1,6 @@
 """`muse summary`: what came out of a sweep or a study, and which setting matters."""
 
-from pathlib import Path
-
+from muse.config.fields import path_of
 from muse.config.table import SummaryConfig
 from muse.sweep.leaderboard import report
 from muse.sweep.state import is_study
@@ -13,7 +12,7 @@ def run(config: SummaryConfig) -> None:
     Raises:
         MuseError: a folder without jobs; a study whose database cannot be read.
     """
-    root = Path(config.sweep)
+    root = path_of(config.sweep)
     if is_study(root):
         from muse.sweep.study_summary import summarise  # with Optuna, an extra
 

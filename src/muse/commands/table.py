@@ -1,7 +1,6 @@
 """`muse table`: published numbers beside those of finished runs, and how each came about."""
 
-from pathlib import Path
-
+from muse.config.fields import path_of
 from muse.config.table import TableConfig
 from muse.errors import MuseError
 from muse.files import write_text
@@ -20,10 +19,10 @@ def run(config: TableConfig) -> None:
         MuseError: an unknown task, table or row; a run of `train=missing` that has failed; an `out`
             that is there already.
     """
-    if config.out and Path(config.out).exists():
+    if config.out and path_of(config.out).exists():
         raise MuseError(f"out={config.out}: the file is there already. Give another name.")
     paper = read_paper(config.table)
-    runs = usable_runs(finished_runs(Path(config.root)))
+    runs = usable_runs(finished_runs(path_of(config.root)))
     tables = tables_of(config, paper, runs)
     if config.train == "missing":
         train_missing(config, tables, runs)
@@ -31,7 +30,7 @@ def run(config: TableConfig) -> None:
     blocks = [block_of(config, table) for table in tables]
     text = render([*blocks, *rank_blocks(paper, tables, blocks)], config.format)
     if config.out:
-        write_text(Path(config.out), text)
+        write_text(path_of(config.out), text)
         print(config.out)
     else:
         print(text, end="")

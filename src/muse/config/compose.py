@@ -206,6 +206,9 @@ def explain_error(command: str, error: Exception, words: Sequence[str] = ()) -> 
     if several:
         return _several(command, *several.groups())
     if isinstance(error, OverrideParseException):
+        typed = re.match(r"\+*(\w+)=", error.override)
+        if typed and typed[1] not in known_keys(command, "", config_dirs(words)):
+            return _unknown(command, typed[1], words, config_dirs(words))
         return f"{error}\nIn a shell a list needs quotes: 'features=[egemaps,vggface]'. {example}"
     unknown = re.match(r"Could not override '(\w+)'", str(error))
     if unknown:

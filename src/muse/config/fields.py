@@ -91,8 +91,20 @@ def is_number(value: Any) -> bool:
 
 
 def path_of(text: str) -> Path:
-    """A path as the user wrote it; a `~` alone or before a separator is the home folder."""
-    return Path(text).expanduser() if Path(text).parts[:1] == ("~",) else Path(text)
+    """A path as the user wrote it; a `~` alone or before a separator is the home folder.
+
+    Raises MuseError if nothing says which folder that is.
+    """
+    path = Path(text)
+    if path.parts[:1] != ("~",):
+        return path
+    try:
+        return path.expanduser()
+    except RuntimeError:
+        raise MuseError(
+            f"{text}: nothing says what the home folder is. Set HOME, or give another path; that "
+            "of the cache is data.cache=FOLDER or MUSE_CACHE."
+        ) from None
 
 
 def one_of(key: str, value: str, known) -> None:

@@ -18,7 +18,8 @@ class ReportConfig(UseConfig):
     """Settings of `muse report`."""
 
     runs: Any = setting("Folders, below which all runs are shown: outputs, a sweep, or run "
-                        "folders.", names=True)  # fmt: skip
+                        "folders; latest: the newest finished run below outputs.",
+                        names=True)  # fmt: skip
     out: str = setting("File of the page, one HTML file that needs nothing else.")
     overwrite: bool = setting("Replace a file that is there already.")
     best: int = setting("Runs of each leaderboard, the best on devel, whose predictions are shown "

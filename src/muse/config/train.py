@@ -297,8 +297,9 @@ class FuseConfig(TrainConfig):
 
     features: Any = setting("Filled in by muse: the names of the members.", names=True, null=True)
     target: str | None = setting("The target whose predictions are fused; null fuses each in turn.")
-    runs: Any = setting("Run folders, or folders of predictions made elsewhere: [RUN,RUN]; or for "
-                        "each target its own: {valence:[RUN,RUN],arousal:[RUN,RUN]}.",
+    runs: Any = setting("Run folders (latest: the newest finished run below outputs), or folders "
+                        "of predictions made elsewhere: [RUN,RUN]; or for each target its own: "
+                        "{valence:[RUN,RUN],arousal:[RUN,RUN]}.",
                         identity="indirect")  # fmt: skip
     select: SelectConfig = setting("Choose the runs instead of naming them.", identity="indirect")
     beside: Any = setting("Feature sets of the package beside the predictions, such as "

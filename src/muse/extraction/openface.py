@@ -7,7 +7,6 @@ FeatureExtraction looks at videos, or has done so before: its CSV files are take
 
 import shutil
 import subprocess
-import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +19,7 @@ from muse.extraction.feature_files import Extractor, Times, find_files
 from muse.extraction.media import VIDEO
 from muse.extraction.video import ROUNDING, shown_frames
 from muse.files import read_bytes
+from muse.temporary import temporary_folder
 
 UNITS = [f"AU{n:02}_r" for n in (1, 2, 4, 5, 6, 7, 9, 10, 12, 14, 15, 17, 20, 23, 25, 26, 45)]
 PROGRAM = "FeatureExtraction"
@@ -72,8 +72,8 @@ def extract_units(
     if path.suffix.lower() == ".csv":
         seconds, success, units = read_units(path, path)
     else:
-        with tempfile.TemporaryDirectory() as folder:
-            seconds, success, units = read_units(path, run_openface(path, Path(folder)))
+        with temporary_folder() as folder:
+            seconds, success, units = read_units(path, run_openface(path, folder))
     step = float(np.median(np.diff(seconds))) if len(seconds) > 1 else 0.0
     begin, end = float(seconds[0]), float(seconds[-1]) + step
     times = times_of(end)

@@ -17,12 +17,27 @@ from muse.errors import MuseError
 from muse.files import check_plain
 from muse.fusion.beside import add_beside
 from muse.fusion.predictions import Member, has_predictions, load_predictions
+from muse.runs.find import LATEST, run_folder
 from muse.runs.folder import SEEDS
 from muse.runs.read import finished_runs, read_run, read_settings
 from muse.scoring import metric_name, metric_title
 from muse.terminal import counted
 
 log = logging.getLogger(__name__)
+
+
+def named_runs(config: FuseConfig) -> FuseConfig:
+    """The settings with the run folder that is meant by each `latest` among `runs`."""
+    if not config.runs:
+        return config
+    if isinstance(config.runs, dict):
+        own = {target: _folders(runs) for target, runs in config.runs.items()}
+        return replace(config, runs=own)
+    return replace(config, runs=_folders(config.runs))
+
+
+def _folders(runs: list[str]) -> list[str]:
+    return [str(run_folder(run)) for run in runs]
 
 
 def choose_members(config: FuseConfig) -> FuseConfig:
@@ -38,7 +53,7 @@ def choose_members(config: FuseConfig) -> FuseConfig:
     """
     chosen = config.runs or [str(_best(config, name)) for name in config.select.features]
     if config.seeds == ALL_SEEDS:
-        chosen = [str(folder) for run in chosen for folder in _seeds_of(config, Path(run))]
+        chosen = [str(folder) for run in chosen for folder in _seeds_of(config, path_of(run))]
     members = members_of(config, chosen)
     seen = [m.folder for m in members if config.folds and m.result and "folds" not in m.result]
     if seen:
@@ -75,7 +90,7 @@ def check_targets(config: FuseConfig) -> None:
     """Raise MuseError, with which run lacks what, unless each of `runs` has its targets."""
     faults, wanted = [], {}
     for target, runs in config.members.items() if config.runs else ():
-        for folder in map(Path, runs):
+        for folder in map(path_of, runs):
             wanted.setdefault(folder, []).append(target)
     for folder, targets in wanted.items():
         if (folder / "config.yaml").exists():
@@ -99,7 +114,7 @@ def members_of(config: FuseConfig, chosen: list[str]) -> list[Member]:
     """The runs of these folders, with the feature sets of each as its name."""
     members: list[Member] = []
     names: list[str] = []
-    for folder in map(Path, chosen):
+    for folder in map(path_of, chosen):
         _check_folder(folder)
         run = folder.absolute()
         of_seed = run.parent.name == SEEDS and (run.parents[1] / "config.yaml").exists()
@@ -117,6 +132,11 @@ def members_of(config: FuseConfig, chosen: list[str]) -> list[Member]:
 
 def _check_folder(folder: Path) -> None:
     if not folder.is_dir():
+        if str(folder) == LATEST:
+            raise MuseError(
+                f"runs: {LATEST} is another run after each job of a sweep. Name the run folder; "
+                "`muse runs` lists them."
+            )
         raise MuseError(
             f"runs: {folder} is no folder; expected a run folder or predictions. `muse runs` lists "
             "the run folders."
@@ -184,7 +204,7 @@ def _best(config: FuseConfig, name: str) -> Path:
     package = path_of(config.data.root) / config.task.folder
     found, others, elsewhere = [], 0, []
     digests: dict[tuple, str | None] = {}
-    for run in finished_runs(Path(config.select.root)):
+    for run in finished_runs(path_of(config.select.root)):
         target = run.result["targets"].get(config.target)
         if (
             run.result["task"] == config.task.name

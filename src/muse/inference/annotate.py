@@ -1,7 +1,6 @@
 """Recordings annotated by a finished run: features as those of its training, then its models."""
 
 import logging
-import tempfile
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -10,6 +9,7 @@ from typing import BinaryIO
 
 import numpy as np
 
+import muse
 from muse import terminal
 from muse.config.annotate import AnnotateConfig
 from muse.config.fields import path_of
@@ -17,20 +17,25 @@ from muse.errors import MuseError
 from muse.extraction.feature_files import extract_files, find_files
 from muse.extraction.media import MEDIA, VIDEO
 from muse.extraction.sound import RATE, read_sound
+from muse.files import write_json
 from muse.inference.apply import LoadedRun
 from muse.inference.curves import Curves, write_curves, write_subtitles
 from muse.inference.elan import write_elan
-from muse.inference.out_folder import check_out, replace_files
-from muse.inference.reuse import extractors_of, usable_run
+from muse.inference.out_folder import Output, check_out, remove_written
+from muse.inference.reuse import FEATURES, extractors_of, usable_run
 from muse.inference.stream import Step, check_stream, delay, follow
 from muse.inference.view import write_page
 from muse.plots import draw_annotation, save_figure
+from muse.temporary import temporary_folder
 from muse.terminal import heading
 from muse.training.scores import not_finite
 
 log = logging.getLogger(__name__)
 
 PARTS = 2000  # of a waveform, in a picture
+OUTPUT = Output("annotate", "annotations", "annotation.json",
+                r"curves/[^/]+/[^/]+\.csv|[^/]+\.(png|vtt|eaf|html)",
+                kept=(f"{FEATURES}/",))  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -53,9 +58,9 @@ def annotate_files(config: AnnotateConfig) -> Annotated:
             an `out` with files of others, or with annotations already.
     """
     out = path_of(config.out)
-    check_out(out, config.overwrite)
-    with tempfile.TemporaryDirectory() as cache:
-        used = usable_run(config, out, cache)
+    check_out(out, OUTPUT, config.overwrite)
+    with temporary_folder() as cache:
+        used = usable_run(config, out, str(cache))
         extractors = extractors_of(used, config, out)
         endings = {name: extractor.endings for name, (extractor, _) in extractors.items()}
         places = _places(config.source, endings)
@@ -71,7 +76,9 @@ def annotate_files(config: AnnotateConfig) -> Annotated:
                 log.warning("%s", terminal.first_of(extracted.notes))
             made = {*extracted.made, *extracted.kept}
             ids = [id_ for id_ in ids if id_ in made]
-        replace_files(out, used, ids, config.view)
+        if ids:  # else earlier annotations stay
+            remove_written(out, OUTPUT)
+            write_json(out / OUTPUT.about, _about(used, ids, config.view))  # before what it names
         done = []
         for id_ in terminal.bar(ids, "annotating", unit="file"):
             try:
@@ -81,6 +88,21 @@ def annotate_files(config: AnnotateConfig) -> Annotated:
             except MuseError as error:
                 failed += error.faults
     return Annotated(used.targets, done, failed)
+
+
+def _about(used: LoadedRun, ids: list[str], view: bool) -> dict:
+    """What the annotations are made with, and the files that there will be."""
+    endings = ["png", "vtt", "eaf", *(["html"] if view else [])]
+    files = [f"curves/{target}/{id_}.csv" for target in used.targets for id_ in ids]
+    files += [f"{id_}.{ending}" for id_ in ids for ending in endings]
+    return {
+        "muse": muse.__version__,
+        "run": str(used.saved.folder),
+        "run_id": used.saved.result["run_id"],
+        "targets": used.targets,
+        "synthetic": used.saved.result["synthetic"],
+        "files": files,
+    }
 
 
 def open_stream(config: AnnotateConfig, source: BinaryIO) -> tuple[Iterator[Step], float, float]:

@@ -9,7 +9,6 @@ import json
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path, PurePosixPath, PureWindowsPath
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import yaml
@@ -37,6 +36,7 @@ from muse.runs.find import run_folder
 from muse.runs.identity import FORMAT
 from muse.runs.read import SavedRun, read_run
 from muse.runs.tensors import read_tensors, write_tensors
+from muse.temporary import temporary_folder
 
 PRETRAINED = "weights/pretrained"
 CARD = "card.json", "MODEL_CARD.md"
@@ -67,8 +67,7 @@ def export_run(config: ExportConfig) -> dict:
     check_free(out)
     saved = read_run(str(run_folder(config.run)))
     _check_exported(saved, config)
-    with TemporaryDirectory(prefix="muse_") as folder:
-        home = Path(folder)
+    with temporary_folder() as home:
         settings = _settings(saved)
         text = yaml.safe_dump(settings, sort_keys=False, allow_unicode=True)
         write_text(home / "config.yaml", text)

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from shlex import quote
 
 from muse.config.fields import path_of
 from muse.config.use import AppliedConfig
@@ -31,7 +32,8 @@ def loaded(use: AppliedConfig) -> Iterator[LoadedRun]:
     """
     if use.model is None:
         if path_of(str(use.run)).suffix == ".zip" and path_of(str(use.run)).is_file():
-            raise MuseError(f"run={use.run}: a file, no run folder. An archive: model={use.run}")
+            model = quote(f"model={use.run}")
+            raise MuseError(f"run={use.run}: a file, no run folder. An archive: {model}")
         yield load_run(use, str(use.run))
         return
     archive = path_of(use.model)

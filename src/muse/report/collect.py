@@ -13,6 +13,7 @@ from muse.report.beside import class_tables, comparison_tables, paper_tables, ra
 from muse.report.curves import thin_curves
 from muse.report.details import Details
 from muse.report.entries import Entry, entries, run_folders
+from muse.runs.find import run_folder
 from muse.terminal import counted
 
 
@@ -25,9 +26,11 @@ def collect(config: ReportConfig, kept: dict) -> dict:
     Raises:
         MuseError: a folder that is none, or below which there are no runs.
     """
-    roots = [path_of(text) for text in config.runs]
+    roots = [run_folder(text) for text in config.runs]
     found, notes = entries(run_folders(roots), kept)
     if not found:
+        if notes:
+            raise MuseError("\n".join(["none of the runs can be shown.", *notes]))
         raise MuseError(
             f"runs=[{','.join(config.runs)}]: no runs below. `muse train` makes one; "
             "those elsewhere are shown with runs=FOLDER."

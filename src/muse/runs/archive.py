@@ -8,7 +8,6 @@ what the list says.
 import re
 import shutil
 import stat
-import tempfile
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
@@ -17,6 +16,7 @@ from pathlib import Path, PurePosixPath
 
 from muse.errors import MuseError
 from muse.files import check_regular, write_file
+from muse.temporary import temporary_folder
 
 MOST_ENTRIES = 50_000
 MOST_BYTES = 2**35  # of all entries
@@ -56,19 +56,19 @@ def unpacked(path: Path) -> Iterator[Path]:
     Raises MuseError, which names the archive and the entry, for one that is damaged or unsafe.
     """
     check_regular(path, "Expected an archive of `muse export`.")
-    with tempfile.TemporaryDirectory(prefix="muse_") as home:
+    with temporary_folder() as home:
         try:
             with zipfile.ZipFile(path) as archive:
                 entries = archive.infolist()
                 _check_entries(path, entries)
                 for entry in entries:
-                    _unpack(path, archive, entry, Path(home) / entry.filename)
+                    _unpack(path, archive, entry, home / entry.filename)
         except zipfile.BadZipFile as error:
             raise MuseError(f"{path}: no zip archive, or damaged ({error}). {AGAIN}") from None
         except (OSError, ValueError, NotImplementedError) as error:
             reason = getattr(error, "strerror", None) or error
             raise MuseError(f"{path}: cannot be read ({reason}). {AGAIN}") from None
-        yield Path(home)
+        yield home
 
 
 def _check_entries(path: Path, entries: list[zipfile.ZipInfo]) -> None:

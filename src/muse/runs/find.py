@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from muse.config.fields import path_of
 from muse.errors import MuseError
 from muse.runs.read import is_fusion, log_unreadable, read_result, read_settings
 from muse.runs.status import can_continue, status_of
@@ -43,10 +44,12 @@ def run_folder(text: str, finished: bool = True) -> Path:
         text: a path, or `latest` unless there is a folder of that name.
         finished: the newest finished run, else the newest that can be continued.
 
-    Raises MuseError if there is no such run.
+    Raises MuseError if there is no such run, or for a file.
     """
     if text != LATEST or Path(text).is_dir():
-        return Path(text)
+        if path_of(text).is_file():
+            raise MuseError(f"{text}: is a file; expected a run folder. `muse runs` lists them.")
+        return path_of(text)
     fits = _is_finished if finished else can_continue
     for folder in _newest_first(BELOW):
         if fits(folder):

@@ -1,8 +1,8 @@
 """The jobs of a sweep that run at once, over the GPUs of a machine."""
 
+import atexit
 import os
-import shutil
-import tempfile
+from contextlib import ExitStack
 from functools import cache
 from itertools import count
 from pathlib import Path
@@ -10,7 +10,9 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from muse.cores import gpus
+from muse.temporary import temporary_folder
 
+PLACES = "MUSE_PLACES"  # in the environment: the folder of `share_places`
 _held: list[FileLock] = []  # for as long as this process lives
 
 
@@ -24,7 +26,7 @@ def device_of_job(device: str, at_once: int) -> str:
     if at_once == 1 or device not in ("auto", "cuda"):
         return device
     there = gpus()
-    return device if there < 2 else f"cuda:{_place(os.getppid()) % there}"
+    return device if there < 2 else f"cuda:{_place() % there}"
 
 
 def on_devices(device: str, per_device: int | None) -> int | None:
@@ -36,14 +38,24 @@ def on_devices(device: str, per_device: int | None) -> int | None:
 
 
 @cache
-def _place(parent: int) -> int:
-    """The number of this process among those that ``parent`` has started: the first free one.
+def share_places() -> None:
+    """Make the folder in which the processes that this one starts find their places.
+
+    It goes when this process ends: its workers stay for its next sweep.
+    """
+    kept = ExitStack()
+    os.environ[PLACES] = str(kept.enter_context(temporary_folder()))
+    atexit.register(kept.close)
+
+
+@cache
+def _place() -> int:
+    """The number of this process among those that its parent has started: the first free one.
 
     So no GPU has more than its share of the processes, also when one has ended and another has come
     in its place.
     """
-    home = _home(parent)
-    home.mkdir(mode=0o700, exist_ok=True)
+    home = Path(os.environ[PLACES])
     for number in count():
         lock = FileLock(home / f"{number}", timeout=0)
         try:
@@ -52,13 +64,3 @@ def _place(parent: int) -> int:
             continue
         _held.append(lock)
         return number
-
-
-def clear_places() -> None:
-    """Remove what the processes that this one has started have left, at the end of a sweep."""
-    shutil.rmtree(_home(os.getpid()), ignore_errors=True)
-
-
-def _home(parent: int) -> Path:
-    user = os.getuid() if hasattr(os, "getuid") else "own"  # Windows: the folder is the user's
-    return Path(tempfile.gettempdir()) / f"muse_{user}_{parent}"

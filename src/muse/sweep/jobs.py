@@ -24,7 +24,7 @@ from muse.files import check_plain, write_json
 from muse.runs.identity import settings_key
 from muse.runs.lock import BusyError, locked
 from muse.runs.read import read_result
-from muse.sweep.devices import device_of_job
+from muse.sweep.devices import device_of_job, share_places
 from muse.sweep.inputs import OUTPUTS, look_up
 from muse.sweep.records import keep_record
 from muse.sweep.state import (
@@ -66,6 +66,7 @@ def run_sweep(command: str, words: list[str], root: Path) -> list[Path]:
     jobs = expand(words, sweep_params(command, expand(words)[0]))
     train_together(command, jobs, root)
     count = min(within_memory(cores(-1), JOB_BYTES), len(jobs))
+    share_places()
     one = delayed(_compose_and_run)
     running = Parallel(count, return_as="generator")(one(command, job, root, count) for job in jobs)
     return list(terminal.bar(running, f"muse {command}", total=len(jobs), unit="job"))

@@ -21,7 +21,8 @@ SCORES = ["target", "title", "devel", "mean", "deviation", "test", "seed", "epoc
 def report(root: Path, show_test: bool) -> int:
     """Print the leaderboard of a sweep and write it as CSV; return the number of failures.
 
-    Test is shown for the row that devel has chosen, for all only with ``show_test``.
+    Where it cannot be written, a line says so. Test is shown for the row that devel has chosen, for
+    all only with ``show_test``.
 
     Raises MuseError for a folder that has no jobs.
     """
@@ -64,8 +65,11 @@ def report(root: Path, show_test: bool) -> int:
             print(effect)
         boards.append(_shown(board, show_test)[["target", *axes, *SCORES[2:]]])
     table = pd.concat(boards) if boards else scores.drop(columns="title")
-    write_text(root / "leaderboard.csv", csv_text(table))
-    print(f"\n{root / 'leaderboard.csv'}")
+    try:
+        write_text(root / "leaderboard.csv", csv_text(table))
+        print(f"\n{root / 'leaderboard.csv'}")
+    except MuseError as error:  # a sweep of somebody else: all is printed
+        print(f"\n{error}")
     for folder in retrained:
         print(f"\nretrained on train and devel, no devel score: {folder}")
     for failure in failures[:SHOWN]:

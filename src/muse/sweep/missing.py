@@ -6,6 +6,7 @@ from pathlib import Path
 
 from muse import terminal
 from muse.config.compose import load_config, model_keys
+from muse.config.fields import path_of
 from muse.config.overrides import name_of, quote_texts, quoted_list
 from muse.config.shipped import known_keys
 from muse.config.table import TableConfig
@@ -100,7 +101,7 @@ def _sweep(config: TableConfig, command: str, words: list[str]) -> list[Path]:
     where = [f"data.root={config.data.root}", f"data.cache={config.data.cache}"]
     words = [*words, *quote_texts(command, where)]
     words += _settings(config, command, words)
-    return run_sweep(command, words, Path(config.root) / "sweep" / name_of(words))
+    return run_sweep(command, words, path_of(config.root) / "sweep" / name_of(words))
 
 
 def _personalise(config: TableConfig, general: list[Path]) -> list[Path]:
@@ -108,7 +109,7 @@ def _personalise(config: TableConfig, general: list[Path]) -> list[Path]:
     from muse.training.personal import settings_to_personalise  # with torch, see `_retrain`
 
     check_finished(general, "train=missing")
-    root, folders = Path(config.root) / "sweep" / "personalised", []
+    root, folders = path_of(config.root) / "sweep" / "personalised", []
     for folder in terminal.bar(general, "muse personalise", unit="run"):
         words = [f"run={run_of_job(folder)}", f"data.root={config.data.root}", "workers=-1"]
         words = quote_texts("personalise", [*words, f"data.cache={config.data.cache}"])
@@ -131,7 +132,7 @@ def _retrain(config: TableConfig, table: Sources, row: Row, target: str) -> list
     words = [f"retrain={cell.run}", f"data.root={config.data.root}"]
     words.append(f"data.cache={config.data.cache}")
     settings = settings_to_retrain(load_config("retrain", words))
-    root = Path(config.root) / "sweep" / "retrained"
+    root = path_of(config.root) / "sweep" / "retrained"
     with terminal.quietly():
         run_job(settings, root)
     return _finished([root / settings_key(settings)])

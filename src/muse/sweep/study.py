@@ -49,9 +49,12 @@ class Study:
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         with reachable(database or str(folder / FILE)), _without_warnings():
             self.storage = _opened(url, heartbeat)
-            self.optuna = optuna.create_study(
-                storage=self.storage, study_name=name, direction="maximize", load_if_exists=True
-            )
+            try:  # one that can only be read, too
+                self.optuna = optuna.load_study(study_name=name, storage=self.storage)
+            except KeyError:
+                self.optuna = optuna.create_study(
+                    storage=self.storage, study_name=name, direction="maximize", load_if_exists=True
+                )
 
     @property
     def trials(self) -> list[FrozenTrial]:

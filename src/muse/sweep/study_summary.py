@@ -34,8 +34,9 @@ STATES = {"COMPLETE": "finished", "PRUNED": "pruned", "FAIL": "failed", "RUNNING
 def summarise(root: Path, database: str | None, show_test: bool) -> None:
     """Print the best trial of a study, the importance of its settings and a table of trials.
 
-    Beside it trials.csv and study.png are written into the folder of the study. Test is shown for
-    the best trial, for all in trials.csv only with ``show_test``.
+    Beside it trials.csv and study.png are written into the folder of the study; where that cannot
+    be, a line says so. Test is shown for the best trial, for all in trials.csv only with
+    ``show_test``.
 
     Args:
         root: the folder of the study.
@@ -86,10 +87,13 @@ def summarise(root: Path, database: str | None, show_test: bool) -> None:
     scores = (
         table if show_test else table.assign(test=table["test"].where(table.index == best.name))
     )
-    write_text(root / "trials.csv", csv_text(scores))
-    save_figure(draw_study(f"{title}, study {name}", value, table, axes, importance),
-                root / "study.png")  # fmt: skip
-    print(f"\n{root}: trials.csv, study.png, and a run folder for each trial")
+    figure = draw_study(f"{title}, study {name}", value, table, axes, importance)
+    try:
+        write_text(root / "trials.csv", csv_text(scores))
+        save_figure(figure, root / "study.png")
+        print(f"\n{root}: trials.csv, study.png, and a run folder for each trial")
+    except MuseError as error:  # a study of somebody else
+        print(f"\n{error}")
     study.close()
 
 

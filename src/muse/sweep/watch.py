@@ -6,13 +6,14 @@ import threading
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from hydra.core.utils import JobReturn
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 
 from muse import terminal
 from muse.config.overrides import quoted_list
 from muse.cores import JOB_BYTES, cores, within_memory
-from muse.sweep.devices import clear_places, on_devices
+from muse.sweep.devices import on_devices, share_places
 from muse.sweep.jobs import expand
 from muse.sweep.records import left_to_do
 from muse.sweep.state import job_folders, state_of
@@ -43,14 +44,13 @@ class Sweep:
         self._ended.set()
         if self._thread:
             self._thread.join()
-        clear_places()
 
 
 current: Sweep | None = None  # Hydra makes the callback, so this is where it leaves the sweep
 
 
 class Watch(Callback):
-    """Hydra's callback in the process that starts the jobs of a sweep; for nothing else."""
+    """Hydra's callback, of the process that starts the jobs of a sweep and of these."""
 
     def on_multirun_start(self, config: DictConfig, **_) -> None:
         """Begin to watch; the launcher asks `${cores:N}` how many jobs run at once."""
@@ -58,6 +58,7 @@ class Watch(Callback):
         jobs = expand(list(config.hydra.overrides.task), config.hydra.sweeper.params)
         root = Path(config.hydra.sweep.dir)
         current = Sweep(root, len(jobs), bool(config.show_test))
+        share_places()
         bound = on_devices(str(config.device), config.jobs_per_device)
         most = min(len(jobs), bound or len(jobs))
         OmegaConf.register_new_resolver(
@@ -68,6 +69,15 @@ class Watch(Callback):
             left = _with_folders(config, left_to_do(jobs, config))
             train_together(config.hydra.job.name, left, root)
         current.watch()
+
+    def on_job_end(self, job_return: JobReturn, **_) -> None:
+        """Hand over no settings, which nobody reads.
+
+        The system writes a message of less than PIPE_BUF (4096 bytes on Linux) into a pipe whole or
+        not at all. Of a longer one a worker that is killed may leave a part, for the rest of which
+        the sweep would wait for ever.
+        """
+        job_return.cfg = job_return.hydra_cfg = None
 
 
 def _with_folders(config: DictConfig, jobs: list[list[str]]) -> list[list[str]]:

@@ -42,6 +42,10 @@ from muse.training.seeds import (
 )
 
 POLL_SECONDS = 0.05
+KILLED = (
+    "a training process was killed from outside, perhaps for want of memory. `muse resume` goes on "
+    "where each seed stood; workers=1 trains one at a time."
+)
 
 
 class Unit(NamedTuple):
@@ -124,6 +128,8 @@ def trainer(
         # process does, and train on
         for process in list((pool._processes or {}).values()):
             process.kill()
+        # of an outcome that one of them has begun to hand over the pool would wait for the rest
+        pool._result_queue._writer.close()
         raise
     finally:
         pool.shutdown(cancel_futures=True)
@@ -178,6 +184,8 @@ def _outcomes(
             _report(records, on_epoch)
             for other in [future, *futures]:  # none is waited for when one has failed
                 _raise_failure(other)
+            if any(process.exitcode for process in (pool._processes or {}).values()):
+                raise MuseError(KILLED)  # before the pool knows, which may be never, see `trainer`
         _raise_failure(future)
         _report(records, on_epoch)
         yield future.result()
@@ -211,10 +219,7 @@ def _raise_failure(future: Future) -> None:
     try:
         future.done() and future.result()
     except BrokenProcessPool:
-        raise MuseError(
-            "a training process was killed from outside, perhaps for want of memory. `muse "
-            "resume` goes on where each seed stood; workers=1 trains one at a time."
-        ) from None
+        raise MuseError(KILLED) from None
 
 
 _worker: list = []  # in a process of the pool: the run, and where to tell of epochs

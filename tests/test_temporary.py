@@ -1,0 +1,82 @@
+"""Temporary folders: what a killed process has left goes, and nothing else."""
+
+import os
+import signal
+import stat
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import pytest
+
+from muse.files import DEAD_SECONDS
+from muse.temporary import PREFIX, temporary_folder
+
+HOLDER = """
+from muse.temporary import temporary_folder
+with temporary_folder() as folder:
+    (folder / "large").touch()
+    print(folder, flush=True)
+    input()
+"""
+
+
+@pytest.fixture
+def tmp(tmp_path, monkeypatch) -> Path:
+    """The system's folder of temporary files."""
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    return tmp_path
+
+
+def holder() -> tuple[subprocess.Popen, Path]:
+    """A process that has a temporary folder, old enough to be looked at, and this folder."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", HOLDER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    folder = Path(process.stdout.readline().strip())
+    age(folder.parent)
+    return process, folder
+
+
+def age(folder: Path) -> None:
+    before = time.time() - DEAD_SECONDS - 1
+    os.utime(folder, (before, before))
+
+
+def test_a_temporary_folder_is_the_users_alone_and_goes(tmp):
+    with temporary_folder() as folder:
+        (home,) = tmp.iterdir()
+        assert stat.S_IMODE(home.stat().st_mode) == 0o700 and list(folder.iterdir()) == []
+        with temporary_folder() as other:
+            assert other != folder
+    assert list(tmp.iterdir()) == []
+
+
+def test_that_of_a_killed_process_goes_with_the_next_and_no_other_does(tmp):
+    killed, left = holder()
+    alive, used = holder()
+    killed.send_signal(signal.SIGKILL)
+    killed.communicate()
+    others = [tmp / "muse_results", tmp / f"{PREFIX}of_another_program"]  # without our lock
+    for other in others:
+        other.mkdir()
+        age(other)
+    linked = tmp / f"{PREFIX}link"
+    linked.symlink_to(used.parent)
+    assert (left / "large").exists()
+    with temporary_folder():
+        assert not left.parent.exists() and (used / "large").exists()
+        assert all(other.exists() for other in (*others, linked))
+    assert alive.communicate("\n") == ("", None) and not used.exists()
+
+
+def test_one_that_is_just_made_stays(tmp):
+    process, left = holder()
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    os.utime(left.parent)
+    with temporary_folder():
+        assert left.exists()
