@@ -10,7 +10,7 @@ import numpy as np
 
 from muse.config.compose import command_with
 from muse.config.fields import path_of
-from muse.config.train import ALL_SEEDS, FuseConfig
+from muse.config.fuse import ALL_SEEDS, FuseConfig
 from muse.data.heads import head_of
 from muse.data.recordings import Package, load_package
 from muse.errors import MuseError

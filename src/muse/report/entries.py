@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from muse.config.fields import changes_no_number
-from muse.config.train import FuseConfig
+from muse.config.fuse import FuseConfig
 from muse.data.layout import SYNTHETIC_MARK
 from muse.errors import MuseError
 from muse.report.curves import curves_of, finite
