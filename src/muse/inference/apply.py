@@ -24,7 +24,7 @@ from muse.runs.result_checks import weights_of
 from muse.runs.weights import LoadedModel, load_model_file
 from muse.training.device import prepare
 from muse.training.difficulty import add_indicators
-from muse.training.loop import predict
+from muse.training.model import predict
 from muse.training.scores import split_frames
 
 log = logging.getLogger(__name__)

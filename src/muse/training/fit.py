@@ -31,7 +31,8 @@ from muse.data.heads import head_of
 from muse.data.windows import Frames, collate, group_by_length
 from muse.errors import MuseError
 from muse.models import build_model, is_fitted
-from muse.training.loop import CELLS_AT_ONCE, LEAST_WIDTH, SeedResult, new_model
+from muse.training.loop import SeedResult
+from muse.training.model import CELLS_AT_ONCE, LEAST_WIDTH, new_model
 from muse.training.scores import score_target
 
 log = logging.getLogger(__name__)
@@ -128,7 +129,7 @@ def fit_seed(
 def _means(model: nn.Module, frames: Frames) -> Tensor:
     """What the model reads of all segments, in their order: (segments, features).
 
-    Features that are not in memory are read once, in parts; see `muse.training.loop.predict`.
+    Features that are not in memory are read once, in parts; see `muse.training.model.predict`.
     """
     width = max(LEAST_WIDTH, frames.features.shape[1])
     parts, where = [], []

@@ -30,19 +30,16 @@ from muse.models.stacked_layers import check_kernel
 from muse.training.loop import (
     Member,
     begin_epoch,
-    check_finite,
     classes_of,
     end_epoch,
     go_on_from,
-    has_ended,
-    new_model,
-    outputs_of,
     parts_of,
     seeded,
     start_state,
 )
 from muse.training.losses import balanced_weights, window_weights
 from muse.training.memory import frame_bytes, members_within
+from muse.training.model import new_model, outputs_of
 from muse.training.population_data import index_of
 from muse.training.population_step import (
     Population,
@@ -51,6 +48,7 @@ from muse.training.population_step import (
     predict_devel,
     train_steps,
 )
+from muse.training.stopping import check_finite, has_ended
 
 log = logging.getLogger(__name__)
 

@@ -16,18 +16,13 @@ from muse.data.windows import group_by_length, on_device
 from muse.models.stacked import dropout_of, forward_rows
 from muse.training.checkpoint import TrainState
 from muse.training.gradient import outputs_of_parts, with_noise
-from muse.training.loop import (
-    LEAST_WIDTH,
-    Member,
-    arithmetic,
-    has_ended,
-    outputs_of,
-    parts_of,
-)
+from muse.training.loop import Member, arithmetic, parts_of
 from muse.training.losses import loss_weight, window_losses
 from muse.training.memory import frame_bytes, stacked_bytes
+from muse.training.model import LEAST_WIDTH, outputs_of
 from muse.training.population_data import gather, index_of, padded, write_frames
 from muse.training.schedule import warmed_up
+from muse.training.stopping import has_ended
 
 Part = dict[int, np.ndarray]  # member -> windows of its that go through the model together
 
