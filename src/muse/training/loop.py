@@ -24,7 +24,7 @@ from muse.training.device import renew_dropout
 from muse.training.gradient import Outputs, joint_gradient, summed_gradient, with_noise
 from muse.training.losses import balanced_weights, loss_function, loss_weight
 from muse.training.memory import frame_bytes, step_parts, within_step
-from muse.training.model import new_model, outputs_of, predict
+from muse.training.model import copy_on_cpu, new_model, outputs_of, predict
 from muse.training.schedule import warmed_up
 from muse.training.stopping import best_epoch, check_finite, check_not_passed, has_ended
 
@@ -96,7 +96,7 @@ def train_seed(
     with seeded(seed, device) as (shuffle, start_training):
         model = new_model(config, train)
         if not list(model.parameters()):  # nothing to learn, such as a mean of predictions
-            state = _on_cpu(model.state_dict())
+            state = copy_on_cpu(model.state_dict())
             return SeedResult(seed, score(predict(model, devel)), 0, 0, state, state)
         if start:
             model.load_state_dict(start)
@@ -115,7 +115,7 @@ def train_seed(
             if checkpoint:
                 checkpoint.save(progress, device)
             on_epoch(history[-1])
-    last = _on_cpu(progress.model.state_dict())
+    last = copy_on_cpu(progress.model.state_dict())
     if schedule:
         return SeedResult(seed, None, len(history), len(history), last, last)
     if start and before >= history[-1]["best"]:
@@ -123,10 +123,6 @@ def train_seed(
     return SeedResult(
         seed, history[-1]["best"], best_epoch(history), len(history), progress.best, last
     )
-
-
-def _on_cpu(weights: dict[str, Tensor]) -> dict[str, Tensor]:
-    return {name: weight.detach().cpu().clone() for name, weight in weights.items()}
 
 
 def _one_epoch(
@@ -174,7 +170,7 @@ def end_epoch(
         value = score(output)
         best = progress.history[-1]["best"] if progress.history else -math.inf
         if value > best:
-            progress.best = _on_cpu(weights())
+            progress.best = copy_on_cpu(weights())
         progress.plateau.step(1 - value if config.lr_on == "devel" else losses.mean().item())
         about |= {"devel": value, "best": max(value, best)}
     return about | {"lr": lr, "seconds": round(time.perf_counter() - started, 4)}

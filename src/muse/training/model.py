@@ -42,3 +42,8 @@ def predict(model: nn.Module, frames: Frames) -> np.ndarray:
             for (start, length), row in zip(chosen.tolist(), result, strict=True):
                 outputs[start : start + length] = row[:length]
     return outputs.cpu().numpy()
+
+
+def copy_on_cpu(weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    """A copy of a model's weights that further training leaves as it is."""
+    return {name: weight.detach().cpu().clone() for name, weight in weights.items()}
