@@ -37,7 +37,7 @@ def config(make_config):
 @pytest.fixture
 def double(monkeypatch):
     """All models in float64, and a checkpoint after every epoch."""
-    for module in ("loop", "population"):
+    for module in ("loop", "population_members"):
         monkeypatch.setattr(f"muse.training.{module}.new_model", lambda *_: new_model(*_).double())
     monkeypatch.setattr(population, "CHECKPOINT_SHARE", float("inf"))
 
