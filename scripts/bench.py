@@ -57,8 +57,7 @@ from muse.training.losses import ccc_loss
 from muse.training.model import new_model, predict
 from muse.training.parallel import Run, Unit, trainer
 from muse.training.population import train_population
-from muse.training.prepare import ModelPlan, plan_models
-from muse.training.run import load_inputs
+from muse.training.prepare import ModelPlan, load_inputs, plan_models
 from muse.training.scores import mean_score
 
 rows: list[dict] = []

@@ -14,8 +14,8 @@ from muse.files import digest_of
 from muse.runs.finished import finished_runs, standardised_members
 from muse.runs.read import read_run
 from muse.sweep.state import find_finished
-from muse.training.prepare import id_of
-from muse.training.run import begin_run, load_inputs, settle
+from muse.training.prepare import id_of, load_inputs
+from muse.training.run import begin_run, settle
 
 OLD = Path(__file__).parent / "runs_of_format_2"
 

@@ -31,8 +31,7 @@ from muse.runs.weights import load_model_file
 from muse.scoring import ccc
 from muse.sweep.leaderboard import report
 from muse.training import save
-from muse.training.prepare import id_of
-from muse.training.run import load_inputs
+from muse.training.prepare import id_of, load_inputs
 from tests import conftest
 from tests.conftest import edit, sent_package, stress_package, write
 from tests.test_resume import Killed, content, kill_at
