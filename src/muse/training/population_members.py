@@ -1,6 +1,6 @@
 """The members of a population: how they begin, join, leave, and are kept as if each were alone.
 
-Shapes: N members, P weights of a model, K targets.
+Shapes: N members, P weights of a model, B windows, K targets.
 """
 
 from collections.abc import Callable
