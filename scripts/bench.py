@@ -52,12 +52,12 @@ from muse.data.windows import Frames, collate, cut_windows
 from muse.models import build_model
 from muse.training.checkpoint import Checkpoint
 from muse.training.device import prepare
-from muse.training.loop import Member, new_model, predict, train_epoch, train_seed
+from muse.training.loop import Member, train_epoch, train_seed
 from muse.training.losses import ccc_loss
+from muse.training.model import new_model, predict
 from muse.training.parallel import Run, Unit, trainer
 from muse.training.population import train_population
-from muse.training.prepare import ModelPlan, plan_models
-from muse.training.run import load_inputs
+from muse.training.prepare import ModelPlan, load_inputs, plan_models
 from muse.training.scores import mean_score
 
 rows: list[dict] = []
@@ -436,7 +436,8 @@ def peak_memory(quick: bool) -> None:
         "from muse.config.compose import load_config\n"
         "from muse.data.windows import Frames\n"
         "from muse.training.device import prepare\n"
-        "from muse.training.loop import new_model, train_epoch\n"
+        "from muse.training.loop import train_epoch\n"
+        "from muse.training.model import new_model\n"
         "from muse.training.memory import expected_memory\n"
         "inputs = int(sys.argv[1])\n"
         "config = load_config('train', ['task=stress', 'features=x', *sys.argv[2:]])\n"
@@ -621,7 +622,8 @@ def sound_memory(quick: bool) -> None:
         "from muse.config.compose import load_config\n"
         "from muse.data.windows import Frames, cut_windows\n"
         "from muse.training.device import prepare\n"
-        "from muse.training.loop import new_model, predict, train_epoch\n"
+        "from muse.training.loop import train_epoch\n"
+        "from muse.training.model import new_model, predict\n"
         "case, sets = sys.argv[1], {'audio': int(sys.argv[2]), 'vggface': 512, 'fasttext': 300}\n"
         "config = load_config('train', ['+experiment=muse2020/end2you', 'task=wild'])\n"
         "prepare('cpu', 1)\n"

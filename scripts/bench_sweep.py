@@ -31,8 +31,7 @@ from muse.runs.folder import begin, set_status
 from muse.runs.identity import settings_key
 from muse.sweep.jobs import expand
 from muse.sweep.records import data_paths, keep_record, stamps
-from muse.training.prepare import id_of
-from muse.training.run import load_inputs
+from muse.training.prepare import id_of, load_inputs
 
 SMALL = ["task=stress", "features=egemaps", "target=arousal", "seeds=1", "epochs=1", "bootstrap=0",
          "model.layers=1", "model.hidden=4", "plots=false", "tensorboard=false"]  # fmt: skip

@@ -271,7 +271,8 @@ def epochs_of(device, note, name: str, frames, windows, *words: str, epochs: int
     import torch
 
     from muse.config.compose import load_config
-    from muse.training.loop import new_model, predict, train_epoch
+    from muse.training.loop import train_epoch
+    from muse.training.model import new_model, predict
 
     config = load_config("train", ["task=stress", "features=x", *words])
     model = new_model(config, frames)
@@ -448,7 +449,8 @@ def ways(device, small: bool, folder: Path, note) -> None:
     sys.path.insert(0, str(ROOT / "scripts"))
     import bench
 
-    from muse.training.loop import new_model, train_seed
+    from muse.training.loop import train_seed
+    from muse.training.model import new_model
 
     count = 2 if small else 10
     config, train, devel = bench.published_stress(device, small)
@@ -600,7 +602,7 @@ def profiled(trace, device, seconds: float) -> dict:
 def fitting(config, train) -> tuple[int, int]:
     """Members of a population that the memory is planned for, and the bytes planned for each."""
     from muse.training import memory as plan
-    from muse.training.loop import new_model
+    from muse.training.model import new_model
 
     model = new_model(config, train)
     frames = min(config.batch_size, len(train.samples)) * config.window

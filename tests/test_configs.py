@@ -17,8 +17,7 @@ from muse.config.shipped import config_folder
 from muse.errors import MuseError
 from muse.models import build_model
 from muse.runs.identity import run_id, settings_key
-from muse.training.prepare import id_of
-from muse.training.run import load_inputs
+from muse.training.prepare import id_of, load_inputs
 from tests.conftest import stress_package
 
 TASKS = sorted(path.stem for path in (config_folder() / "task").glob("*.yaml"))

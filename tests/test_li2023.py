@@ -16,7 +16,7 @@ import muse.sweep.jobs
 from muse.config.compose import load_config, sweep_params
 from muse.config.shipped import config_folder
 from muse.models import build_model
-from muse.runs.read import FinishedRun
+from muse.runs.finished import FinishedRun
 from muse.sweep.jobs import expand
 from muse.tables.candidates import Runs
 from muse.tables.cells import Sources, line_of

@@ -16,7 +16,7 @@ import muse.sweep.jobs
 from muse.config.shipped import config_folder
 from muse.errors import MuseError
 from muse.models import build_model
-from muse.runs.read import FinishedRun
+from muse.runs.finished import FinishedRun
 from muse.tables.candidates import Cell, Runs
 from muse.tables.cells import Line, Sources, line_of
 from muse.tables.published import NUMBERS, Row, Table, read_paper

@@ -11,10 +11,11 @@ import muse.commands.evaluate
 import muse.commands.table
 from muse.config.use import EvaluateConfig
 from muse.files import digest_of
-from muse.runs.read import finished_runs, read_run, standardised_members
+from muse.runs.finished import finished_runs, standardised_members
+from muse.runs.read import read_run
 from muse.sweep.state import find_finished
-from muse.training.prepare import id_of
-from muse.training.run import begin_run, load_inputs, settle
+from muse.training.prepare import id_of, load_inputs
+from muse.training.run import begin_run, settle
 
 OLD = Path(__file__).parent / "runs_of_format_2"
 
@@ -60,7 +61,7 @@ def test_a_table_refuses_fusions_whose_members_were_standardised(
     assert "left out: fuse/lstm: an earlier version of muse standardised" in caplog.text
     assert "fuse/mean: " not in caplog.text
     beside = SimpleNamespace(standardise=None, beside=["difficulty_a"])  # its set is standardised
-    monkeypatch.setattr(muse.runs.read, "read_settings", lambda folder: beside)
+    monkeypatch.setattr(muse.runs.finished, "read_settings", lambda folder: beside)
     assert not any(map(standardised_members, finished_runs(Path("fuse"))))
 
 

@@ -14,7 +14,8 @@ import muse.commands.runs
 from muse.errors import MuseError
 from muse.files import checksum
 from muse.runs.find import run_folder
-from muse.runs.read import finished_runs, read_result
+from muse.runs.finished import finished_runs
+from muse.runs.read import read_result
 
 OLD = Path(__file__).parent / "runs_of_format_2"
 ORDER = ["fuse/mean", "train/one", "fuse/lstm", "train/two"]  # from the newest

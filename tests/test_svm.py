@@ -17,8 +17,8 @@ from muse.models import build_model
 from muse.models.ensemble import WeightedMean
 from muse.runs.tensors import read_tensors
 from muse.training import fit
-from muse.training.prepare import id_of
-from muse.training.run import load_inputs, settle
+from muse.training.prepare import id_of, load_inputs
+from muse.training.run import settle
 from tests.conftest import stress_package, write
 
 IDS = {"train": range(1, 7), "devel": range(7, 10), "test": range(10, 13)}

@@ -22,8 +22,8 @@ from muse.config.compose import _composing
 from muse.config.overrides import name_of
 from muse.cores import JOB_BYTES, cores
 from muse.errors import MuseError
+from muse.runs.finished import run_folders
 from muse.runs.identity import settings_key
-from muse.runs.read import run_folders
 from muse.sweep import devices, watch
 from muse.sweep import jobs as sweep_jobs
 from muse.sweep.jobs import expand, placed, run_job, workers_of_job

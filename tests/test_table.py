@@ -17,7 +17,7 @@ import muse.commands.train
 import muse.tables.published
 from muse.errors import MuseError
 from muse.files import digest_of
-from muse.runs.read import FinishedRun
+from muse.runs.finished import FinishedRun
 from muse.tables.candidates import Cell, Runs
 from muse.tables.cells import Line, Sources
 from muse.tables.published import Row, read_paper

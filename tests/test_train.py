@@ -20,8 +20,8 @@ from muse.config.fields import numbers_of
 from muse.errors import MuseError
 from muse.runs.read import read_run
 from muse.scoring import ccc
-from muse.training.prepare import id_of
-from muse.training.run import _warn_constant, load_inputs
+from muse.training.prepare import id_of, load_inputs
+from muse.training.run import _warn_constant
 from tests.conftest import edit, sent_package, stress_package
 
 SMALL = ["epochs=3", "seeds=2", "model.hidden=6", "model.head=5", "batch_size=4", "bootstrap=20"]

@@ -15,8 +15,7 @@ from muse.config.fields import numbers_of
 from muse.errors import MuseError
 from muse.scoring import class_scores, metric_name
 from muse.synthetic.transcript import vocabulary
-from muse.training.prepare import id_of
-from muse.training.run import load_inputs
+from muse.training.prepare import id_of, load_inputs
 from tests.tiny_albert import write_albert
 
 SMALL = [  # a few segments of half a minute

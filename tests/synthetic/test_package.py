@@ -230,7 +230,7 @@ def test_a_failure_leaves_nothing_behind(write, monkeypatch):
     def full_disk(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(synthetic, "_write", full_disk)
+    monkeypatch.setattr("muse.synthetic.files._write", full_disk)
     for how in ({"features": ["BPM"]}, {"overwrite": True}, {"out": "new"}):
         with pytest.raises(OSError, match="No space"):
             write(**how)

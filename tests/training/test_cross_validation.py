@@ -22,16 +22,16 @@ from muse.config.compose import load_config
 from muse.errors import MuseError
 from muse.files import digest_of
 from muse.fusion.members import choose_members
+from muse.runs.finished import finished_run
 from muse.runs.folder import begin
 from muse.runs.identity import settings_key
-from muse.runs.read import finished_run, read_result, read_run, read_settings
+from muse.runs.read import read_result, read_run, read_settings
 from muse.runs.tensors import read_tensors
 from muse.runs.weights import load_model_file
 from muse.scoring import ccc
 from muse.sweep.leaderboard import report
 from muse.training import save
-from muse.training.prepare import id_of
-from muse.training.run import load_inputs
+from muse.training.prepare import id_of, load_inputs
 from tests import conftest
 from tests.conftest import edit, sent_package, stress_package, write
 from tests.test_resume import Killed, content, kill_at

@@ -14,8 +14,9 @@ from muse.commands.train import run as train
 from muse.data.windows import Frames, cut_windows
 from muse.training import population, population_step
 from muse.training.device import prepare
-from muse.training.loop import Member, new_model, train_epoch, train_seed
+from muse.training.loop import Member, train_epoch, train_seed
 from muse.training.memory import members_within
+from muse.training.model import new_model
 from muse.training.population import train_population
 from tests.conftest import stress_package
 from tests.training.test_loop import frames

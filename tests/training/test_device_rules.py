@@ -15,7 +15,8 @@ from muse.data.windows import Mapped, Scaling, cut_windows
 from muse.errors import MuseError
 from muse.models import audio_crnn, blockwise
 from muse.training import population
-from muse.training.loop import new_model, predict, train_epoch
+from muse.training.loop import train_epoch
+from muse.training.model import new_model, predict
 from tests.conftest import stress_package
 from tests.pretended import DEVICE, pretended, without
 from tests.training.test_population import (

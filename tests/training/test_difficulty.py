@@ -22,8 +22,7 @@ from muse.errors import MuseError
 from muse.training import autoencoder, difficulty
 from muse.training.difficulty import add_indicators, with_difficulty
 from muse.training.loop import train_epoch
-from muse.training.prepare import id_of
-from muse.training.run import load_inputs
+from muse.training.prepare import id_of, load_inputs
 from tests.conftest import sent_package, stress_package
 
 CPU = torch.device("cpu")

@@ -12,8 +12,9 @@ from muse.errors import MuseError
 from muse.models.recurrent import Recurrent
 from muse.training import memory
 from muse.training.gradient import with_noise
-from muse.training.loop import predict, train_epoch, train_seed
+from muse.training.loop import train_epoch, train_seed
 from muse.training.memory import frame_bytes
+from muse.training.model import predict
 from tests.training.test_loop import config, frames, numbers, run  # noqa: F401
 from tests.training.test_memory import FEATURES, LENGTHS, PLAIN, data
 

@@ -11,7 +11,8 @@ import torch
 from muse.data.windows import Frames
 from muse.errors import MuseError
 from muse.scoring import ccc
-from muse.training.loop import new_model, predict, train_seed
+from muse.training.loop import train_seed
+from muse.training.model import new_model, predict
 
 
 def frames(seed: int, recordings: int = 6, length: int = 40) -> Frames:
@@ -200,7 +201,7 @@ def test_predictions_do_not_depend_on_how_recordings_are_batched(
     model = new_model(config, data).double()
     data = replace(data, features=data.features.double())
     together = predict(model, data)
-    monkeypatch.setattr("muse.training.loop.CELLS_AT_ONCE", 1)
+    monkeypatch.setattr("muse.training.model.CELLS_AT_ONCE", 1)
     alone = predict(model, data)
     np.testing.assert_allclose(together, alone, rtol=0, atol=1e-14)
     assert not together[31 + 40 : 80].any()  # frames that are in no sample

@@ -19,8 +19,9 @@ from muse.runs.tensors import read_tensors
 from muse.scoring import ccc
 from muse.training import population, population_step
 from muse.training.checkpoint import Checkpoint
-from muse.training.loop import Member, new_model, train_seed
+from muse.training.loop import Member, train_seed
 from muse.training.memory import stacked_bytes
+from muse.training.model import new_model
 from muse.training.population import members_at_once, train_population
 from tests.conftest import kept_for_backward, sent_package, stress_package
 from tests.training.test_loop import frames
@@ -36,7 +37,7 @@ def config(make_config):
 @pytest.fixture
 def double(monkeypatch):
     """All models in float64, and a checkpoint after every epoch."""
-    for module in ("loop", "population"):
+    for module in ("loop", "population_members"):
         monkeypatch.setattr(f"muse.training.{module}.new_model", lambda *_: new_model(*_).double())
     monkeypatch.setattr(population, "CHECKPOINT_SHARE", float("inf"))
 

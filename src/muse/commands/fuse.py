@@ -6,8 +6,8 @@ from pathlib import Path
 from shlex import quote
 
 from muse.config.compose import command_with
+from muse.config.fuse import FuseConfig
 from muse.config.shared import JobInfo
-from muse.config.train import FuseConfig
 from muse.errors import MuseError
 from muse.fusion.members import check_targets, named_runs
 from muse.runs.folder import begin, check_new, set_status

@@ -13,7 +13,8 @@ from muse.tables.comparison import compare
 from muse.tables.comparison_text import render
 from muse.terminal import in_columns
 from muse.training.personal import settings_to_personalise
-from muse.training.run import begin_run, load_inputs
+from muse.training.prepare import load_inputs
+from muse.training.run import begin_run
 
 log = logging.getLogger(__name__)
 

@@ -7,6 +7,7 @@ from muse.config.fields import path_of
 from muse.config.use import PredictConfig
 from muse.data.heads import head_of
 from muse.data.layout import find_package, recordings_in
+from muse.data.recordings import Package
 from muse.errors import MuseError
 from muse.files import write_json
 from muse.inference.apply import LoadedRun
@@ -47,23 +48,8 @@ def _predict(config: PredictConfig, used: LoadedRun, out: Path, archive: Path) -
     package = used.package([], ids)
     remove_written(out, OUTPUT)
     head = head_of(used.config.task)
-    about = {
-        "muse": muse.__version__,
-        "run": used.label,
-        "run_id": used.saved.result["run_id"],
-        "task": used.config.task.name,
-        "features": used.features,
-        "synthetic": package.synthetic,
-        "data": {"folder": str(package.folder), "partitions": package.digests},
-        "files": [
-            f"{kind}/{target}/{partition}/{recording.id}.csv"
-            for kind in sorted({"predictions", head.folder})
-            for target in used.targets
-            for partition, recordings in package.partitions.items()
-            for recording in recordings
-        ],
-    }
-    write_json(out / OUTPUT.about, about)  # first: whatever ends here, its files can be replaced
+    # first: whatever ends here, its files can be replaced
+    write_json(out / OUTPUT.about, _about(used, package, head.folder))
     files: dict[str, Path] = {}  # name in the archive -> file
     count = 0
     for applied in used.apply(package):
@@ -90,6 +76,26 @@ def _predict(config: PredictConfig, used: LoadedRun, out: Path, archive: Path) -
     if zipped:
         write_archive(archive, files)
         print(f"{len(files)} files of {zipped}, TARGET/ID.csv: {archive}")
+
+
+def _about(used: LoadedRun, package: Package, folder: str) -> dict:
+    """The content of predictions.json; ``folder`` is that of what a model gives for a target."""
+    return {
+        "muse": muse.__version__,
+        "run": used.label,
+        "run_id": used.saved.result["run_id"],
+        "task": used.config.task.name,
+        "features": used.features,
+        "synthetic": package.synthetic,
+        "data": {"folder": str(package.folder), "partitions": package.digests},
+        "files": [
+            f"{kind}/{target}/{partition}/{recording.id}.csv"
+            for kind in sorted({"predictions", folder})
+            for target in used.targets
+            for partition, recordings in package.partitions.items()
+            for recording in recordings
+        ],
+    }
 
 
 def _recordings(used: LoadedRun, config: PredictConfig) -> dict[str, list[str]]:

@@ -4,7 +4,7 @@ from muse.config.fields import path_of
 from muse.config.table import TableConfig
 from muse.errors import MuseError
 from muse.files import write_text
-from muse.runs.read import finished_runs
+from muse.runs.finished import finished_runs
 from muse.sweep.missing import train_missing
 from muse.tables.build import block_of, tables_of, usable_runs
 from muse.tables.published import read_paper

@@ -8,12 +8,13 @@ from muse.config.compare import CompareConfig
 from muse.config.difficulty import DifficultyConfig
 from muse.config.export import ExportConfig
 from muse.config.extract import ExtractConfig
+from muse.config.fuse import FuseConfig
 from muse.config.gold import GoldConfig
 from muse.config.importing import ImportConfig
 from muse.config.package import CheckConfig, SynthConfig
 from muse.config.report import ReportConfig
 from muse.config.table import RunsConfig, SummaryConfig, TableConfig
-from muse.config.train import FuseConfig, TrainConfig
+from muse.config.train import TrainConfig
 from muse.config.tune import TuneConfig
 from muse.config.use import (
     EvaluateConfig,

@@ -16,10 +16,10 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from muse.config.commands import COMMANDS, SCHEMAS
+from muse.config.fuse import FuseConfig
 from muse.config.overrides import SWEPT, config_dirs, name_of, own_model, quote_texts
 from muse.config.shared import JobInfo, published_settings
 from muse.config.shipped import choices_of, config_folder, group_files, known_keys, shipped
-from muse.config.train import FuseConfig
 from muse.config.use import CHANGEABLE
 from muse.errors import MuseError, did_you_mean
 

@@ -1,10 +1,10 @@
-"""Settings of `muse train` and `muse fuse`."""
+"""Settings of `muse train`."""
 
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar
 
 from muse.config.difficulty import AutoencoderConfig
-from muse.config.fields import Settings, is_number, names_of, one_of, setting, within
+from muse.config.fields import Settings, is_number, names_of, setting, within
 from muse.config.origin import SUBJECTS, Personalised, Retrained, SplitConfig
 from muse.config.shared import (
     INDICATOR,
@@ -18,8 +18,6 @@ from muse.config.shared import (
     published_settings,
 )
 from muse.errors import MuseError
-
-ALL_SEEDS = "all"  # value of seeds: what is fused are the seeds of the runs
 
 
 @dataclass
@@ -149,29 +147,48 @@ class TrainConfig(Settings):
             self.difficulty = None  # of no effect, so no part of the run id
         if self.split and self.split.method == "given":
             self.split = None
-        self.seeds = _seeds(self.seeds, self.fusion)
+        if self.population is False:  # `off` in YAML
+            self.population = "off"
+        self.seeds = self._list_seeds()
         self.task.check_target(self.target)
+        self._check_loss()
+        self._check_parallel()
+        self._check_splits()
+        if self.data.root is None:
+            raise MuseError("data.root=null: expected the folder of the packages.")
+        if self.tokenizer:
+            self._check_transcript()
+        if self.hop > self.window:
+            raise MuseError(
+                f"hop={self.hop} is longer than window={self.window}: the frames between two "
+                "windows would never be seen. Give a hop of at most the window."
+            )
+        if not isinstance(self.model, dict) or not self.model.get("_target_"):
+            raise MuseError("model has no _target_: expected the class to build, or model=lstm.")
+
+    def _list_seeds(self) -> list[int] | str:
+        """5 -> [101, ..., 105], as in the published baseline; a list stays what it is."""
+        seeds = self.seeds
+        whole = seeds if isinstance(seeds, list) else [seeds]
+        if any(isinstance(v, bool) or not isinstance(v, int) or v < 0 for v in whole) or not whole:
+            raise MuseError(
+                f"seeds={seeds}: expected a number of seeds, or a list such as [101,107]."
+            )
+        if isinstance(seeds, list):
+            if len(set(seeds)) < len(seeds):
+                raise MuseError(f"seeds={seeds}: a seed is named twice; name each once.")
+            return seeds
+        within("seeds", seeds, low=1, high=1000)
+        return list(range(101, 101 + seeds))
+
+    def _check_loss(self) -> None:
+        """Raise MuseError for a loss that does not go with the task, or its settings with it."""
         if LOSSES[self.loss] != self.task.head:
             known = ", ".join(loss for loss, head in LOSSES.items() if head == self.task.head)
             raise MuseError(
                 f"loss={self.loss} does not go with task={self.task.name} ({self.task.head}): "
                 f"expected one of {known}."
             )
-        if self.workers < 1 and self.workers != -1:
-            raise MuseError(f"workers={self.workers}: expected 1 or more, or -1 for one per core.")
-        if self.population is False:  # `off` in YAML
-            self.population = "off"
-        several = is_number(self.population) and self.population == int(self.population) >= 2
-        if not several and self.population not in ("auto", "off"):
-            raise MuseError(
-                f"population={self.population}: expected auto, off, or how many models train "
-                "together at most, 2 or more."
-            )
-        if self.crossfit == 1:
-            raise MuseError("crossfit=1: expected two folds or more, or 0 for none.")
-        self._check_splits()
-        if self.data.root is None:
-            raise MuseError("data.root=null: expected the folder of the packages.")
         if self.loss == "ccc" and self.window < 2:
             raise MuseError("window=1 with loss=ccc: a CCC needs two frames or more.")
         if self.loss != "ccc" and self.loss_over == "batch":
@@ -185,18 +202,22 @@ class TrainConfig(Settings):
                 f"class_weights={self.class_weights} with loss={self.loss}: only a task with "
                 "classes has such weights. Give class_weights=null."
             )
-        if self.tokenizer:
-            self._check_transcript()
-        if self.hop > self.window:
+
+    def _check_parallel(self) -> None:
+        """Raise MuseError for numbers of workers or of models that train together, if not valid."""
+        if self.workers < 1 and self.workers != -1:
+            raise MuseError(f"workers={self.workers}: expected 1 or more, or -1 for one per core.")
+        several = is_number(self.population) and self.population == int(self.population) >= 2
+        if not several and self.population not in ("auto", "off"):
             raise MuseError(
-                f"hop={self.hop} is longer than window={self.window}: the frames between two "
-                "windows would never be seen. Give a hop of at most the window."
+                f"population={self.population}: expected auto, off, or how many models train "
+                "together at most, 2 or more."
             )
-        if not isinstance(self.model, dict) or not self.model.get("_target_"):
-            raise MuseError("model has no _target_: expected the class to build, or model=lstm.")
 
     def _check_splits(self) -> None:
         """Raise MuseError for settings of folds and learning curves that are not allowed."""
+        if self.crossfit == 1:
+            raise MuseError("crossfit=1: expected two folds or more, or 0 for none.")
         whole = isinstance(self.folds, int) and not isinstance(self.folds, bool) and self.folds > 1
         subjects = self.personalised is not None and self.folds == SUBJECTS
         if not (self.folds in (None, "loso") or whole or subjects):
@@ -212,15 +233,19 @@ class TrainConfig(Settings):
                 "of each fold predicts the recordings that it holds out. Give one of them."
             )
         if self.learning_curve is not None:
-            shares = self.learning_curve
-            if not isinstance(shares, list) or not shares or not all(map(is_number, shares)):
-                raise MuseError(
-                    f"learning_curve={shares}: expected a list of shares such as [0.25,0.5,1]."
-                )
-            for share in shares:
-                within("learning_curve", share, above=0, high=1)
-            if len({float(share) for share in shares}) < len(shares):
-                raise MuseError(f"learning_curve={shares}: a share is named twice; name each once.")
+            self._check_learning_curve()
+
+    def _check_learning_curve(self) -> None:
+        """Raise MuseError if its shares are not numbers of (0, 1], each there once."""
+        shares = self.learning_curve
+        if not isinstance(shares, list) or not shares or not all(map(is_number, shares)):
+            raise MuseError(
+                f"learning_curve={shares}: expected a list of shares such as [0.25,0.5,1]."
+            )
+        for share in shares:
+            within("learning_curve", share, above=0, high=1)
+        if len({float(share) for share in shares}) < len(shares):
+            raise MuseError(f"learning_curve={shares}: a share is named twice; name each once.")
 
     def _check_transcript(self) -> None:
         """Raise MuseError for settings that do not go with tokens, which are no numbers."""
@@ -275,132 +300,3 @@ class TrainConfig(Settings):
         own = {"lr": self.lr} | {f"model.{name}": value for name, value in self.model.items()}
         names = {name: "lr" if name == "lr" else f"model.{name}" for name in known}
         return {names[k]: v for k, v in known.items() if own.get(names[k]) == v}
-
-
-@dataclass
-class SelectConfig(Settings):
-    """Which runs to fuse if they are not named."""
-
-    KEY = "select."
-
-    features: Any = setting("Feature sets; for each the run that is best on devel.",
-                            names=True, null=True)  # fmt: skip
-    root: str = setting("Folder below which runs are looked for.")
-
-
-@dataclass(kw_only=True)
-class FuseConfig(TrainConfig):
-    """Settings of `muse fuse`: those of the training of the fusion, and what is fused.
-
-    ``features`` are the names of the members once they are chosen, null before.
-    """
-
-    features: Any = setting("Filled in by muse: the names of the members.", names=True, null=True)
-    target: str | None = setting("The target whose predictions are fused; null fuses each in turn.")
-    runs: Any = setting("Run folders (latest: the newest finished run below outputs), or folders "
-                        "of predictions made elsewhere: [RUN,RUN]; or for each target its own: "
-                        "{valence:[RUN,RUN],arousal:[RUN,RUN]}.",
-                        identity="indirect")  # fmt: skip
-    select: SelectConfig = setting("Choose the runs instead of naming them.", identity="indirect")
-    beside: Any = setting("Feature sets of the package beside the predictions, such as "
-                          "[difficulty_egemaps].", names=True, null=True, implied=None)  # fmt: skip
-    method: str = setting("lstm (trained), mean, or weighted (mean by devel score).",
-                          choices=("lstm", "mean", "weighted"))  # fmt: skip
-    out_of_fold: bool = setting("Fit on out-of-fold predictions of train (runs with crossfit=5).")
-    seeds: Any = setting("Number of seeds (101, 102, ...), or a list of them: [101,107]; all: fuse "
-                         "the seeds of the runs (trained with keep_seeds=true).")  # fmt: skip
-    fusion: ClassVar[bool] = True
-
-    def __post_init__(self):
-        self._check_runs()
-        if (self.runs is None) == (self.select.features is None):
-            raise MuseError(
-                "expected either runs=[RUN,RUN], folders of finished runs, or "
-                "select.features=[egemaps,vggface], for each of which the best run is taken."
-            )
-        for members in self.members.values():
-            if _count(members) < 2 and self.seeds != ALL_SEEDS:
-                key = "select.features" if self.runs is None else "runs"
-                given = ", ".join(names_of(key, members))
-                raise MuseError(
-                    f"{key}={given}: a fusion needs two runs or more, or with seeds=all the seeds "
-                    "of one."
-                )
-        if self.features and (not self.runs or _count(self.features) != _count(self.runs)):
-            raise MuseError("features: the feature sets to fuse are select.features.")
-        super().__post_init__()
-        if self.beside and self.method != "lstm":
-            raise MuseError(
-                f"method={self.method} is a mean of predictions, in which beside= has "
-                "no place: expected method=lstm."
-            )
-        if self.seeds == ALL_SEEDS and self.method == "lstm":
-            raise MuseError(
-                "seeds=all with method=lstm: the seeds of the runs are averaged. Expected "
-                "method=mean or method=weighted."
-            )
-        if self.learning_curve:
-            raise MuseError("learning_curve is for muse train; expected null.")
-        if self.folds and self.method == "weighted":
-            raise MuseError(
-                "folds with method=weighted: the weights are chosen on devel, which the folds "
-                "would score. Use method=mean or method=lstm."
-            )
-
-    def _check_runs(self) -> None:
-        """Make the runs lists; of those of several targets, where one is asked for, its own."""
-        if not isinstance(self.runs, dict):
-            self.runs = self.runs if self.runs is None else names_of("runs", self.runs)
-            return
-        known = self.task.targets
-        for name in self.runs:
-            one_of("runs", name, known)
-        self.runs = {name: names_of(f"runs.{name}", own) for name, own in self.runs.items()}
-        lacking = [name for name in self.targets if name not in self.runs]
-        if lacking:
-            raise MuseError(
-                f"runs: no members of {', '.join(lacking)}. Name them, or give one target of "
-                f"{', '.join(self.runs)}: target=NAME"
-            )
-        if self.target is not None:
-            self.runs = self.runs[self.target]
-
-    @property
-    def members(self) -> dict[str, list[str]]:
-        """Target -> its runs, or the feature sets for which they are chosen."""
-        if isinstance(self.runs, dict):
-            return self.runs
-        return dict.fromkeys(self.targets, self.runs or self.select.features)
-
-    @property
-    def sets(self) -> list[str]:
-        return self.beside or []
-
-    def describe(self, features: list[str]) -> str:
-        how = {"lstm": "late fusion", "mean": "mean", "weighted": "weighted mean"}[self.method]
-        return f"{how} of {super().describe(features)}"
-
-    def published(self) -> Published | None:
-        return self.task.fusion
-
-
-def _count(names: Any) -> int:
-    return len(names) if isinstance(names, list) else 1
-
-
-def _seeds(value: Any, fusion: bool) -> list[int] | str:
-    """5 -> [101, ..., 105], as in the published baseline; a list stays what it is.
-
-    So does `all` of a fusion.
-    """
-    if fusion and value == ALL_SEEDS:
-        return value
-    whole = [value] if not isinstance(value, list) else value
-    if any(isinstance(v, bool) or not isinstance(v, int) or v < 0 for v in whole) or not whole:
-        raise MuseError(f"seeds={value}: expected a number of seeds, or a list such as [101,107].")
-    if isinstance(value, list):
-        if len(set(value)) < len(value):
-            raise MuseError(f"seeds={value}: a seed is named twice; name each once.")
-        return value
-    within("seeds", value, low=1, high=1000)
-    return list(range(101, 101 + value))

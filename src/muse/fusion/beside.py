@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 
-from muse.config.train import FuseConfig
+from muse.config.fuse import FuseConfig
 from muse.data.layout import FeaturePlan, find_package, plan_features
 from muse.data.recordings import Package, Recording, load_package
 from muse.errors import MuseError
-from muse.runs.read import finished_run
+from muse.runs.finished import finished_run
 
 
 def plan_fusion(config: FuseConfig) -> FeaturePlan:

@@ -10,7 +10,7 @@ import numpy as np
 
 from muse.config.compose import command_with
 from muse.config.fields import path_of
-from muse.config.train import ALL_SEEDS, FuseConfig
+from muse.config.fuse import ALL_SEEDS, FuseConfig
 from muse.data.heads import head_of
 from muse.data.recordings import Package, load_package
 from muse.errors import MuseError
@@ -18,8 +18,9 @@ from muse.files import check_plain
 from muse.fusion.beside import add_beside
 from muse.fusion.predictions import Member, has_predictions, load_predictions
 from muse.runs.find import LATEST, run_folder
+from muse.runs.finished import finished_runs
 from muse.runs.folder import SEEDS
-from muse.runs.read import finished_runs, read_run, read_settings
+from muse.runs.read import read_run, read_settings
 from muse.scoring import metric_name, metric_title
 from muse.terminal import counted
 

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -24,7 +25,7 @@ from muse.runs.result_checks import weights_of
 from muse.runs.weights import LoadedModel, load_model_file
 from muse.training.device import prepare
 from muse.training.difficulty import add_indicators
-from muse.training.loop import predict
+from muse.training.model import predict
 from muse.training.scores import split_frames
 
 log = logging.getLogger(__name__)
@@ -220,41 +221,54 @@ def load_run(use: UseConfig, folder: str, label: str | None = None) -> LoadedRun
     pretrained = kept[0].parent if kept else None
     if config.tokenizer and pretrained:
         config = replace(config, tokenizer=str(pretrained))
+    models = _load_models(saved, use.trust, device, pretrained)
+    general = []
+    if config.personalised:
+        names = dict.fromkeys(part["weights"] for part in saved.result["targets"].values())
+        general = [load_model_file(saved.file(name), use.trust, device) for name in names]
+    autoencoders = _load_autoencoders(saved, models[0], use.trust, device)
+    run = LoadedRun(saved, config, device, models, autoencoders, general, label)
+    if run.refitted:
+        log.info("%s: its models were fitted on train and devel.", label)
+    return run
+
+
+def _load_models(
+    saved: SavedRun, trust: list[str], device: torch.device, pretrained: Path | None
+) -> list[list[LoadedModel]]:
+    """The models of a run, each once, in the order of their targets; of each its folds."""
     models: dict[tuple[str, ...], list[LoadedModel]] = {}
-    general: dict[str, LoadedModel] = {}
     for target, part in saved.result["targets"].items():
         names = tuple(weights_of(part))
         if names not in models:
             models[names] = [
-                load_model_file(saved.file(n), use.trust, device, pretrained) for n in names
+                load_model_file(saved.file(n), trust, device, pretrained) for n in names
             ]
-            if config.personalised:
-                name = part["weights"]
-                general[name] = load_model_file(saved.file(name), use.trust, device)
         for name, loaded in zip(names, models[names], strict=True):
             if target not in loaded.targets:
                 raise MuseError(
                     f"{saved.folder / name}: a model of {', '.join(loaded.targets)}, but "
                     f"result.json names it for {target}. Copy the run folder again."
                 )
-    of_folds = next(iter(models.values()))
+    return list(models.values())
+
+
+def _load_autoencoders(
+    saved: SavedRun, folds: list[LoadedModel], trust: list[str], device: torch.device
+) -> list[dict[str, LoadedModel]]:
+    """For each of the folds of a model, feature set -> auto-encoder of its difficulty indicator."""
     pattern = (
         "weights/{}/fold_{}.safetensors" if "folds" in saved.result else "weights/{}.safetensors"
     )
-    autoencoders = []
-    for number, model in enumerate(of_folds, start=1):
+    found = []
+    for number, model in enumerate(folds, start=1):
         kept = {name: pattern.format(name, number) for name in model.features}
         there = {n: path for n, path in kept.items()
                  if path in saved.result["files"] and n not in saved.result["targets"]}  # fmt: skip
-        autoencoders.append(
-            {n: load_model_file(saved.file(path), use.trust, device) for n, path in there.items()}
+        found.append(
+            {n: load_model_file(saved.file(path), trust, device) for n, path in there.items()}
         )
-    run = LoadedRun(
-        saved, config, device, list(models.values()), autoencoders, list(general.values()), label
-    )
-    if run.refitted:
-        log.info("%s: its models were fitted on train and devel.", label)
-    return run
+    return found
 
 
 def _check_columns(package: Package, name: str, columns: list[str]) -> None:

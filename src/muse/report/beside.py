@@ -17,7 +17,8 @@ from muse.config.overrides import quoted_list
 from muse.config.report import ReportConfig
 from muse.files import check_plain, read_regular
 from muse.runs.find import run_folder
-from muse.runs.read import FinishedRun, read_run
+from muse.runs.finished import FinishedRun
+from muse.runs.read import read_run
 from muse.tables.build import block_of, tables_of, usable_runs
 from muse.tables.comparison import compare
 from muse.tables.comparison_text import cells_of, notes_of

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from muse.config.fields import changes_no_number
-from muse.config.train import FuseConfig
+from muse.config.fuse import FuseConfig
 from muse.data.layout import SYNTHETIC_MARK
 from muse.errors import MuseError
 from muse.report.curves import curves_of, finite
-from muse.runs.read import FinishedRun, finished_run, is_fusion, log_unreadable, read_plain_settings
+from muse.runs.finished import FinishedRun, finished_run, log_unreadable
+from muse.runs.read import is_fusion, read_plain_settings
 from muse.runs.status import status_of
 from muse.scoring import metric_title
 from muse.sweep.state import LINK_FILE, command_of, run_of_job

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from muse.config.fields import path_of
 from muse.errors import MuseError
-from muse.runs.read import is_fusion, log_unreadable, read_result, read_settings
+from muse.runs.finished import log_unreadable
+from muse.runs.read import is_fusion, read_result, read_settings
 from muse.runs.status import can_continue, status_of
 
 LATEST = "latest"  # may stand wherever a run folder may

@@ -38,7 +38,7 @@ def inputs_of(config: TrainConfig) -> tuple[Package, list]:
 
     Jobs often have the same, so those of the last few are kept.
     """
-    from muse.training.run import load_inputs
+    from muse.training.prepare import load_inputs
 
     if config.fusion:
         return load_inputs(config), []

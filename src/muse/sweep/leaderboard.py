@@ -26,30 +26,7 @@ def report(root: Path, show_test: bool) -> int:
 
     Raises MuseError for a folder that has no jobs.
     """
-    folders = job_folders(root)
-    if not folders:
-        below = root.iterdir() if root.is_dir() else ()
-        sweeps = [folder for folder in below if job_folders(folder)]
-        newest = max(sweeps, key=lambda folder: folder.stat().st_mtime, default=None)
-        hint = f" The newest one there: {newest}" if newest else ""
-        raise MuseError(
-            f"{root}: no jobs here; expected the folder of a sweep of `muse train -m`.{hint}"
-        )
-    rows, failures, retrained = [], [], []
-    for folder in folders:
-        if state_of(folder) != "finished":
-            failures.append(_failure(folder))
-            continue
-        try:
-            run = run_of_job(folder)
-            result = read_result(run)
-            if "retrained" in result:
-                retrained.append(folder)
-            else:
-                settings = kept_row(folder, result["run_id"]) or row_of(read_settings(run))
-                rows += _rows(run, result, settings)
-        except MuseError as error:
-            failures.append(f"damaged: {folder}\n  {error}")
+    rows, failures, retrained = _read(_jobs_below(root))
     scores = pd.DataFrame([row for row, _ in rows], columns=SCORES)
     settings = pd.DataFrame([row for _, row in rows], dtype=object).fillna("")
     axes = []
@@ -77,6 +54,40 @@ def report(root: Path, show_test: bool) -> int:
     if len(failures) > SHOWN:
         print(f"\nand {len(failures) - SHOWN} more without a result")
     return len(failures)
+
+
+def _jobs_below(root: Path) -> list[Path]:
+    """The folders of the jobs of a sweep; MuseError, with the newest sweep, if there are none."""
+    folders = job_folders(root)
+    if folders:
+        return folders
+    below = root.iterdir() if root.is_dir() else ()
+    sweeps = [folder for folder in below if job_folders(folder)]
+    newest = max(sweeps, key=lambda folder: folder.stat().st_mtime, default=None)
+    hint = f" The newest one there: {newest}" if newest else ""
+    raise MuseError(
+        f"{root}: no jobs here; expected the folder of a sweep of `muse train -m`.{hint}"
+    )
+
+
+def _read(folders: list[Path]) -> tuple[list[tuple], list[str], list[Path]]:
+    """The rows of the finished jobs, see `_rows`; what has failed, in words; retrained jobs."""
+    rows, failures, retrained = [], [], []
+    for folder in folders:
+        if state_of(folder) != "finished":
+            failures.append(_failure(folder))
+            continue
+        try:
+            run = run_of_job(folder)
+            result = read_result(run)
+            if "retrained" in result:
+                retrained.append(folder)
+            else:
+                settings = kept_row(folder, result["run_id"]) or row_of(read_settings(run))
+                rows += _rows(run, result, settings)
+        except MuseError as error:
+            failures.append(f"damaged: {folder}\n  {error}")
+    return rows, failures, retrained
 
 
 def _rows(

@@ -11,8 +11,8 @@ from muse.config.overrides import name_of, quote_texts, quoted_list
 from muse.config.shipped import known_keys
 from muse.config.table import TableConfig
 from muse.errors import MuseError, did_you_mean
+from muse.runs.finished import FinishedRun, finished_run
 from muse.runs.identity import settings_key
-from muse.runs.read import FinishedRun, finished_run
 from muse.sweep.jobs import expand, run_job, run_sweep
 from muse.sweep.state import check_finished, run_of_job
 from muse.tables.candidates import Runs

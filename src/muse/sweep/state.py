@@ -11,9 +11,10 @@ from pathlib import Path
 from muse.data.layout import is_name
 from muse.errors import MuseError
 from muse.files import check_plain, read_regular, write_json, write_text
+from muse.runs.finished import run_folders
 from muse.runs.folder import log_file
 from muse.runs.lock import LOCKS
-from muse.runs.read import read_result, run_folders
+from muse.runs.read import read_result
 from muse.runs.status import read_status
 
 log = logging.getLogger(__name__)

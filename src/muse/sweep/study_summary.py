@@ -44,12 +44,7 @@ def summarise(root: Path, database: str | None, show_test: bool) -> None:
 
     Raises MuseError if the database cannot be read or no trial has finished.
     """
-    try:
-        about = json.loads(read_regular(root / STUDY_FILE))
-        name, axes, own = about["study"], list(about["settings"]), about["own_database"]
-        over = about["objective"]
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
-        raise MuseError(f"{root / STUDY_FILE}: damaged. `muse tune` writes it again.") from None
+    name, axes, over, own = _about(root)
     if not own and database is None:
         raise MuseError(f"{root}: the trials are in a database of yours: give its URL, database=")
     with reachable(database or str(root)):
@@ -65,24 +60,18 @@ def summarise(root: Path, database: str | None, show_test: bool) -> None:
     table = table.sort_values("value", ascending=False, kind="stable", na_position="last")
     table = table.sort_values("state", kind="stable", key=lambda s: s != "finished")
     best = table.iloc[0]
-    run = next((Path(row) for row, yes in zip(table["run"], table["best_seed"].notna(), strict=True)
-                if yes), None)  # fmt: skip
-    if run is None:
+    there = table["run"][table["best_seed"].notna()]
+    if there.empty:
         raise MuseError(
             f"{root}: none of the runs of {counted(len(done), 'finished trial')} is here."
         )
+    run = Path(there.iloc[0])
     result, settings = read_result(run), read_settings(run)
     title = heading(settings.task.title, "+".join(result["features"]), result["synthetic"])
     value = f"{metric_title(result['metric'])}, {_objective(over)}"
     importance = importances(study.optuna, axes)
     print(f"\n{title}: study {name}, {_counts(trials, killed)}")
-    print(f"\nbest: trial {best['trial']}, {value}: {best['value']:.4f}")
-    print("  " + "  ".join(f"{axis}={best[axis]}" for axis in axes))
-    print(f"  {best['run']}")
-    if importance:
-        print("\nimportance of the settings (fANOVA; the share of the variance of finished trials)")
-        for axis, share in importance.items():
-            print(f"  {axis:<20} {share:.2f}")
+    _print_best(best, axes, value, importance)
     print(f"\n{_text(table, axes)}")
     scores = (
         table if show_test else table.assign(test=table["test"].where(table.index == best.name))
@@ -95,6 +84,26 @@ def summarise(root: Path, database: str | None, show_test: bool) -> None:
     except MuseError as error:  # a study of somebody else
         print(f"\n{error}")
     study.close()
+
+
+def _about(root: Path) -> tuple[str, list[str], str, bool]:
+    """Name, settings and objective of a study, and whether its database is in its folder."""
+    try:
+        about = json.loads(read_regular(root / STUDY_FILE))
+        return about["study"], list(about["settings"]), about["objective"], about["own_database"]
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        raise MuseError(f"{root / STUDY_FILE}: damaged. `muse tune` writes it again.") from None
+
+
+def _print_best(best: pd.Series, axes: list[str], value: str, importance: dict[str, float]) -> None:
+    """Print the best trial, and how much each setting matters if that is known."""
+    print(f"\nbest: trial {best['trial']}, {value}: {best['value']:.4f}")
+    print("  " + "  ".join(f"{axis}={best[axis]}" for axis in axes))
+    print(f"  {best['run']}")
+    if importance:
+        print("\nimportance of the settings (fANOVA; the share of the variance of finished trials)")
+        for axis, share in importance.items():
+            print(f"  {axis:<20} {share:.2f}")
 
 
 def importances(study: optuna.Study, axes: list[str]) -> dict[str, float]:

@@ -7,7 +7,7 @@ from functools import partial
 from muse.config.fields import one_of
 from muse.config.table import TableConfig
 from muse.errors import MuseError
-from muse.runs.read import FinishedRun, standardised_members
+from muse.runs.finished import FinishedRun, standardised_members
 from muse.scoring import metric_name, metric_title
 from muse.tables.candidates import Runs
 from muse.tables.cells import Sources, line_of

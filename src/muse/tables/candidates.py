@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from muse.errors import MuseError
-from muse.runs.read import FinishedRun
+from muse.runs.finished import FinishedRun
 from muse.scoring import metric_name
 from muse.tables.published import Table
 from muse.tables.systems import System

@@ -31,7 +31,8 @@ from muse.errors import MuseError
 from muse.runs.tensors import read_tensors
 from muse.runs.weights import LoadedModel, load_model_file, save_model_file
 from muse.training.checkpoint import Checkpoint
-from muse.training.loop import new_model, train_seed
+from muse.training.loop import train_seed
+from muse.training.model import new_model
 
 log = logging.getLogger(__name__)
 

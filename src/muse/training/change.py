@@ -12,7 +12,7 @@ from muse.errors import MuseError
 from muse.runs.folder import change, log_file
 from muse.training.checkpoint import read_history
 from muse.training.fit import settle_fit
-from muse.training.loop import check_not_passed
+from muse.training.stopping import check_not_passed
 
 log = logging.getLogger(__name__)
 

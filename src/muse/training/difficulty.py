@@ -18,7 +18,7 @@ from muse.data.windows import to_frames
 from muse.errors import MuseError
 from muse.runs.weights import LoadedModel, save_model_file
 from muse.training.autoencoder import fitted
-from muse.training.loop import predict
+from muse.training.model import predict
 from muse.training.prepare import plan_inputs, standardised_sets
 
 PROVENANCE = "difficulty.json"  # in a folder of `muse difficulty`: how it was made

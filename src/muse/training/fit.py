@@ -31,7 +31,8 @@ from muse.data.heads import head_of
 from muse.data.windows import Frames, collate, group_by_length
 from muse.errors import MuseError
 from muse.models import build_model, is_fitted
-from muse.training.loop import CELLS_AT_ONCE, LEAST_WIDTH, SeedResult, new_model
+from muse.training.loop import SeedResult
+from muse.training.model import CELLS_AT_ONCE, LEAST_WIDTH, copy_on_cpu, new_model
 from muse.training.scores import score_target
 
 log = logging.getLogger(__name__)
@@ -112,7 +113,7 @@ def fit_seed(
         fit(C, "train")
         value = _score(config, model, frames[watched], means[watched])
         if value > best:
-            best, chosen, weights = value, C, _weights(model)
+            best, chosen, weights = value, C, copy_on_cpu(model.state_dict())
         record = {"seed": seed, "epoch": number, "C": C, "devel": value, "best": best}
         on_epoch(record | {"seconds": round(time.perf_counter() - started, 4)})
     fit(chosen, "train", "devel")
@@ -122,13 +123,13 @@ def fit_seed(
             "model.max_iter, or standardise the features (standardise=true).",
             *("+".join(frames["train"].targets), model.max_iter, ", ".join(late)),
         )
-    return SeedResult(seed, best, 0, 0, weights, {}, _weights(model), chosen)
+    return SeedResult(seed, best, 0, 0, weights, {}, copy_on_cpu(model.state_dict()), chosen)
 
 
 def _means(model: nn.Module, frames: Frames) -> Tensor:
     """What the model reads of all segments, in their order: (segments, features).
 
-    Features that are not in memory are read once, in parts; see `muse.training.loop.predict`.
+    Features that are not in memory are read once, in parts; see `muse.training.model.predict`.
     """
     width = max(LEAST_WIDTH, frames.features.shape[1])
     parts, where = [], []
@@ -152,7 +153,3 @@ def _score(config: TrainConfig, model: nn.Module, frames: Frames, means: Tensor)
         values = model.decide(means).cpu().numpy()  # (segments, outputs)
     output = np.repeat(values, frames.samples[:, 1], axis=0)  # (frames, outputs)
     return score_target(config, frames, output, 0)[model.chosen_by]
-
-
-def _weights(model: nn.Module) -> dict[str, Tensor]:
-    return {name: value.detach().cpu().clone() for name, value in model.state_dict().items()}

@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -17,21 +16,19 @@ from torch import Tensor, nn
 
 from muse.config.origin import Schedule
 from muse.config.train import TrainConfig
-from muse.data.heads import head_of
 from muse.data.windows import Frames, collate, cut_windows, group_by_length, on_device
-from muse.errors import MuseError
-from muse.models import build_model, is_of_muse
+from muse.models import is_of_muse
 from muse.models.checks import check_outputs
 from muse.training.checkpoint import Checkpoint, TrainState
 from muse.training.device import renew_dropout
 from muse.training.gradient import Outputs, joint_gradient, summed_gradient, with_noise
 from muse.training.losses import balanced_weights, loss_function, loss_weight
 from muse.training.memory import frame_bytes, step_parts, within_step
+from muse.training.model import copy_on_cpu, new_model, outputs_of, predict
 from muse.training.schedule import warmed_up
+from muse.training.stopping import best_epoch, check_finite, check_not_passed, has_ended
 
-CELLS_AT_ONCE = 2**25  # values (frames x features) that are predicted at once
 TRIED_FRAMES = 64  # on which the model of a user is tried out
-LEAST_WIDTH = 256  # features that a frame counts as at least: layers are wider than some inputs
 
 
 @dataclass(frozen=True)
@@ -99,7 +96,7 @@ def train_seed(
     with seeded(seed, device) as (shuffle, start_training):
         model = new_model(config, train)
         if not list(model.parameters()):  # nothing to learn, such as a mean of predictions
-            state = _on_cpu(model.state_dict())
+            state = copy_on_cpu(model.state_dict())
             return SeedResult(seed, score(predict(model, devel)), 0, 0, state, state)
         if start:
             model.load_state_dict(start)
@@ -118,18 +115,14 @@ def train_seed(
             if checkpoint:
                 checkpoint.save(progress, device)
             on_epoch(history[-1])
-    last = _on_cpu(progress.model.state_dict())
+    last = copy_on_cpu(progress.model.state_dict())
     if schedule:
         return SeedResult(seed, None, len(history), len(history), last, last)
     if start and before >= history[-1]["best"]:
         return SeedResult(seed, before, 0, len(history), start, last)
     return SeedResult(
-        seed, history[-1]["best"], _best_epoch(history), len(history), progress.best, last
+        seed, history[-1]["best"], best_epoch(history), len(history), progress.best, last
     )
-
-
-def _on_cpu(weights: dict[str, Tensor]) -> dict[str, Tensor]:
-    return {name: weight.detach().cpu().clone() for name, weight in weights.items()}
 
 
 def _one_epoch(
@@ -177,7 +170,7 @@ def end_epoch(
         value = score(output)
         best = progress.history[-1]["best"] if progress.history else -math.inf
         if value > best:
-            progress.best = _on_cpu(weights())
+            progress.best = copy_on_cpu(weights())
         progress.plateau.step(1 - value if config.lr_on == "devel" else losses.mean().item())
         about |= {"devel": value, "best": max(value, best)}
     return about | {"lr": lr, "seconds": round(time.perf_counter() - started, 4)}
@@ -229,31 +222,6 @@ def _try_out(model: nn.Module, train: Frames, outputs: int) -> None:
     length = min(length, TRIED_FRAMES)
     features, _, lengths = collate(train, np.array([[start, length], [start, -(-length // 2)]]))
     check_outputs(model, features, lengths, outputs)
-
-
-def _best_epoch(history: list[dict]) -> int:
-    """The first epoch with the best devel score."""
-    return next(record["epoch"] for record in history if record["devel"] == history[-1]["best"])
-
-
-def has_ended(config: TrainConfig, history: list[dict], schedule: Schedule | None = None) -> bool:
-    """Whether all epochs are trained, or devel has not improved for `patience` of them."""
-    if schedule:
-        return len(history) >= schedule.epochs
-    if not history or len(history) >= config.epochs:
-        return len(history) >= config.epochs
-    return config.patience is not None and len(history) - _best_epoch(history) >= config.patience
-
-
-def check_not_passed(config: TrainConfig, history: list[dict], path: Path) -> None:
-    """Raise MuseError if more epochs are trained in a checkpoint than with these settings."""
-    end = next((n for n in range(1, len(history)) if has_ended(config, history[:n])), None)
-    if end:
-        raise MuseError(
-            f"{path}: {len(history)} epochs are trained; with epochs={config.epochs} "
-            f"patience={config.patience} training would have ended after {end}. Give more, or "
-            "train anew."
-        )
 
 
 def train_epoch(
@@ -335,34 +303,6 @@ def classes_of(frames: Frames, windows: np.ndarray) -> Tensor:
     return frames.labels[on_device(windows.sum(axis=1) - 1, frames.labels.device)]
 
 
-def new_model(config: TrainConfig, frames: Frames) -> nn.Module:
-    """The model of a config for the features and targets of ``frames``, on their device."""
-    outputs = sum(outputs_of(config, frames))
-    model = build_model(config.model, frames.inputs, outputs, frames.rows)
-    return model.to(frames.features.device)
-
-
-def outputs_of(config: TrainConfig, frames: Frames) -> list[int]:
-    """The number of outputs of each target of a model."""
-    return head_of(config.task, targets=frames.targets).outputs
-
-
-def predict(model: nn.Module, frames: Frames) -> np.ndarray:
-    """Predict every sample (recording, or segment in Sent) as a whole: (frames, O) float32."""
-    model.eval()
-    width = max(LEAST_WIDTH * frames.most_rows, frames.features.shape[1])
-    outputs: Tensor | None = None
-    with torch.inference_mode():
-        for chosen in group_by_length(frames.samples, CELLS_AT_ONCE, width):
-            features, _, lengths = collate(frames, chosen)  # (B, T, F), (B,)
-            result = model(features, lengths)  # (B, T, O)
-            if outputs is None:
-                outputs = result.new_zeros(len(frames.labels) - 1, result.shape[2])
-            for (start, length), row in zip(chosen.tolist(), result, strict=True):
-                outputs[start : start + length] = row[:length]
-    return outputs.cpu().numpy()
-
-
 @contextmanager
 def seeded(seed: int, device: torch.device) -> Iterator[tuple[torch.Generator, Callable]]:
     """Random numbers of a seed's own: initial weights, shuffling and dropout.
@@ -377,15 +317,3 @@ def seeded(seed: int, device: torch.device) -> Iterator[tuple[torch.Generator, C
         torch.manual_seed(initial & mask)
         shuffle = torch.Generator().manual_seed(shuffling & mask)
         yield shuffle, lambda: torch.manual_seed(dropout & mask)
-
-
-def check_finite(what: str, values: Tensor, seed: int, epoch: int, lr: float) -> None:
-    """Raise if a loss (one per step) or a prediction (after the last step) is not finite."""
-    wrong = (~values.isfinite()).nonzero()
-    if len(wrong):
-        where = f"step {int(wrong[0, 0]) + 1}" if values.ndim == 1 else "after the last step"
-        raise MuseError(
-            f"seed {seed}, epoch {epoch}, {where}: {what} is {values[tuple(wrong[0])]:g}. Training "
-            f"has diverged: give a lower learning rate (lr={lr:g} now), or standardise the "
-            "features (standardise=true)."
-        )

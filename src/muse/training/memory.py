@@ -75,7 +75,7 @@ def expected_memory(
     """Bytes that training a model takes in a process of its own, interpreter and PyTorch included.
 
     The sum of the process itself, copies of the weights, and the larger of two: the largest part of
-    a training step, and predicting, which is as bounded (`muse.training.loop.CELLS_AT_ONCE`).
+    a training step, and predicting, which is as bounded (`muse.training.model.CELLS_AT_ONCE`).
 
     Args:
         frames: the data of each partition.

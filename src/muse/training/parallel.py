@@ -28,8 +28,9 @@ from muse.runs.weights import LoadedModel
 from muse.training.device import give_back_memory, prepare
 from muse.training.difficulty import with_difficulty
 from muse.training.folds import Fold
-from muse.training.loop import Member, new_model
+from muse.training.loop import Member
 from muse.training.memory import expected_memory
+from muse.training.model import new_model
 from muse.training.population import train_population
 from muse.training.prepare import ModelPlan, plan_models
 from muse.training.seeds import (

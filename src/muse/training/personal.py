@@ -31,7 +31,7 @@ from muse.runs.weights import LoadedModel, load_model_file
 from muse.scoring import metric_name, metric_title
 from muse.terminal import counted, format_interval, format_spread, heading, in_columns
 from muse.training.folds import Fold
-from muse.training.loop import predict
+from muse.training.model import predict
 from muse.training.out_of_fold import (
     Values,
     check_held_out,

@@ -8,8 +8,6 @@ is of another run, is left out: its training alone says why.
 
 A member that has stopped leaves at the end of the epoch, which costs one copy of the weights of
 all, less than a single training step; one that waits takes its place.
-
-Shapes: N members, P weights of a model, T frames, B windows, F features, K targets, O outputs.
 """
 
 import logging
@@ -17,40 +15,28 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 
-import numpy as np
 import torch
-from torch import Tensor
 
 from muse.config.train import TrainConfig
 from muse.cores import is_out_of_memory
-from muse.data.windows import Frames, cut_windows
 from muse.errors import MuseError
-from muse.models.stacked import STACKED, from_row, to_row
+from muse.models.stacked import STACKED
 from muse.models.stacked_layers import check_kernel
-from muse.training.loop import (
-    Member,
-    begin_epoch,
-    check_finite,
-    classes_of,
-    end_epoch,
-    go_on_from,
-    has_ended,
-    new_model,
-    outputs_of,
-    parts_of,
-    seeded,
-    start_state,
-)
-from muse.training.losses import balanced_weights, window_weights
+from muse.training.loop import Member, begin_epoch, end_epoch, parts_of
 from muse.training.memory import frame_bytes, members_within
-from muse.training.population_data import index_of
-from muse.training.population_step import (
+from muse.training.population_members import (
     Population,
     Row,
     Waiting,
-    predict_devel,
-    train_steps,
+    are_alike,
+    begin_member,
+    save_checkpoint,
+    weights_of,
+    with_members,
+    without_stopped,
 )
+from muse.training.population_step import predict_devel, train_steps
+from muse.training.stopping import check_finite
 
 log = logging.getLogger(__name__)
 
@@ -109,18 +95,18 @@ def _train_alike(waiting: deque[Waiting], most: int) -> deque[Waiting]:
     while True:
         joined, there = [], population.rows if population else []
         while waiting and len(there) + len(joined) < most:
-            row = _begin(waiting.popleft())
-            if row and (there or joined) and not _alike(row, (there or joined)[0]):
+            row = begin_member(waiting.popleft())
+            if row and (there or joined) and not are_alike(row, (there or joined)[0]):
                 unlike.append(row.origin)
             elif row:
                 joined.append(row)
                 most = min(most, _room(row)) if len(there) + len(joined) == 1 else most
         if joined:
-            population = _with(population, joined)
+            population = with_members(population, joined)
         if not population:
             return unlike
         if _train_epoch_within_memory(population):
-            population = _without_stopped(population)
+            population = without_stopped(population)
             continue
         most = max(1, len(population.rows) // 2)
         log.info("Out of memory: the population goes on with %d models at once.", most)
@@ -151,94 +137,6 @@ def _room(row: Row) -> int:
     return members_within(row.state.model, train, frames, own, row.rate > 0)
 
 
-def _begin(origin: Waiting) -> Row | None:
-    """A member where its checkpoint was written; None if it has ended, or cannot go on."""
-    try:
-        member = origin.make()
-        config, train, device = member.config, member.train, member.train.features.device
-        with seeded(member.seed, device) as (shuffle, start_training):
-            model = new_model(config, train)
-            if member.start:
-                model.load_state_dict(member.start)
-            state = start_state(config, model, train, shuffle)
-            start_training()
-            go_on_from(member.checkpoint, config, state, device, member.schedule)
-            random, unused = torch.Generator(device), torch.get_rng_state()
-            on_gpu = device.type == "cuda"
-            random.set_state(torch.cuda.get_rng_state(device) if on_gpu else unused)
-    except MuseError:
-        return None
-    except RuntimeError as error:
-        if not is_out_of_memory(error):  # else there may be room when it is alone
-            raise
-        return None
-    for record in state.history[origin.told :]:
-        member.on_epoch(record)
-        origin.told += 1
-    if has_ended(config, state.history, member.schedule):
-        return None
-    moments = state.optimiser.state_dict()["state"]
-    steps = int(moments[0]["step"]) if moments else 0
-    windows = cut_windows(train.samples, config.window, config.hop)
-    counts = _class_counts(config, train, windows)
-    return Row(member, state, random, unused, windows, steps, origin, counts)
-
-
-def _class_counts(config: TrainConfig, train: Frames, windows: np.ndarray) -> np.ndarray | None:
-    """How much each window counts for each target by its class, at its last frame: (frames, K)."""
-    if not config.class_weights:
-        return None
-    gold = classes_of(train, windows).cpu()
-    counts = np.zeros(train.labels.shape)
-    weights = balanced_weights(gold, outputs_of(config, train))
-    counts[windows.sum(1) - 1] = window_weights(gold, weights).numpy()
-    return counts
-
-
-def _alike(row: Row, other: Row) -> bool:
-    """Whether two members can be rows of one population."""
-
-    def shape(of: Row) -> tuple:
-        config, model = of.member.config, of.state.model
-        sizes = {name: weight.shape for name, weight in model.state_dict().items()}
-        loss = config.loss, config.loss_over, outputs_of(config, of.member.train)
-        return type(model), sizes, loss, config.precision, of.member.devel is None
-
-    return shape(row) == shape(other)
-
-
-def _with(population: Population | None, joined: list[Row]) -> Population:
-    """The population with more members."""
-    weights = [to_row(row.state.model.state_dict()) for row in joined]
-    values = [weights, [], []]
-    for row, own in zip(joined, weights, strict=True):
-        moments = row.state.optimiser.state_dict()["state"]
-        for name, rows in zip(("exp_avg", "exp_avg_sq"), values[1:], strict=True):
-            kept = {str(k): moments[k][name] for k in sorted(moments)}
-            rows.append(to_row(kept) if kept else torch.zeros_like(own))
-    stacked = [torch.stack(rows) for rows in values]
-    if population:
-        before = population.weights.detach(), population.mean, population.square
-        stacked = [torch.cat(pair) for pair in zip(before, stacked, strict=True)]
-        joined = [*population.rows, *joined]
-    return Population(joined, stacked[0].requires_grad_(), *stacked[1:])
-
-
-def _without_stopped(population: Population) -> Population | None:
-    """The population of the members that go on; None if there is none."""
-    rows = population.rows
-    live = [k for k, row in enumerate(rows) if not row.failed and not row.ended]
-    if len(live) == len(rows):
-        return population
-    if not live:
-        return None
-    index = index_of(live, population.weights)
-    kept = population.weights.detach(), population.mean, population.square
-    weights, mean, square = (value[index] for value in kept)
-    times = population.frames, population.saved, population.saving
-    return Population([rows[k] for k in live], weights.requires_grad_(), mean, square, *times)
-
-
 def _train_epoch(population: Population) -> None:
     """An epoch of each member, from the first step to its record and checkpoint."""
     started = time.perf_counter()
@@ -256,41 +154,17 @@ def _train_epoch(population: Population) -> None:
             check_finite("the loss", own, seed, epoch, lr)
             record = end_epoch(
                 *(config, state, own, output, row.member.score, seed),
-                *(time.perf_counter() - taken, lambda k=k: _weights(population, k)),
+                *(time.perf_counter() - taken, lambda k=k: weights_of(population, k)),
             )
         except MuseError:
             row.failed = True
             continue
         state.history.append(record)
         if due or row.ended:
-            _save(population, k)
+            save_checkpoint(population, k)
         if len(state.history) > row.origin.told:  # else before it ran out of memory
             row.member.on_epoch(record)
             row.origin.told += 1
     if due:
         population.saved = time.perf_counter()
         population.saving = population.saved - now
-
-
-def _weights(population: Population, k: int) -> dict[str, Tensor]:
-    return from_row(population.weights[k].detach().cpu(), population.model)
-
-
-def _save(population: Population, k: int) -> None:
-    """Write the checkpoint of a member as its training alone writes it."""
-    row = population.rows[k]
-    state, device = row.state, row.member.train.features.device
-    model, optimiser = state.model, state.optimiser
-    model.load_state_dict(from_row(population.weights[k].detach(), model))
-    means, squares = (
-        from_row(moment[k].clone(), model) for moment in (population.mean, population.square)
-    )
-    for name, weight in model.named_parameters():
-        step = torch.tensor(float(row.steps))
-        moments = {"step": step, "exp_avg": means[name], "exp_avg_sq": squares[name]}
-        optimiser.state[weight] = moments
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        torch.set_rng_state(row.unused if device.type == "cuda" else row.random.get_state())
-        if device.type == "cuda":
-            torch.cuda.set_rng_state(row.random.get_state(), device)
-        row.member.checkpoint.save(state, device)

@@ -3,99 +3,28 @@
 Shapes: N members, P weights of a model, T frames, B windows, F features, K targets, O outputs.
 """
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from functools import partial
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from muse.cores import STEP_BYTES
 from muse.data.windows import group_by_length, on_device
 from muse.models.stacked import dropout_of, forward_rows
-from muse.training.checkpoint import TrainState
 from muse.training.gradient import outputs_of_parts, with_noise
-from muse.training.loop import (
-    LEAST_WIDTH,
-    Member,
-    arithmetic,
-    has_ended,
-    outputs_of,
-    parts_of,
-)
-from muse.training.losses import loss_weight, window_losses
+from muse.training.loop import arithmetic, parts_of
+from muse.training.losses import window_losses
 from muse.training.memory import frame_bytes, stacked_bytes
+from muse.training.model import LEAST_WIDTH, outputs_of
 from muse.training.population_data import gather, index_of, padded, write_frames
+from muse.training.population_members import Population, Row
 from muse.training.schedule import warmed_up
 
 Part = dict[int, np.ndarray]  # member -> windows of its that go through the model together
 
 BETAS, EPSILON = (0.9, 0.999), 1e-8  # of torch.optim.Adam
-
-
-@dataclass
-class Waiting:
-    """A member that has not begun, or begins again at its checkpoint."""
-
-    make: Callable[[], Member]
-    told: int = 0  # epochs that `on_epoch` has been told of
-
-
-@dataclass
-class Row:
-    """A member that is trained."""
-
-    member: Member
-    state: TrainState  # its weights and moments are those of the last checkpoint
-    random: torch.Generator  # of dropout and noise
-    unused: Tensor  # state of the CPU's generator, for the checkpoint
-    windows: np.ndarray
-    steps: int  # of Adam
-    origin: Waiting
-    counts: np.ndarray | None  # with class_weights: of windows that end at a frame, (frames, K)
-    failed: bool = False  # its training alone will say why
-
-    @property
-    def rate(self) -> float:
-        return float(self.member.config.model["dropout"])
-
-    @property
-    def ended(self) -> bool:
-        return has_ended(self.member.config, self.state.history, self.member.schedule)
-
-    def share(self, part: np.ndarray, step: list[np.ndarray]) -> np.ndarray | float:
-        """What `window_losses` count of a part of a training step: (B, K), or the same of all."""
-        config, batch = self.member.config, np.concatenate(step)
-        if config.loss_over == "batch":  # its frames are one window
-            return 1.0
-        if self.counts is None:
-            return 1 / loss_weight(config.loss, batch[:, 1])
-        own, all_ = (self.counts[windows.sum(1) - 1] for windows in (part, batch))
-        return own / all_.sum(0)
-
-
-@dataclass
-class Population:
-    """Members and their weights, one row each."""
-
-    rows: list[Row]
-    weights: Tensor  # (N, P)
-    mean: Tensor  # of the gradients, (N, P)
-    square: Tensor  # mean of the squares of the gradients, (N, P)
-    frames: int = 0  # that went through the model of a member at once, at most
-    saved: float = 0.0  # when the checkpoints were written
-    saving: float = 0.0  # seconds that took
-
-    @property
-    def model(self) -> nn.Module:
-        """A model of the shape that all have."""
-        return self.rows[0].state.model
-
-    @property
-    def over_batch(self) -> bool:
-        """Whether the loss is one over all frames of a training step."""
-        return self.rows[0].member.config.loss_over == "batch"
 
 
 def train_steps(population: Population) -> list[Tensor]:

@@ -7,16 +7,24 @@ import torch
 from torch import Tensor
 
 from muse.config.train import TrainConfig
-from muse.data.layout import FeaturePlan, expand_features, is_standardised, plan_features
-from muse.data.recordings import Package
+from muse.data.layout import (
+    FeaturePlan,
+    expand_features,
+    find_package,
+    is_standardised,
+    plan_features,
+)
+from muse.data.recordings import Package, load_package
+from muse.data.split import split_test
 from muse.data.windows import Frames, Scaling, fit_scaling, to_frames
 from muse.errors import MuseError
 from muse.files import checksum, digest_of, read_bytes
 from muse.fusion.beside import plan_fusion, standardised_in_members
+from muse.fusion.members import load_members
 from muse.models import pretrained_files, source_of
 from muse.runs.identity import run_id
 from muse.runs.weights import LoadedModel
-from muse.training.folds import used_groups
+from muse.training.folds import take_share, used_groups
 
 
 @dataclass(frozen=True)
@@ -36,6 +44,31 @@ class ModelPlan:
     def name(self) -> str:
         """The targets in one word."""
         return "+".join(self.targets)
+
+
+def load_inputs(config: TrainConfig) -> Package:
+    """What the models of a run read: a package, or the predictions of a fusion's members.
+
+    In the place of a difficulty indicator are the feature sets that it is computed from, see
+    `muse.training.difficulty.with_difficulty`.
+    """
+    if config.fusion:
+        return take_share(config, load_members(config))
+    folder = find_package(config.task, config.data.root)
+    package = load_package(
+        config.task,
+        config.targets,
+        plan_features(config.features, config.feature_sets, folder).read,
+        {},
+        config.data,
+        config.missing,
+        recordings=config.recordings,
+        storage=config.storage,
+        align=config.align,
+        tokenizer=config.tokenizer,
+        length=config.window,
+    )
+    return take_share(config, split_test(config.split, package))
 
 
 def groups_of(config: TrainConfig) -> list[list[str]]:

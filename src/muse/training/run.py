@@ -2,7 +2,7 @@
 
 import json
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import replace
 from itertools import islice
@@ -14,35 +14,31 @@ import numpy as np
 from muse.config.train import TrainConfig
 from muse.cores import is_out_of_memory
 from muse.data.heads import head_of
-from muse.data.layout import find_package, plan_features
-from muse.data.recordings import Package, load_package
-from muse.data.split import split_test
-from muse.data.statistics import frame_step
+from muse.data.recordings import Package
 from muse.errors import MuseError
-from muse.extraction.provenance import read_provenance
-from muse.fusion.members import choose_members, load_members
+from muse.fusion.members import choose_members
 from muse.models import is_fitted
 from muse.runs.environment import environment
 from muse.runs.folder import begin, check_new, log_file, set_status, write_result
 from muse.runs.lock import locked
 from muse.runs.read import read_result
 from muse.runs.weights import keep_pretrained
-from muse.scoring import metric_name
 from muse.terminal import heading
 from muse.training.device import prepare
 from muse.training.difficulty import save_autoencoders, with_difficulty
 from muse.training.fit import settle_fit
-from muse.training.folds import make_folds, take_share, used_groups
+from muse.training.folds import make_folds
 from muse.training.out_of_fold import fold_summary, save_folds, save_out_of_fold, seed_units
-from muse.training.parallel import Run, Unit, processes, trainer
+from muse.training.parallel import Run, Trainer, Unit, processes, trainer
 from muse.training.personal import general_models, save_subjects, subject_summary
 from muse.training.population import members_at_once
-from muse.training.prepare import checkpoint_ids, id_of, plan_inputs, plan_models
-from muse.training.recorder import recording
+from muse.training.prepare import checkpoint_ids, id_of, load_inputs, plan_inputs, plan_models
+from muse.training.recorder import Recorder, recording
+from muse.training.result import result_of
 from muse.training.retrain import with_devel
 from muse.training.save import keep_seeds, save_curves, save_job
-from muse.training.seeds import best_of
-from muse.training.summary import combined, sizes, summary
+from muse.training.seeds import SeedOutcome, best_of
+from muse.training.summary import sizes, summary
 
 log = logging.getLogger(__name__)
 
@@ -99,31 +95,6 @@ def settle(config: TrainConfig) -> TrainConfig:
     Those of a model that is fitted are as `muse.training.fit.settle_fit` returns them.
     """
     return settle_fit(choose_members(config) if config.fusion else config)
-
-
-def load_inputs(config: TrainConfig) -> Package:
-    """What the models of a run read: a package, or the predictions of a fusion's members.
-
-    In the place of a difficulty indicator are the feature sets that it is computed from, see
-    `muse.training.difficulty.with_difficulty`.
-    """
-    if config.fusion:
-        return take_share(config, load_members(config))
-    folder = find_package(config.task, config.data.root)
-    package = load_package(
-        config.task,
-        config.targets,
-        plan_features(config.features, config.feature_sets, folder).read,
-        {},
-        config.data,
-        config.missing,
-        recordings=config.recordings,
-        storage=config.storage,
-        align=config.align,
-        tokenizer=config.tokenizer,
-        length=config.window,
-    )
-    return take_share(config, split_test(config.split, package))
 
 
 def _train_locked(
@@ -187,42 +158,15 @@ def _train(config: TrainConfig, folder: Path, package: Package | None, watch: Wa
     published = ", ".join(f"{k}={json.dumps(v)}" for k, v in config.as_published().items())
     if published:
         log.info("as in the published baseline: %s", published)
-    targets: dict[str, dict] = {}
     ids = checkpoint_ids(config, package)
     if config.retrained:  # an auto-encoder stays as it was fitted, and stopped, without devel
         package = with_devel(config, package)
     jobs = [] if config.folds else plan_models(config, package, device)
     general = general_models(config, package, device)
     run = Run(config, jobs, (folder / "checkpoints", ids), folds, device, general)
-    units = seed_units(config, folds)
-    together = members_at_once(config, device, len(units))
-    count = 1 if together > 1 else processes(config, device, len(units), run.plan(units[0]))
-    models = len(units) + len(jobs) * config.crossfit
-    with (
-        recording(config, folder, models, watch) as recorder,
-        trainer(run, count, recorder.on_epoch, together) as train,
-    ):
-        outcomes = train(units)
-        if config.personalised:
-            arguments = config, folder, package, folds, outcomes, recorder
-            targets = save_subjects(*arguments, general)
-        elif config.folds:
-            targets = save_folds(config, folder, package, folds, outcomes, recorder)
-        for number, job in enumerate(jobs):
-            recorder.of(job)
-            chosen = config.retrained and config.retrained.best_seed(job.name)
-            seeds = islice(outcomes, len(config.seeds))
-            seeds = keep_seeds(config, folder, package, job, seeds)
-            done = best_of(seeds, recorder.on_seed, chosen)
-            targets |= save_job(config, folder, package, job, done)
-            watched = "train" if config.retrained else "devel"
-            _warn_constant(config, job.targets, done.outputs[watched], watched)
-            if folds:
-                units = [Unit(number, done.best.seed, k + 1) for k in range(len(folds))]
-                held_out = [recorder.on_fold(outcome, len(folds)) for outcome in train(units)]
-                save_out_of_fold(config, folder, package, job, folds, held_out)
+    targets, recorder = _train_units(run, folder, package, watch)
     save_curves(config, folder, package, recorder.records)
-    result = _result(config, package, id_, targets) | {
+    result = result_of(config, package, id_, targets) | {
         "seconds": round(recorder.seconds, 1),
         "environment": environment(device, str(config.model["_target_"])),
     }
@@ -234,6 +178,62 @@ def _train(config: TrainConfig, folder: Path, package: Package | None, watch: Wa
     if config.tensorboard:
         log.info("  tensorboard --logdir %s", quote(str(folder)))
     return result
+
+
+def _train_units(
+    run: Run, folder: Path, package: Package, watch: Watch | None
+) -> tuple[dict[str, dict], Recorder]:
+    """Train all units of a run and save what they leave; returns target -> its part of the result,
+    and the records of the epochs."""
+    config, folds = run.config, run.folds
+    units = seed_units(config, folds)
+    together = members_at_once(config, run.device, len(units))
+    count = 1 if together > 1 else processes(config, run.device, len(units), run.plan(units[0]))
+    models = len(units) + len(run.jobs) * config.crossfit
+    with (
+        recording(config, folder, models, watch) as recorder,
+        trainer(run, count, recorder.on_epoch, together) as train,
+    ):
+        outcomes = train(units)
+        if config.personalised:
+            arguments = config, folder, package, folds, outcomes, recorder
+            targets = save_subjects(*arguments, run.general)
+        elif config.folds:
+            targets = save_folds(config, folder, package, folds, outcomes, recorder)
+        else:
+            targets = _save_jobs(run, folder, package, train, outcomes, recorder)
+    return targets, recorder
+
+
+def _save_jobs(
+    run: Run,
+    folder: Path,
+    package: Package,
+    train: Trainer,
+    outcomes: Iterator[SeedOutcome],
+    recorder: Recorder,
+) -> dict[str, dict]:
+    """Save the best seed of each job, and train the folds that predict train with its seed.
+
+    Args:
+        train, outcomes: see `trainer`; the outcomes are those of all seeds of all jobs.
+    """
+    config, folds = run.config, run.folds
+    targets: dict[str, dict] = {}
+    for number, job in enumerate(run.jobs):
+        recorder.of(job)
+        chosen = config.retrained and config.retrained.best_seed(job.name)
+        seeds = islice(outcomes, len(config.seeds))
+        seeds = keep_seeds(config, folder, package, job, seeds)
+        done = best_of(seeds, recorder.on_seed, chosen)
+        targets |= save_job(config, folder, package, job, done)
+        watched = "train" if config.retrained else "devel"
+        _warn_constant(config, job.targets, done.outputs[watched], watched)
+        if folds:
+            units = [Unit(number, done.best.seed, k + 1) for k in range(len(folds))]
+            held_out = [recorder.on_fold(outcome, len(folds)) for outcome in train(units)]
+            save_out_of_fold(config, folder, package, job, folds, held_out)
+    return targets
 
 
 def _warn_constant(
@@ -255,41 +255,3 @@ def _warn_constant(
                 "features (standardise=true).",
                 *(target, partition, mend),
             )
-
-
-def _result(config: TrainConfig, package: Package, id_: str, targets: dict[str, dict]) -> dict:
-    """The part of result.json that says what was trained, and the scores of each target."""
-    result = {
-        "run_id": id_,
-        "command": config.job.command,
-        "task": config.task.name,
-        "features": package.features,
-        "model": config.model,
-        "metric": metric_name(config.task.metric),
-        "synthetic": package.synthetic,
-        "debug": config.recordings is not None or config.best_on != "devel",
-        "data": {
-            "folder": str(package.folder.absolute()),
-            "digest": package.digest,
-            "partitions": package.digests,
-        },
-        "targets": targets,
-    }
-    if config.fusion:
-        result["members"] = dict(zip(config.features, config.runs, strict=True))
-    elif made := read_provenance(package.folder, plan_inputs(config, package).read):
-        result["extracted"] = made
-        result["frame_step"] = frame_step(package)
-    if config.retrained:
-        result["retrained"] = {"run": config.retrained.run, "run_id": config.retrained.run_id}
-    if config.folds:
-        result["folds"] = config.folds
-        groups = used_groups(config, package)
-        if groups:
-            result["groups"] = groups
-    if config.train_share < 1:
-        result["train_share"] = config.train_share
-    averaged = config.task.among("combined", list(targets))
-    if len(averaged) > 1:
-        result["combined"] = combined(config, [targets[target] for target in averaged])
-    return result

@@ -12,7 +12,8 @@ from muse.models import is_fitted
 from muse.scoring import metric_name
 from muse.training.checkpoint import Checkpoint
 from muse.training.fit import fit_seed
-from muse.training.loop import Member, SeedResult, new_model, predict, train_seed
+from muse.training.loop import Member, SeedResult, train_seed
+from muse.training.model import new_model, predict
 from muse.training.prepare import ModelPlan
 from muse.training.scores import mean_score, score_target
 
