@@ -1,5 +1,6 @@
 """Temporary folders: what a killed process has left goes, and nothing else."""
 
+import errno
 import os
 import signal
 import stat
@@ -78,5 +79,30 @@ def test_one_that_is_just_made_stays(tmp):
     process.send_signal(signal.SIGKILL)
     process.communicate()
     os.utime(left.parent)
+    with temporary_folder():
+        assert left.exists()
+
+
+@pytest.mark.parametrize("code", [errno.ENOSYS, errno.ENOLCK])
+def test_a_file_system_without_locks(tmp, monkeypatch, code):
+    """The folders of others are left alone, since it cannot be seen whether they are used."""
+    other, used = holder()
+
+    def refuse(*_):
+        raise OSError(code, "no locks")
+
+    monkeypatch.setattr("fcntl.flock", refuse)
+    with temporary_folder() as folder:
+        assert folder.is_dir() and used.exists()
+    assert not folder.parent.exists()
+    other.communicate("\n")
+
+
+def test_the_folders_of_other_machines_stay(tmp, monkeypatch):
+    """Their locks may not be seen here, though the file system is the same."""
+    process, left = holder()
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    monkeypatch.setattr("muse.temporary.PREFIX", "muse_temporary_another_machine_")
     with temporary_folder():
         assert left.exists()
