@@ -22,6 +22,7 @@ from muse.training.checkpoint import Checkpoint
 from muse.training.loop import Member, new_model, train_seed
 from muse.training.memory import stacked_bytes
 from muse.training.population import members_at_once, train_population
+from muse.training.retrain import settings_to_retrain
 from tests.conftest import kept_for_backward, sent_package, stress_package
 from tests.training.test_loop import frames
 
@@ -406,6 +407,8 @@ def test_a_retrained_run_is_that_of_single_retraining(make_config, tmp_path):
     assert_same_run(*folders)
     lines = (folders[1] / "metrics.jsonl").read_text().splitlines()
     assert len({json.loads(line)["epoch"] for line in lines}) > 1
+    assert settings_to_retrain(config).kernel == "products"  # as the run
+    assert settings_to_retrain(replace(config, kernel="triton")).kernel == "triton"
 
 
 def assert_same_run(one: Path, other: Path, tolerance: float = 1e-4) -> None:
