@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from muse.errors import MuseError
 from muse.files import DEAD_SECONDS
 from muse.temporary import PREFIX, temporary_folder
 
@@ -54,6 +55,13 @@ def test_a_temporary_folder_is_the_users_alone_and_goes(tmp):
         with temporary_folder() as other:
             assert other != folder
     assert list(tmp.iterdir()) == []
+
+
+def test_no_temporary_folder_can_be_made(monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    monkeypatch.setattr(tempfile, "_candidate_tempdir_list", lambda: ["/proc"])
+    with pytest.raises(MuseError, match=r"\(No usable temporary directory found .* Set TMPDIR"):
+        temporary_folder().__enter__()
 
 
 def test_that_of_a_killed_process_goes_with_the_next_and_no_other_does(tmp):

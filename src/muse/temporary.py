@@ -11,6 +11,7 @@ from pathlib import Path
 
 from filelock import FileLock
 
+from muse.errors import MuseError
 from muse.files import DEAD_SECONDS
 
 # with the machine: several may share the folder, and not see each other's locks
@@ -23,10 +24,16 @@ def temporary_folder() -> Iterator[Path]:
     """A folder that only this user can read, until the end of the block.
 
     Those that killed processes of this user have left on this machine are removed first. Where the
-    file system has no locks, such a folder stays.
+    file system has no locks, such a folder stays. Raises MuseError if none can be made.
     """
-    # another process may remove it as well, once it is not locked any more
-    with tempfile.TemporaryDirectory(prefix=PREFIX, ignore_cleanup_errors=True) as name:
+    try:  # another process may remove it as well, once it is not locked any more
+        made = tempfile.TemporaryDirectory(prefix=PREFIX, ignore_cleanup_errors=True)
+    except OSError as error:
+        raise MuseError(
+            f"no temporary folder can be made ({error.strerror}). Set TMPDIR to a folder that can "
+            "be written."
+        ) from None
+    with made as name:
         home = Path(name)
         lock = FileLock(home / LOCK, fallback_to_soft=False)
         with suppress(OSError):  # no locks: then nobody else can lock it either, and remove it
