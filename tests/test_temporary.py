@@ -33,11 +33,14 @@ def tmp(tmp_path, monkeypatch) -> Path:
     return tmp_path
 
 
-def holder() -> tuple[subprocess.Popen, Path]:
-    """A process that has a temporary folder, old enough to be looked at, and this folder."""
-    process = subprocess.Popen(
-        [sys.executable, "-c", HOLDER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    )
+def holder(before: str = "") -> tuple[subprocess.Popen, Path]:
+    """A process that has a temporary folder, old enough to be looked at, and this folder.
+
+    Args:
+        before: code that it runs first.
+    """
+    words = [sys.executable, "-c", before + HOLDER]
+    process = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     folder = Path(process.stdout.readline().strip())
     age(folder.parent)
     return process, folder
@@ -106,11 +109,10 @@ def test_a_file_system_without_locks(tmp, monkeypatch, code):
     other.communicate("\n")
 
 
-def test_the_folders_of_other_machines_stay(tmp, monkeypatch):
+def test_the_folders_of_other_machines_stay(tmp):
     """Their locks may not be seen here, though the file system is the same."""
-    process, left = holder()
+    process, left = holder("import platform\nplatform.node = lambda: 'another'\n")
     process.send_signal(signal.SIGKILL)
     process.communicate()
-    monkeypatch.setattr("muse.temporary.PREFIX", "muse_temporary_another_machine_")
     with temporary_folder():
         assert left.exists()
