@@ -125,7 +125,7 @@ def end(process: subprocess.Popen) -> None:
 
 
 def environment() -> dict[str, str]:
-    """Of a step: this checkout of muse, and memory that is not cut into pieces where it can be."""
+    """Of a step: this checkout of muse, and where possible an allocator that fragments less."""
     path = os.pathsep.join([str(ROOT / "src"), str(ROOT), os.environ.get("PYTHONPATH", "")])
     whole = {"PYTORCH_CUDA_ALLOC_CONF": "expandable_segments:True"}
     return (whole if sys.platform == "linux" else {}) | os.environ | {"PYTHONPATH": path}

@@ -2,8 +2,8 @@
 
     python scripts/kernel_resources.py --archs 80,90
 
-Each kernel is compiled by the launch of a layer, forward and backward, as on a GPU; there is only
-none to run it. `KiB`: shared memory of a program; `registers` of a thread, 255 at most; `spilled`:
+Each kernel is compiled by the launch of a layer, forward and backward, as on a GPU, and then not
+run. `KiB`: shared memory of a program; `registers` of a thread, 255 at most; `spilled`:
 bytes per thread that did not fit into them; `weights`: on the chip for all frames, or read by each.
 """
 

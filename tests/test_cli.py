@@ -206,11 +206,12 @@ def test_further_bare_words_are_a_list(words, collected):
 
 def test_a_path_with_an_equals_sign_needs_its_key(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    for name in ("a b=c.wav", "out=x"):
+    for name in ("a b=c.wav", "out=x", "serds=3"):
         Path(name).touch()
     with pytest.raises(MuseError, match=r"needs its key: 'source=a b=c\.wav'$"):
         for_hydra("annotate", ["a b=c.wav", "run=x"])
     assert for_hydra("annotate", ["source=a b=c.wav", "out=x"])[0] == "out='x'"
+    assert "serds=3" in for_hydra("train", ["task=stress", "serds=3"])  # a task is a name
 
 
 def test_the_bare_words_of_compare_are_runs():

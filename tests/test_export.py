@@ -217,7 +217,7 @@ def test_a_run_or_a_model(make_config, of_folds, export):
     odd = "it's [1], a {model}.zip"
     assert make_config("evaluate", f"model={odd}").model == odd
     archive = export(of_folds)
-    with pytest.raises(MuseError, match=r"a file, no run folder. An archive: model=.*model0\.zip"):
+    with pytest.raises(MuseError, match=r"a file, not a run folder. For .*: model=.*model0\.zip"):
         muse.commands.evaluate.run(make_config("evaluate", f"run={archive}"))
 
 

@@ -1,5 +1,6 @@
 """Temporary folders: what a killed process has left goes, and nothing else."""
 
+import errno
 import os
 import signal
 import stat
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from muse.errors import MuseError
 from muse.files import DEAD_SECONDS
 from muse.temporary import PREFIX, temporary_folder
 
@@ -31,11 +33,14 @@ def tmp(tmp_path, monkeypatch) -> Path:
     return tmp_path
 
 
-def holder() -> tuple[subprocess.Popen, Path]:
-    """A process that has a temporary folder, old enough to be looked at, and this folder."""
-    process = subprocess.Popen(
-        [sys.executable, "-c", HOLDER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    )
+def holder(before: str = "") -> tuple[subprocess.Popen, Path]:
+    """A process that has a temporary folder, old enough to be looked at, and this folder.
+
+    Args:
+        before: code that it runs first.
+    """
+    words = [sys.executable, "-c", before + HOLDER]
+    process = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     folder = Path(process.stdout.readline().strip())
     age(folder.parent)
     return process, folder
@@ -53,6 +58,13 @@ def test_a_temporary_folder_is_the_users_alone_and_goes(tmp):
         with temporary_folder() as other:
             assert other != folder
     assert list(tmp.iterdir()) == []
+
+
+def test_no_temporary_folder_can_be_made(monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    monkeypatch.setattr(tempfile, "_candidate_tempdir_list", lambda: ["/proc"])
+    with pytest.raises(MuseError, match=r"\(No usable temporary directory found .* Set TMPDIR"):
+        temporary_folder().__enter__()
 
 
 def test_that_of_a_killed_process_goes_with_the_next_and_no_other_does(tmp):
@@ -78,5 +90,29 @@ def test_one_that_is_just_made_stays(tmp):
     process.send_signal(signal.SIGKILL)
     process.communicate()
     os.utime(left.parent)
+    with temporary_folder():
+        assert left.exists()
+
+
+@pytest.mark.parametrize("code", [errno.ENOSYS, errno.ENOLCK])
+def test_a_file_system_without_locks(tmp, monkeypatch, code):
+    """The folders of others are left alone, since it cannot be seen whether they are used."""
+    other, used = holder()
+
+    def refuse(*_):
+        raise OSError(code, "no locks")
+
+    monkeypatch.setattr("fcntl.flock", refuse)
+    with temporary_folder() as folder:
+        assert folder.is_dir() and used.exists()
+    assert not folder.parent.exists()
+    other.communicate("\n")
+
+
+def test_the_folders_of_other_machines_stay(tmp):
+    """Their locks may not be seen here, though the file system is the same."""
+    process, left = holder("import platform\nplatform.node = lambda: 'another'\n")
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
     with temporary_folder():
         assert left.exists()

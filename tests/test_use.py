@@ -171,7 +171,7 @@ def test_paths_may_begin_with_the_home_folder(finished, make_config, tmp_path, m
     assert files(tmp_path / "here") and (tmp_path / "scores.json").is_file()
     monkeypatch.delenv("HOME")
     monkeypatch.setattr("pwd.getpwuid", {}.__getitem__)  # of a user of a container, often
-    with pytest.raises(MuseError, match=r"~/here: nothing says what the home folder is\. Set"):
+    with pytest.raises(MuseError, match=r"~/here: the home folder is not known\. Set"):
         muse.commands.predict.run(make_config("predict", given, "out=~/here"))
 
 

@@ -53,7 +53,7 @@ def gpus() -> int:
 
 
 def free_on_gpu(device) -> int:
-    """Bytes that this process can still take of a GPU, those included that PyTorch keeps unused."""
+    """Bytes of a GPU that this process can still use, with those that PyTorch holds unused."""
     import torch
 
     free, _ = torch.cuda.mem_get_info(device)
@@ -61,7 +61,7 @@ def free_on_gpu(device) -> int:
 
 
 def within_gpu(count: int, device: str, expected: int) -> int:
-    """As many of ``count`` processes as the free memory of a GPU is good for, at least one.
+    """As many of ``count`` processes as fit into the free memory of a GPU, at least one.
 
     Args:
         device: as the user gave it; all processes where it is the CPU.

@@ -1,5 +1,6 @@
 """Temporary folders, which do not stay for ever where a process was killed."""
 
+import platform
 import shutil
 import stat
 import tempfile
@@ -10,9 +11,11 @@ from pathlib import Path
 
 from filelock import FileLock
 
+from muse.errors import MuseError
 from muse.files import DEAD_SECONDS
 
-PREFIX = "muse_temporary_"
+# with the machine: several may share the folder, and not see each other's locks
+PREFIX = f"muse_temporary_{platform.node()}_"
 LOCK = ".lock"  # held by the process; the system lifts it when that dies, however it dies
 
 
@@ -20,15 +23,28 @@ LOCK = ".lock"  # held by the process; the system lifts it when that dies, howev
 def temporary_folder() -> Iterator[Path]:
     """A folder that only this user can read, until the end of the block.
 
-    Those of this user's processes that were killed are removed first.
+    Those that killed processes of this user have left on this machine are removed first. Where the
+    file system has no locks, such a folder stays. Raises MuseError if none can be made.
     """
-    with tempfile.TemporaryDirectory(prefix=PREFIX) as name:
+    try:  # another process may remove it as well, once it is not locked any more
+        made = tempfile.TemporaryDirectory(prefix=PREFIX, ignore_cleanup_errors=True)
+    except OSError as error:
+        raise MuseError(
+            f"no temporary folder can be made ({error.strerror}). Set TMPDIR to a folder that can "
+            "be written."
+        ) from None
+    with made as name:
         home = Path(name)
-        with FileLock(home / LOCK):
+        lock = FileLock(home / LOCK, fallback_to_soft=False)
+        with suppress(OSError):  # no locks: then nobody else can lock it either, and remove it
+            lock.acquire()
+        try:
             _remove_left(home)
             inner = home / "files"
             inner.mkdir()
             yield inner
+        finally:
+            lock.release()
 
 
 def _remove_left(own: Path) -> None:

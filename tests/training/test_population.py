@@ -23,6 +23,7 @@ from muse.training.loop import Member, train_seed
 from muse.training.memory import stacked_bytes
 from muse.training.model import new_model
 from muse.training.population import members_at_once, train_population
+from muse.training.retrain import settings_to_retrain
 from tests.conftest import kept_for_backward, sent_package, stress_package
 from tests.training.test_loop import frames
 
@@ -407,6 +408,8 @@ def test_a_retrained_run_is_that_of_single_retraining(make_config, tmp_path):
     assert_same_run(*folders)
     lines = (folders[1] / "metrics.jsonl").read_text().splitlines()
     assert len({json.loads(line)["epoch"] for line in lines}) > 1
+    assert settings_to_retrain(config).kernel == "products"  # as the run
+    assert settings_to_retrain(replace(config, kernel="triton")).kernel == "triton"
 
 
 def assert_same_run(one: Path, other: Path, tolerance: float = 1e-4) -> None:

@@ -107,9 +107,9 @@ def without_spaces(command: str, words: list[str]) -> str | None:
 
 
 def _check_paths(command: str, words: list[str]) -> None:
-    """Raise MuseError for a path without its key that would be read as one, such as a=b.wav."""
+    """Raise MuseError for a path without its key that looks like a setting, such as a=b.wav."""
     key = COMMANDS[command].more or COMMANDS[command].bare_word
-    for word in words:
+    for word in words if key not in ("task", "table") else ():  # these are names
         name = word.split("=")[0].split(".")[0]
         if "=" in word and os.path.lexists(word) and name not in known_keys(command, ""):
             mended = shlex.quote(f"{key}={word}")

@@ -93,7 +93,7 @@ def is_number(value: Any) -> bool:
 def path_of(text: str) -> Path:
     """A path as the user wrote it; a `~` alone or before a separator is the home folder.
 
-    Raises MuseError if nothing says which folder that is.
+    Raises MuseError if the home folder is not known.
     """
     path = Path(text)
     if path.parts[:1] != ("~",):
@@ -102,8 +102,8 @@ def path_of(text: str) -> Path:
         return path.expanduser()
     except RuntimeError:
         raise MuseError(
-            f"{text}: nothing says what the home folder is. Set HOME, or give another path; that "
-            "of the cache is data.cache=FOLDER or MUSE_CACHE."
+            f"{text}: the home folder is not known. Set HOME, or give another path; that of the "
+            "cache is data.cache=FOLDER or MUSE_CACHE."
         ) from None
 
 

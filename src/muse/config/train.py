@@ -118,9 +118,10 @@ class TrainConfig(Settings):
                               "lstm, gru and plain) that train together: auto, off, or how many at "
                               "most.",
                               identity=False)  # fmt: skip
-    kernel: str = setting("Recurrent layers of a population: products (PyTorch's, per frame), or "
-                          "triton (all frames at once; needs a GPU and the package triton, which "
-                          "PyTorch with CUDA brings on Linux). Models trained alone use neither.",
+    kernel: str = setting("How a population computes recurrent layers: products (of PyTorch, for "
+                          "each frame) or triton (all frames at once; needs a GPU and the package "
+                          "triton, which PyTorch with CUDA installs on Linux). No effect on models "
+                          "trained alone.",
                           choices=("products", "triton"), identity=False)  # fmt: skip
     rerun: str = setting("Which jobs a sweep trains again: failed (and missing), all or none.",
                          choices=("failed", "all", "none"), identity=False)  # fmt: skip

@@ -75,8 +75,8 @@ class ResumeConfig(UseConfig):
     workers: int | None = setting("Seeds trained in parallel, -1: one per core; null: as the run.")
     population: Any = setting("Models that train together: auto, off, or how many at most; null: "
                               "as the run.")  # fmt: skip
-    kernel: str | None = setting("Recurrent layers of a population, products or triton; null: as "
-                                 "the run.", choices=("products", "triton"))  # fmt: skip
+    kernel: str | None = setting("How a population computes recurrent layers, products or triton; "
+                                 "null: as the run.", choices=("products", "triton"))  # fmt: skip
     job: JobInfo | None = setting("Filled in by muse.", default=None)
 
     def changes(self) -> dict[str, Any]:
@@ -98,6 +98,8 @@ class RetrainConfig(UseConfig):
     workers: int | None = setting("Seeds trained in parallel; -1: one per core; null: as the run.")
     population: Any = setting("Models that train together: auto, off, or how many at most; null: "
                               "as the run.")  # fmt: skip
+    kernel: str | None = setting("How a population computes recurrent layers, products or triton; "
+                                 "null: as the run.", choices=("products", "triton"))  # fmt: skip
     job: JobInfo | None = setting("Filled in by muse.", default=None)
 
 
@@ -117,8 +119,8 @@ class PersonaliseConfig(UseConfig):
     workers: int | None = setting("Models trained in parallel, -1: one per core; null: as the run.")
     population: Any = setting("Models that train together: auto, off, or how many at most; null: "
                               "as the run.")  # fmt: skip
-    kernel: str | None = setting("Recurrent layers of a population, products or triton; null: as "
-                                 "the run.", choices=("products", "triton"))  # fmt: skip
+    kernel: str | None = setting("How a population computes recurrent layers, products or triton; "
+                                 "null: as the run.", choices=("products", "triton"))  # fmt: skip
     out: str = setting("Folder that gets a run folder for each learning rate and number of epochs.")
     job: JobInfo | None = setting("Filled in by muse.", default=None)
 

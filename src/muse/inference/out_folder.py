@@ -1,4 +1,4 @@
-"""The folder `out` of a command: which files in it are ours, and nothing of others is replaced."""
+"""The folder `out` of a command: which files muse has written there; no others are replaced."""
 
 import json
 import os

@@ -33,7 +33,7 @@ def loaded(use: AppliedConfig) -> Iterator[LoadedRun]:
     if use.model is None:
         if path_of(str(use.run)).suffix == ".zip" and path_of(str(use.run)).is_file():
             model = quote(f"model={use.run}")
-            raise MuseError(f"run={use.run}: a file, no run folder. An archive: {model}")
+            raise MuseError(f"run={use.run}: a file, not a run folder. For an archive: {model}")
         yield load_run(use, str(use.run))
         return
     archive = path_of(use.model)

@@ -193,9 +193,9 @@ class Layer(nn.Module):
 
 
 def attention_mask(lengths: Tensor, frames: int) -> Tensor | None:
-    """Which frames exist, (B, 1, 1, T); None if it is seen at no cost that no recording is padded.
+    """Which frames exist, (B, 1, 1, T); None on the CPU if no recording is padded.
 
-    The lengths of a GPU are not read, since the CPU would wait for all that it has to do before.
+    Lengths on a GPU are not read: the CPU would have to wait for all work queued there.
     """
     if lengths.device.type == "cpu" and not torch.jit.is_tracing() and lengths.min() >= frames:
         return None
@@ -227,10 +227,10 @@ def dot_products(
     causal: bool = False,
     scale: float | None = None,
 ) -> Tensor:
-    """PyTorch's `scaled_dot_product_attention`, without the weights of all pairs of frames.
+    """PyTorch's `scaled_dot_product_attention`, without storing the weights of all pairs of frames.
 
-    On a GPU it stores these unless its kernels take the dimension of a head. Zeros behind q, k and
-    v change no weight.
+    On a GPU PyTorch stores them unless ALIGNED divides the dimension of a head. So q, k and v are
+    padded with zeros, which change no weight.
     """
     size = q.shape[-1]
     if q.device.type == "cpu" or size % ALIGNED == 0:

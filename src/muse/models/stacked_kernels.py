@@ -4,8 +4,8 @@ A program has one member, `program_id(1)`, and a block of its windows, `program_
 mathematics and the layout of all arrays are those of `muse.models.stacked_products`; sums, states
 and cells between two frames are never rounded below float32.
 
-Shapes: N members, T frames, B windows, H hidden, W hidden padded to a power of two. What is padded
-is read as zero, of which states and derivatives come that are zero, and is not written.
+Shapes: N members, T frames, B windows, H hidden, W hidden padded to a power of two. The padding is
+read as zero, gives states and derivatives of zero, and is not written.
 """
 
 import os

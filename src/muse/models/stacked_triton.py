@@ -30,9 +30,9 @@ TYPES = {torch.bfloat16: tl.bfloat16, torch.float32: tl.float32, torch.float64: 
 
 
 def cannot_start() -> str | None:
-    """Why Triton cannot use the GPU: it compiles its own start with the C compiler of the system.
+    """Why Triton cannot use the GPU, None if it can.
 
-    None if it can.
+    It compiles the code that starts its kernels with the C compiler of the system.
     """
     try:
         return None if driver.active.utils else "no driver"
@@ -108,7 +108,7 @@ def plan_of(weight: Tensor, back: bool, ends: bool) -> tuple[kernels.Plan, dict[
 
     Products of float32 are as PyTorch's own: in full precision unless it was told to use TF32
     (`torch.set_float32_matmul_precision`), whose operands have 10 bits of mantissa in place of 23.
-    In full precision they are no work for the tensor cores; in TF32 and bfloat16 they are.
+    The tensor cores compute those in TF32 and bfloat16, but not those in full precision.
 
     Args:
         weight: (N, G, H).

@@ -28,11 +28,11 @@ def prepare(device: str, threads: int) -> torch.device:
 
 
 def renew_dropout(device: torch.device) -> None:
-    """Let cuDNN's layers draw their dropout from where PyTorch's generator of a GPU stands.
+    """Seed the dropout of cuDNN's layers from PyTorch's generator of a GPU.
 
-    They have random numbers of their own, which are seeded by that generator when its state is
-    set, and which no checkpoint keeps. Renewed at the start of an epoch, they are the same in a
-    training that was interrupted before it.
+    cuDNN has random numbers of its own. They are seeded whenever the state of that generator is
+    set, and no checkpoint holds them. Seeded at the start of each epoch, they are the same in a
+    training that was interrupted and goes on.
     """
     if device.type == "cuda":
         torch.cuda.set_rng_state(torch.cuda.get_rng_state(device), device)

@@ -30,9 +30,9 @@ def window_losses(
 ) -> Tensor:
     """What each window adds to the loss of each target: (B, K).
 
-    Their sum over the windows of a batch, divided by the batch's `loss_weight`, is the loss of a
-    target, and the mean of these that of a name. With weights of classes each counts as often as
-    `window_weights` says.
+    The loss of a target is their sum over the windows of a batch, divided by the batch's
+    `loss_weight`; the loss of a batch is the mean of its targets'. With weights of classes each
+    window is multiplied by its `window_weights` first.
 
     Args:
         outputs: number of outputs of each target; only for classes.

@@ -54,7 +54,7 @@ class Row:
         return has_ended(self.member.config, self.state.history, self.member.schedule)
 
     def share(self, part: np.ndarray, step: list[np.ndarray]) -> np.ndarray | float:
-        """What `window_losses` count of a part of a training step: (B, K), or the same of all."""
+        """The weights of a part's `window_losses` in its training step: (B, K), or one for all."""
         config, batch = self.member.config, np.concatenate(step)
         if config.loss_over == "batch":  # its frames are one window
             return 1.0

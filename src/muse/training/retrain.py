@@ -68,6 +68,7 @@ def settings_to_retrain(config: RetrainConfig) -> TrainConfig:
         keep_seeds=False,
         workers=settings.workers if config.workers is None else config.workers,
         population=settings.population if config.population is None else config.population,
+        kernel=config.kernel or settings.kernel,
         job=config.job,
     )
 
