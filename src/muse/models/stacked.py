@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from muse.models.plain import PlainRecurrent
 from muse.models.products import ROWS_AT_ONCE
 from muse.models.recurrent import Recurrent
-from muse.models.stacked_layers import GRU, LSTM, check_kernel
+from muse.models.stacked_layers import GRU, LSTM
 
 STACKED = {f"{cls.__module__}.{cls.__qualname__}": cls for cls in (Recurrent, PlainRecurrent)}
 
@@ -117,7 +117,6 @@ def _layer(
 ) -> Tensor:
     """A recurrent layer in one direction: x (N, T * B, D) -> (N, T, B, H)."""
     gru = weight.shape[1] == 3 * weight.shape[2]
-    check_kernel(kernel, x.device, weight.shape[2])
     added = bias_in if gru else bias_in + bias
     given = torch.baddbmm(added[:, None], x, weight_in.mT).unflatten(1, frames)  # (N, T, B, G)
     more = valid, back, torch.is_grad_enabled(), kernel
