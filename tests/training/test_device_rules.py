@@ -14,7 +14,7 @@ from muse.data.recordings import Recording
 from muse.data.windows import Mapped, Scaling, cut_windows
 from muse.errors import MuseError
 from muse.models import audio_crnn, blockwise
-from muse.training import population
+from muse.training import population, population_members
 from muse.training.loop import train_epoch
 from muse.training.model import new_model, predict
 from tests.conftest import stress_package
@@ -53,7 +53,7 @@ MODELS = {
 def gpu(monkeypatch):
     with pretended() as device:
         patched = SimpleNamespace(**vars(torch) | {"Generator": device.generator})
-        monkeypatch.setattr(population, "torch", patched)
+        monkeypatch.setattr(population_members, "torch", patched)
         monkeypatch.setattr(torch, "inference_mode", torch.no_grad)
         yield device
 
