@@ -426,7 +426,7 @@ def log_density(points: np.ndarray, weight: float, mean: list, covariance: list)
     return np.log(weight) - 0.5 * (distance + np.linalg.slogdet(covariance)[1])
 
 
-@pytest.mark.parametrize("assign", ["centre", "probability"])
+@pytest.mark.parametrize("assign", ["centre", pytest.param("probability", marks=pytest.mark.slow)])
 def test_real_data(classes, make_config, ceap, tmp_path, assign):
     """Classes of devel and test follow from the report by a few lines of numpy."""
     words = ["components=5", "starts=20", "peak_support=10", f"assign={assign}"]

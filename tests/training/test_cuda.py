@@ -36,14 +36,15 @@ from tests.training.test_population import (
     together,
 )
 
-pytestmark = pytest.mark.cuda
+pytestmark = [
+    pytest.mark.cuda,
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU"),
+]
 CASES = [("lstm", False), ("lstm", True), ("gru", False), ("gru", True)]
 
 
 @pytest.fixture
 def gpu() -> torch.device:
-    if not torch.cuda.is_available():
-        pytest.skip("needs a GPU")
     return prepare("cuda", 1)
 
 

@@ -1,8 +1,9 @@
 """Members of a population: each as its training alone, whatever the others do."""
 
 import json
+from copy import deepcopy
 from dataclasses import replace
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ import torch
 from muse.commands.resume import run as resume
 from muse.commands.retrain import run as retrain
 from muse.commands.train import run as train
+from muse.config.compose import load_config
 from muse.config.origin import Schedule
 from muse.errors import MuseError
 from muse.models.recurrent import Recurrent
@@ -28,11 +30,17 @@ from tests.conftest import kept_for_backward, sent_package, stress_package
 from tests.training.test_loop import frames
 
 
+@cache
+def settings():
+    words = ["task=stress", "features=x", "window=8", "hop=3", "batch_size=4", "epochs=3",
+             "lr=0.01", "model.hidden=4", "model.layers=2", "model.dropout=0.3", "model.head=3",
+             "workers=1"]  # fmt: skip
+    return load_config("train", words)
+
+
 @pytest.fixture
-def config(make_config):
-    return make_config("train", "task=stress", "features=x", "window=8", "hop=3", "batch_size=4",
-                       "epochs=3", "lr=0.01", "model.hidden=4", "model.layers=2",
-                       "model.dropout=0.3", "model.head=3")  # fmt: skip
+def config():
+    return deepcopy(settings())
 
 
 @pytest.fixture
