@@ -279,6 +279,18 @@ def test_a_change_of_settings_is_made_whole_or_not_at_all(
     assert alike(folder) == alike(Path(whole.job.folder))
 
 
+def test_a_kernel_that_is_not_there_does_not_stay_in_the_settings(
+    make_config, resume, monkeypatch, tmp_path
+):
+    folder = killed(make_config, monkeypatch, tmp_path)
+    before = (folder / "config.yaml").read_bytes()
+    with pytest.raises(MuseError, match=r"kernel=triton: .*Give kernel=products"):
+        resume(folder, "population=3", "kernel=triton", "device=cpu")
+    assert (folder / "config.yaml").read_bytes() == before
+    resume(folder)
+    assert (folder / "result.json").exists()
+
+
 def test_epochs_that_are_trained_are_not_taken_back(make_config, resume, monkeypatch, tmp_path):
     stress_package(tmp_path)
     words = [*SETTINGS, f"data.root={tmp_path}", "target=valence", "crossfit=0"]

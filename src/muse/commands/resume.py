@@ -6,6 +6,7 @@ from pathlib import Path
 
 from muse.config.compose import command_with
 from muse.config.use import ResumeConfig
+from muse.cores import find_device
 from muse.errors import MuseError
 from muse.models import check_trusted
 from muse.runs.find import run_folder
@@ -13,6 +14,7 @@ from muse.runs.folder import log_file
 from muse.runs.lock import locked
 from muse.runs.read import read_result, read_settings, read_unfinished, settings_here
 from muse.training.change import change_settings, changed_command
+from muse.training.population import members_at_once
 from muse.training.run import continue_run
 
 log = logging.getLogger(__name__)
@@ -41,8 +43,10 @@ def run(config: ResumeConfig) -> None:
         settings = read_unfinished(folder)  # nobody changes them from here on
         if (folder / "result.json").exists():  # by another process, meanwhile
             _check_finished(folder, config)
-        elif config.changes():
-            settings = change_settings(folder, settings, config.changes())
+        elif given := config.changes():
+            new = settings_here(replace(settings, **given), config)
+            members_at_once(new, find_device(new.device), 2)  # refused before anything is changed
+            settings = change_settings(folder, settings, given)
         with log_file(folder):
             log.info("Continuing %s", folder)
         continue_run(settings_here(settings, config), folder)
